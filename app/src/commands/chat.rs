@@ -1,0 +1,169 @@
+//! `understory chat`: a conversation. The engine stays, and with it the KV cache of what was said.
+
+use std::io::{self, BufRead, IsTerminal};
+use std::ops::ControlFlow;
+
+use anyhow::{Context, Result};
+use understory_engine::Error;
+use understory_engine::protocol::{ChatMessage, Event, FinishReason, GenerateRequest, Generation, Prompt};
+
+use super::{Loaded, load};
+use crate::cli::ChatArgs;
+use crate::exit::usage;
+use crate::input;
+use crate::interrupt::{self, Mode};
+use crate::output::{self, Console};
+use crate::timings;
+
+pub fn run(args: &ChatArgs, console: &Console) -> Result<()> {
+    args.sampling.sampling().validate().map_err(|error| usage(error.to_string()))?;
+    pollster::block_on(async {
+        let mut loaded = load(&args.load, console).await?;
+        let mut conversation = Conversation::new(&loaded, args.system.as_deref());
+        if matches!(conversation, Conversation::Transcript(_)) {
+            console.note(&format!(
+                "{} has no chat template: it goes on with the text so far, and what you type is added to it \
+                 (an empty line just goes on)",
+                loaded.label
+            ));
+        }
+        let terminal = io::stdin().is_terminal();
+        while let Some(line) = read_line(terminal)? {
+            match line.as_str() {
+                "/exit" => break,
+                "/reset" => {
+                    conversation = Conversation::new(&loaded, args.system.as_deref());
+                    console.note("(the conversation starts over)");
+                }
+                line if conversation.accepts(line) => turn(args, console, &mut loaded, &mut conversation, line).await?,
+                _ => {}
+            }
+        }
+        if terminal {
+            console.note("");
+        }
+        Ok(())
+    })
+}
+
+/// What was said so far.
+enum Conversation {
+    /// For the model's chat template.
+    Messages(Vec<ChatMessage>),
+    /// For a model that only continues text.
+    Transcript(String),
+}
+
+impl Conversation {
+    fn new(loaded: &Loaded, system: Option<&str>) -> Self {
+        if loaded.engine.chat_template().is_some() {
+            Self::Messages(system.map(|text| message("system", text)).into_iter().collect())
+        } else {
+            Self::Transcript(system.unwrap_or_default().to_owned())
+        }
+    }
+
+    /// An empty line means nothing to a template; a transcript can go on without new words once it has some.
+    fn accepts(&self, line: &str) -> bool {
+        match self {
+            Self::Messages(_) => !line.trim().is_empty(),
+            Self::Transcript(text) => !line.is_empty() || !text.is_empty(),
+        }
+    }
+
+    /// The prompt that `line` makes of the conversation.
+    fn prompt(&self, line: &str) -> Prompt {
+        match self {
+            Self::Messages(messages) => {
+                let mut messages = messages.clone();
+                messages.push(message("user", line));
+                Prompt::Chat(messages)
+            }
+            Self::Transcript(text) if text.is_empty() => Prompt::Text(line.to_owned()),
+            Self::Transcript(text) if line.is_empty() => Prompt::Text(text.clone()),
+            Self::Transcript(text) => Prompt::Text(format!("{text}\n{line}")),
+        }
+    }
+
+    /// The conversation after `prompt` was answered with `text`.
+    fn answered(prompt: Prompt, text: &str) -> Self {
+        match prompt {
+            Prompt::Chat(mut messages) => {
+                messages.push(message("assistant", text));
+                Self::Messages(messages)
+            }
+            Prompt::Text(before) => Self::Transcript(before + text),
+            Prompt::Tokens(_) => unreachable!("a conversation is made of text"),
+        }
+    }
+}
+
+fn message(role: &str, content: &str) -> ChatMessage {
+    ChatMessage { role: role.into(), content: content.into() }
+}
+
+/// One line from stdin without its end; `None` at the end of the input.
+fn read_line(terminal: bool) -> Result<Option<String>> {
+    if terminal {
+        output::hint("> ");
+        interrupt::set_mode(Mode::Prompt)?;
+    }
+    let mut bytes = Vec::new();
+    io::stdin().lock().read_until(b'\n', &mut bytes).context("cannot read standard input")?;
+    interrupt::set_mode(Mode::Exit)?;
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let line = input::utf8(bytes, "the line")?;
+    Ok(Some(line.trim_end_matches(['\n', '\r']).to_owned()))
+}
+
+/// Answers `line`. A conversation that has outgrown the model's context is said and left as it was.
+async fn turn(
+    args: &ChatArgs,
+    console: &Console,
+    loaded: &mut Loaded,
+    conversation: &mut Conversation,
+    line: &str,
+) -> Result<()> {
+    let request = GenerateRequest {
+        prompt: conversation.prompt(line),
+        max_new_tokens: args.max_new_tokens,
+        ignore_eos: false,
+        stop: Vec::new(),
+        sampling: args.sampling.sampling(),
+    };
+    let (generation, reused) = match answer(loaded, &request).await {
+        Err(error) if matches!(error.downcast_ref(), Some(Error::PromptTooLong { .. })) => {
+            output::error(&format!("{error}; or start over with /reset"));
+            return Ok(());
+        }
+        answered => answered?,
+    };
+    output::text("\n")?;
+    console.note(&format!("({})", timings::brief(&generation, reused, loaded.engine.config().max_position_embeddings)));
+    if generation.finish_reason == FinishReason::Context {
+        console.note("(the model's context is full; /reset starts over)");
+    }
+    *conversation = Conversation::answered(request.prompt, &generation.text);
+    Ok(())
+}
+
+/// Streams one answer; also how many tokens of the prompt the KV cache still held.
+async fn answer(loaded: &mut Loaded, request: &GenerateRequest) -> Result<(Generation, usize)> {
+    interrupt::set_mode(Mode::Generating)?;
+    let mut written = Ok(());
+    let mut reused = 0;
+    let mut on_event = |event| {
+        match event {
+            Event::Started { reused_tokens, .. } => reused = reused_tokens,
+            Event::Emission { text, .. } if !text.is_empty() => written = output::text(&text),
+            Event::Emission { .. } => {}
+        }
+        if written.is_err() || interrupt::cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
+    let generation = loaded.engine.generate(request, &mut on_event).await;
+    interrupt::set_mode(Mode::Exit)?;
+    written?;
+    Ok((generation?, reused))
+}

@@ -1,0 +1,255 @@
+//! From the hub into the cache, file by file, resuming what an earlier run left.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use hf_hub::Cache;
+use hf_hub::api::Progress;
+use hf_hub::api::sync::{ApiBuilder, ApiRepo};
+use indicatif::ProgressBar;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use super::cache::{Snapshot, shards};
+use super::failure::Failure;
+use super::{CONFIG, Hub, HubName, OPTIONAL, TOKENIZER, WEIGHTS, WEIGHTS_INDEX};
+use crate::output::{self, Console};
+
+/// Pauses before a broken transfer is taken up again.
+const RETRY_AFTER_MS: [u64; 3] = [250, 1000, 3000];
+
+/// What the hub says of a repository at a revision.
+#[derive(Debug, Deserialize)]
+struct Listing {
+    /// the commit
+    sha: String,
+    siblings: Vec<Entry>,
+}
+
+/// A file of a repository. A mirror may leave out all but the name.
+#[derive(Debug, Deserialize)]
+struct Entry {
+    #[serde(rename = "rfilename")]
+    name: String,
+    size: Option<u64>,
+    #[serde(rename = "blobId")]
+    git_hash: Option<String>,
+    lfs: Option<Lfs>,
+}
+
+/// Files above a few megabytes are stored by their hash.
+#[derive(Debug, Deserialize)]
+struct Lfs {
+    sha256: Option<String>,
+}
+
+impl Entry {
+    fn sha256(&self) -> Option<&str> {
+        self.lfs.as_ref()?.sha256.as_deref()
+    }
+
+    /// The name under which the cache stores the contents.
+    fn tag(&self) -> Option<&str> {
+        self.sha256().or(self.git_hash.as_deref())
+    }
+}
+
+impl Listing {
+    fn entry(&self, file: &str) -> Option<&Entry> {
+        self.siblings.iter().find(|entry| entry.name == file)
+    }
+
+    /// Whether the repository has what a model needs.
+    fn check(&self) -> Result<(), Failure> {
+        if let Some(missing) = [CONFIG, TOKENIZER].into_iter().find(|file| self.entry(file).is_none()) {
+            return Err(Failure::Unsuitable(format!("it has no {missing}")));
+        }
+        if self.entry(WEIGHTS).is_some() || self.entry(WEIGHTS_INDEX).is_some() {
+            return Ok(());
+        }
+        let weights = [".safetensors", ".bin", ".gguf", ".h5", ".msgpack"];
+        let other = self.siblings.iter().find(|entry| weights.iter().any(|end| entry.name.ends_with(end)));
+        let other = other.map_or(String::new(), |entry| format!(" (it has {})", entry.name));
+        Err(Failure::Unsuitable(format!("it has neither {WEIGHTS} nor {WEIGHTS_INDEX}{other}")))
+    }
+}
+
+impl Hub {
+    /// Downloads what is missing of `name` and records its revision once everything is there. Returns the folder.
+    pub(super) fn download(&self, name: &HubName) -> Result<PathBuf, Failure> {
+        let api = ApiBuilder::from_cache(Cache::new(self.cache.path().clone()))
+            .with_endpoint(self.endpoint.clone())
+            .with_token(self.token.clone())
+            .with_user_agent("understory", env!("CARGO_PKG_VERSION"))
+            .build()
+            .map_err(|error| Failure::NotAHub(error.to_string()))?;
+        let requested = name.at(&name.revision);
+        let listing = persist(|| list(&api.repo(requested.clone())))?;
+        listing.check()?;
+        let fetch = Fetch {
+            repo: api.repo(name.at(&listing.sha)),
+            snapshot: Snapshot::of_commit(&self.cache, name, &listing.sha),
+            listing,
+            console: self.console,
+        };
+        fetch.everything()?;
+        let record = self.cache.repo(requested).create_ref(&fetch.listing.sha);
+        record.map_err(|error| Failure::from_io(error, "the revision's entry".into()))?;
+        Ok(fetch.snapshot.folder)
+    }
+}
+
+fn list(repo: &ApiRepo) -> Result<Listing, Failure> {
+    let request = repo.info_request().query("blobs", "true");
+    let answer = request.call().map_err(|error| Failure::from_request(error, None))?;
+    let text = answer.into_string().map_err(|error| Failure::Unreachable(error.to_string()))?;
+    let listing: Listing = serde_json::from_str(&text).map_err(|error| Failure::NotAHub(error.to_string()))?;
+    let hex = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if !hex(&listing.sha) || !listing.siblings.iter().filter_map(Entry::tag).all(hex) {
+        return Err(Failure::NotAHub("its list of files has a hash that is none".into()));
+    }
+    Ok(listing)
+}
+
+/// One download of one commit.
+struct Fetch {
+    repo: ApiRepo,
+    listing: Listing,
+    snapshot: Snapshot,
+    console: Console,
+}
+
+impl Fetch {
+    fn everything(&self) -> Result<(), Failure> {
+        for file in OPTIONAL {
+            if self.listing.entry(file).is_some() {
+                self.file(file)?;
+            } else {
+                self.snapshot.remember_absent(file).map_err(|error| Failure::from_io(error, file.into()))?;
+            }
+        }
+        self.file(CONFIG)?;
+        self.file(TOKENIZER)?;
+        if self.listing.entry(WEIGHTS).is_some() {
+            self.file(WEIGHTS)?;
+        } else {
+            let index = self.file(WEIGHTS_INDEX)?;
+            for shard in shards(&index).map_err(|error| Failure::Unsuitable(error.to_string()))? {
+                self.file(&shard)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The file in the cache, downloaded if it is not there whole.
+    fn file(&self, file: &str) -> Result<PathBuf, Failure> {
+        let Some(entry) = self.listing.entry(file) else {
+            return Err(Failure::Unsuitable(format!("{WEIGHTS_INDEX} names {file}, which it does not have")));
+        };
+        persist(|| self.entry(entry))
+    }
+
+    fn entry(&self, entry: &Entry) -> Result<PathBuf, Failure> {
+        let file = entry.name.as_str();
+        let disk = |error| Failure::from_io(error, file.into());
+        let pointer = self.snapshot.folder.join(file);
+        match len(&pointer) {
+            Some(len) if entry.size.is_none_or(|size| size == len) => return Ok(pointer),
+            Some(_) => fs::remove_file(&pointer).map_err(disk)?,
+            None => {}
+        }
+        let blob = entry.tag().map(|tag| self.snapshot.blob(tag));
+        // hf-hub appends to the part that it finds: one that is not shorter than the file cannot be gone on with.
+        if let (Some(blob), Some(size)) = (&blob, entry.size) {
+            let part = blob.with_extension("part");
+            if len(&part).is_some_and(|len| len >= size) {
+                fs::remove_file(&part).map_err(disk)?;
+            }
+        }
+        let transfer = Transfer { bar: self.console.bar(), console: self.console, announced: false };
+        let pointer =
+            self.repo.download_with_progress(file, transfer).map_err(|error| Failure::from_api(error, file))?;
+        if let Err(reason) = check(&pointer, entry).map_err(disk)? {
+            // The link's target first; where the system has no symbolic links they are one file.
+            if let Ok(contents) = pointer.canonicalize() {
+                fs::remove_file(contents).map_err(disk)?;
+            }
+            let _ = fs::remove_file(&pointer);
+            return Err(Failure::Corrupt { file: file.into(), reason });
+        }
+        Ok(pointer)
+    }
+}
+
+/// Tries again where that may help.
+fn persist<T>(mut attempt: impl FnMut() -> Result<T, Failure>) -> Result<T, Failure> {
+    for pause_ms in RETRY_AFTER_MS {
+        match attempt() {
+            Err(failure) if failure.is_passing() => {
+                tracing::info!(?failure, pause_ms, "trying again");
+                std::thread::sleep(Duration::from_millis(pause_ms));
+            }
+            done => return done,
+        }
+    }
+    attempt()
+}
+
+fn len(path: &Path) -> Option<u64> {
+    fs::metadata(path).ok().map(|metadata| metadata.len())
+}
+
+/// Compares a file with what the hub said of it: its size and, for a large one, its hash. The inner error says how
+/// it differs.
+fn check(path: &Path, entry: &Entry) -> io::Result<Result<(), String>> {
+    let mut file = File::open(path)?;
+    let actual = file.metadata()?.len();
+    if let Some(size) = entry.size.filter(|size| *size != actual) {
+        return Ok(Err(format!("{actual} bytes instead of {size}")));
+    }
+    if let Some(expected) = entry.sha256() {
+        let mut hasher = Sha256::new();
+        let mut buffer = vec![0; 1 << 20];
+        loop {
+            match file.read(&mut buffer)? {
+                0 => break,
+                n => hasher.update(&buffer[..n]),
+            }
+        }
+        let hash: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
+        if !hash.eq_ignore_ascii_case(expected) {
+            return Ok(Err(format!("SHA-256 {hash} instead of {expected}")));
+        }
+    }
+    Ok(Ok(()))
+}
+
+/// Shows one file's download: a bar on a terminal, a line elsewhere.
+struct Transfer {
+    bar: ProgressBar,
+    console: Console,
+    announced: bool,
+}
+
+impl Progress for Transfer {
+    fn init(&mut self, size: usize, filename: &str) {
+        if !self.announced && self.bar.is_hidden() {
+            self.console.note(&format!("downloading {filename} ({})", output::bytes(size as u64)));
+        }
+        self.announced = true;
+        self.bar.set_style(output::bar_style("{bytes}/{total_bytes} {bytes_per_sec}"));
+        self.bar.set_message(filename.to_owned());
+        self.bar.set_length(size as u64);
+        self.bar.set_position(0);
+    }
+
+    fn update(&mut self, size: usize) {
+        self.bar.inc(size as u64);
+    }
+
+    fn finish(&mut self) {
+        self.bar.finish();
+    }
+}

@@ -1,0 +1,150 @@
+//! Models from the Hugging Face hub, through hf-hub and in its cache, so that what other tools have downloaded is
+//! found and the other way round.
+//!
+//! A model that is whole in the cache is used without any network access. Otherwise the revision is resolved to a
+//! commit, every file comes from that one commit, and the revision's entry in the cache is written last: an
+//! interrupted download is never taken for a model.
+
+mod cache;
+mod download;
+mod failure;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use hf_hub::{Cache, Repo, RepoType};
+
+use cache::Snapshot;
+pub use cache::{list, model_type};
+
+use crate::output::Console;
+
+const CONFIG: &str = "config.json";
+const TOKENIZER: &str = "tokenizer.json";
+const WEIGHTS: &str = "model.safetensors";
+const WEIGHTS_INDEX: &str = "model.safetensors.index.json";
+/// Files that a model may have or not.
+const OPTIONAL: [&str; 3] = ["generation_config.json", "tokenizer_config.json", "chat_template.jinja"];
+
+/// `owner/name[@revision]`
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HubName {
+    /// `owner/name`
+    pub repo: String,
+    /// branch, tag, or commit
+    pub revision: String,
+}
+
+impl HubName {
+    /// `None` where `name` does not have the form of a repository's name.
+    pub fn parse(name: &str) -> Option<Self> {
+        let (repo, revision) = name.split_once('@').unwrap_or((name, "main"));
+        let (owner, model) = repo.split_once('/')?;
+        let plain = |part: &str| {
+            part.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
+                && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
+        };
+        let valid = plain(owner) && plain(model) && revision.split('/').all(plain);
+        valid.then(|| Self { repo: repo.into(), revision: revision.into() })
+    }
+
+    fn at(&self, revision: &str) -> Repo {
+        Repo::with_revision(self.repo.clone(), RepoType::Model, revision.into())
+    }
+}
+
+impl std::fmt::Display for HubName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.repo)?;
+        if self.revision == "main" { Ok(()) } else { write!(f, "@{}", self.revision) }
+    }
+}
+
+/// The hub as the environment describes it.
+pub struct Hub {
+    cache: Cache,
+    endpoint: String,
+    token: Option<String>,
+    offline: bool,
+    console: Console,
+}
+
+impl Hub {
+    /// Reads `HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN` (or the token file of the other tools) and `HF_HUB_OFFLINE`.
+    pub fn from_env(offline: bool, console: Console) -> Result<Self> {
+        let cache = cache_from_env()?;
+        let endpoint = env("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".into());
+        let truthy = |value: String| matches!(value.to_ascii_lowercase().as_str(), "1" | "true" | "yes" | "on");
+        Ok(Self {
+            token: env("HF_TOKEN").or_else(|| cache.token()),
+            endpoint: endpoint.trim_end_matches('/').into(),
+            offline: offline || env("HF_HUB_OFFLINE").is_some_and(truthy),
+            cache,
+            console,
+        })
+    }
+
+    /// The folder with the model's files, downloaded where they are not in the cache.
+    pub fn fetch(&self, name: &HubName) -> Result<PathBuf> {
+        let cached = Snapshot::find(&self.cache, name);
+        let missing = cached.as_ref().map(|snapshot| snapshot.missing());
+        let whole = missing.as_ref().is_some_and(Vec::is_empty);
+        if let Some(snapshot) = &cached
+            && whole
+            && (self.offline || snapshot.optional_files_known())
+        {
+            return Ok(snapshot.folder.clone());
+        }
+        if self.offline {
+            let what = match missing {
+                Some(files) => format!("{} of {name} is missing from", files.join(", ")),
+                None => format!("{name} is not in"),
+            };
+            bail!(
+                "{what} the cache {}, and --offline (or HF_HUB_OFFLINE) forbids the network. \
+                 Run once without it to download",
+                self.cache.path().display()
+            );
+        }
+        match (self.download(name), cached) {
+            (Ok(folder), _) => Ok(folder),
+            (Err(failure), Some(snapshot)) if whole && failure.is_unreachable() => {
+                self.console.note(&format!("note: {}; using the cached copy", failure.explain(name, &self.endpoint)));
+                Ok(snapshot.folder)
+            }
+            (Err(failure), _) => bail!("{}", failure.explain(name, &self.endpoint)),
+        }
+    }
+}
+
+/// hf-hub's cache. Its own constructor panics where there is no home directory.
+pub fn cache_from_env() -> Result<Cache> {
+    match env("HF_HOME") {
+        Some(home) => Ok(Cache::new(Path::new(&home).join("hub"))),
+        None => match std::env::home_dir() {
+            Some(home) => Ok(Cache::new(home.join(".cache").join("huggingface").join("hub"))),
+            None => bail!("there is no home directory for the model cache; set HF_HOME to a folder"),
+        },
+    }
+}
+
+fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::HubName;
+
+    #[test]
+    fn names() {
+        let parsed = |name| HubName::parse(name).map(|n| (n.repo, n.revision));
+        let some = |repo: &str, revision: &str| Some((repo.to_owned(), revision.to_owned()));
+        assert_eq!(parsed("o/n"), some("o/n", "main"));
+        assert_eq!(parsed("EleutherAI/pythia-70m@step1000"), some("EleutherAI/pythia-70m", "step1000"));
+        assert_eq!(parsed("Qwen/Qwen2.5-0.5B@refs/pr/1"), some("Qwen/Qwen2.5-0.5B", "refs/pr/1"));
+        for bad in ["gpt2", "a/b/c", "/a/b", "./a", "../a", "o/", "o/n@", "o/n@../x", "o/n@a/../b", "o n/m", "o/n?x"] {
+            assert_eq!(parsed(bad), None, "{bad}");
+        }
+    }
+}

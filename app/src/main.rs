@@ -1,0 +1,37 @@
+//! `understory`: the engine on a terminal. Text goes to stdout, everything else to stderr.
+
+mod cli;
+mod commands;
+mod exit;
+mod hub;
+mod input;
+mod interrupt;
+mod models;
+mod output;
+mod process;
+mod timings;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::cli::{Cli, Command};
+use crate::output::Console;
+
+fn main() -> ExitCode {
+    let process_start_ms = process::since_start_ms();
+    let cli = Cli::parse();
+    output::init_tracing(cli.verbose);
+    let console = Console { quiet: cli.quiet, process_start_ms };
+    let result = match cli.command {
+        Command::Generate(args) => commands::generate::run(&args, &console),
+        Command::Chat(args) => commands::chat::run(&args, &console),
+        Command::Eval(args) => commands::eval::run(&args, &console),
+        Command::Devices(args) => commands::devices::run(&args, &console),
+        Command::Models(args) => commands::models::run(&args, &console),
+    };
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => exit::report(&error),
+    }
+}

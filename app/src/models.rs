@@ -1,0 +1,57 @@
+//! From the name after `--model` to a model's files.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use understory_engine::model::files::{FolderFiles, ModelFiles, StaticFiles};
+
+use crate::cli::LoadArgs;
+use crate::hub::{Hub, HubName};
+use crate::output::Console;
+
+/// A model that was found.
+pub struct Found {
+    /// As the user named it.
+    pub label: String,
+    pub files: Box<dyn ModelFiles>,
+}
+
+macro_rules! bundled {
+    ($name:literal) => {
+        bundled!($name: "config.json", "generation_config.json", "model.safetensors", "tokenizer.json",
+            "tokenizer_config.json")
+    };
+    ($name:literal: $($file:literal),+) => {
+        StaticFiles {
+            name: $name,
+            files: &[$(($file, include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), "/../models/", $name, "/", $file)))),+],
+        }
+    };
+}
+
+/// The models inside the program.
+pub static BUNDLED: [StaticFiles; 2] = [bundled!("tales"), bundled!("tales-draft")];
+
+/// Finds `args.model`: a bundled one, else an existing folder, else a repository on the hub (downloaded if need be).
+pub fn find(args: &LoadArgs, console: &Console) -> Result<Found> {
+    let name = args.model.as_str();
+    if let Some(bundled) = BUNDLED.iter().find(|model| model.name == name) {
+        return Ok(Found { label: name.into(), files: Box::new(*bundled) });
+    }
+    let path = Path::new(name);
+    if path.is_dir() {
+        return Ok(Found { label: name.into(), files: Box::new(FolderFiles::open(path)?) });
+    }
+    if path.is_file() {
+        bail!("{name} is a file; --model takes the folder that holds it, together with config.json and tokenizer.json");
+    }
+    if let Some(hub_name) = HubName::parse(name) {
+        let folder = Hub::from_env(args.offline, *console)?.fetch(&hub_name)?;
+        return Ok(Found { label: name.into(), files: Box::new(FolderFiles::open(folder)?) });
+    }
+    let bundled = BUNDLED.map(|model| format!("`{}`", model.name)).join(" or ");
+    bail!(
+        "there is no model `{name}`: expected {bundled} (inside the program), an existing folder with config.json, \
+         tokenizer.json and model.safetensors, or a repository on the Hugging Face hub as owner/name[@revision]"
+    )
+}

@@ -1,0 +1,137 @@
+//! The table of timings after a generation, for people. The same numbers as `metrics` in the JSON report.
+
+use std::fmt::Write as _;
+
+use understory_engine::gpu::AdapterReport;
+use understory_engine::protocol::{FinishReason, Generation, Metrics, Phases};
+
+use crate::output::{binary_bytes, bytes};
+
+/// What was run and what it ran on.
+pub struct Subject<'a> {
+    pub model: &'a str,
+    pub dtype: &'a str,
+    pub profile: &'a str,
+    pub device: &'a AdapterReport,
+}
+
+/// Two columns: what, how much.
+pub fn table(subject: &Subject<'_>, generation: &Generation) -> String {
+    let metrics = &generation.metrics;
+    let mut rows = vec![
+        ("model", format!("{}, {} weights ({})", subject.model, subject.dtype, bytes(metrics.weights_bytes))),
+        ("device", device(subject)),
+    ];
+    if subject.device.software {
+        rows.push(("", "a software adapter: these are timings of a CPU that imitates a GPU".into()));
+    }
+    rows.push(("tokens", tokens(generation)));
+    if let Some(ttft) = metrics.ttft_ms {
+        let token = metrics.engine_ttft_ms.map_or(String::new(), |ms| format!(" (first token {})", millis(ms)));
+        rows.push(("TTFT", format!("{} to the first text{token}", millis(ttft))));
+    }
+    if let Some(rate) = metrics.prefill_tokens_per_s {
+        rows.push(("prefill", format!("{} tokens/s", rounded(rate))));
+    }
+    if let Some(tpot) = metrics.tpot_ms {
+        let rate = metrics.decode_tokens_per_s.map_or(String::new(), |rate| format!(" ({} tokens/s)", rounded(rate)));
+        rows.push(("TPOT", format!("{} a token{rate}", millis(tpot))));
+    }
+    rows.push(("E2EL", format!("{} from request to last token", millis(metrics.e2el_ms))));
+    rows.push(("start", phases(&metrics.phases_ms)));
+    rows.push(("GPU", gpu(metrics)));
+    let mut table = String::new();
+    for (name, value) in rows {
+        let _ = writeln!(table, "  {name:<8} {value}");
+    }
+    table
+}
+
+/// One line about a turn of a conversation.
+pub fn brief(generation: &Generation, reused_tokens: usize, context: usize) -> String {
+    let metrics = &generation.metrics;
+    let used = generation.prompt_token_ids.len() + generation.token_ids.len();
+    let mut line = tokens(generation);
+    if let Some(ttft) = metrics.ttft_ms {
+        let _ = write!(line, ", TTFT {}", millis(ttft));
+    }
+    if let Some(rate) = metrics.decode_tokens_per_s {
+        let _ = write!(line, ", {} tokens/s", rounded(rate));
+    }
+    let _ = write!(line, ", {reused_tokens} reused, context {used}/{context}");
+    line
+}
+
+fn tokens(generation: &Generation) -> String {
+    let end = match generation.finish_reason {
+        FinishReason::Eos => "ended by the model",
+        FinishReason::Stop => "ended by a stop text",
+        FinishReason::Length => "ended by the limit of new tokens",
+        FinishReason::Context => "ended by the model's context being full",
+        FinishReason::Cancelled => "stopped by hand",
+    };
+    format!("{} prompt + {} new, {end}", generation.prompt_token_ids.len(), generation.token_ids.len())
+}
+
+fn device(subject: &Subject<'_>) -> String {
+    let device = subject.device;
+    format!("{} ({}, {}), {} kernels", device.name, device.backend, device.device_type, subject.profile)
+}
+
+fn gpu(metrics: &Metrics) -> String {
+    let pipelines = metrics.n_pipelines;
+    let dispatches = metrics.dispatches_per_token;
+    let peak = binary_bytes(metrics.peak_gpu_bytes);
+    let kv = binary_bytes(metrics.kv_bytes);
+    format!("{peak} at most ({kv} KV cache), {pipelines} pipelines, {dispatches} dispatches a token")
+}
+
+/// The phases that are known, in their order.
+fn phases(phases: &Phases) -> String {
+    let known = [
+        ("process", phases.process_start),
+        ("device", phases.device),
+        ("open", phases.open),
+        ("upload", phases.upload),
+        ("pipelines", phases.pipelines),
+        ("tokenise", phases.tokenise),
+        ("prefill", phases.prefill),
+        ("first step", phases.first_step),
+    ];
+    let known = known.into_iter().filter_map(|(name, ms)| Some(format!("{name} {}", rounded(ms?))));
+    format!("{} ms", known.collect::<Vec<_>>().join(", "))
+}
+
+fn millis(ms: f64) -> String {
+    format!("{} ms", rounded(ms))
+}
+
+/// Three digits or so: `0.041`, `7.93`, `41.2`, `1204`.
+pub fn rounded(value: f64) -> String {
+    match value.abs() {
+        v if v >= 99.95 => format!("{value:.0}"),
+        v if v >= 9.995 => format!("{value:.1}"),
+        v if v >= 0.9995 => format!("{value:.2}"),
+        _ => format!("{value:.3}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use understory_engine::protocol::Phases;
+
+    #[test]
+    fn numbers_keep_about_three_digits() {
+        let cases =
+            [(0.0, "0.000"), (0.0414, "0.041"), (7.926, "7.93"), (9.996, "10.0"), (41.24, "41.2"), (1203.6, "1204")];
+        for (value, text) in cases {
+            assert_eq!(super::rounded(value), text);
+        }
+    }
+
+    #[test]
+    fn unknown_phases_are_left_out() {
+        let phases = Phases { device: Some(80.0), prefill: Some(5.5), ..Phases::default() };
+        assert_eq!(super::phases(&phases), "device 80.0, prefill 5.50 ms");
+    }
+}

@@ -1,0 +1,260 @@
+//! Downloads from a hub on this machine. Every run asks for an adapter that does not exist, so that it ends where the
+//! files are complete, on machines with and without a GPU.
+
+#[path = "hub/server.rs"]
+mod server;
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::process::Command;
+
+use serde_json::Value;
+use server::{COMMIT, HubServer, sha256};
+use support::{Outcome, fixture, run, understory};
+use tempfile::TempDir;
+
+const WEIGHTS: &str = "model.safetensors";
+
+/// A hub, and a cache of its own for the program.
+struct Setting {
+    hub: HubServer,
+    home: TempDir,
+}
+
+impl Setting {
+    fn new() -> Self {
+        let files = ["config.json", "generation_config.json", "tokenizer.json", WEIGHTS];
+        let read = |file: &str| (file.to_owned(), fs::read(fixture("llama").join(file)).unwrap());
+        Self::with(files.into_iter().map(read).collect())
+    }
+
+    fn with(files: BTreeMap<String, Vec<u8>>) -> Self {
+        Self { hub: HubServer::start(files), home: tempfile::tempdir().unwrap() }
+    }
+
+    fn command(&self, model: &str) -> Command {
+        let mut command = understory(&["generate", "x", "--device", "9999", "--model", model]);
+        command.env("HF_HOME", self.home.path()).env("HF_ENDPOINT", self.hub.endpoint());
+        command
+    }
+
+    fn fetch(&self) -> Outcome {
+        run(&mut self.command("owner/model"))
+    }
+
+    fn root(&self) -> PathBuf {
+        self.home.path().join("hub/models--owner--model")
+    }
+
+    /// The file in the cache.
+    fn cached(&self, file: &str) -> PathBuf {
+        self.root().join("snapshots").join(COMMIT).join(file)
+    }
+
+    /// The hub's models in the cache as `understory models` lists them.
+    fn listed(&self) -> Vec<Value> {
+        let rows = run(understory(&["models", "--json"]).env("HF_HOME", self.home.path())).json();
+        rows.as_array().unwrap().iter().filter(|row| row["source"] == "hub").cloned().collect()
+    }
+
+    fn weights(&self) -> Vec<u8> {
+        self.hub.state().files[WEIGHTS].clone()
+    }
+
+    #[track_caller]
+    fn assert_whole(&self) {
+        for (file, bytes) in &self.hub.state().files {
+            assert!(fs::read(self.cached(file)).unwrap() == *bytes, "{file} differs");
+        }
+        assert_eq!(fs::read_to_string(self.root().join("refs/main")).unwrap(), COMMIT);
+    }
+}
+
+/// The run got all files and then failed at the adapter.
+#[track_caller]
+fn got_files(outcome: &Outcome) {
+    outcome.fails(1, &["adapter"]);
+    assert!(!outcome.stderr.contains("owner/model"), "{}", outcome.stderr);
+}
+
+#[test]
+fn a_download_that_was_cut_goes_on_where_it_stopped_and_then_needs_no_network() {
+    let setting = Setting::new();
+    let half = setting.weights().len() / 2;
+    setting.hub.state().cut_after = Some(half);
+    setting.fetch().fails(1, &["model.safetensors of owner/model broke off", "run the same command again"]);
+    assert!(!setting.cached(WEIGHTS).exists(), "half a file must not look whole");
+    assert!(!setting.root().join("refs/main").exists(), "half a model must not look whole");
+    assert_eq!(setting.listed()[0]["missing"], serde_json::json!([WEIGHTS]));
+    let part = setting.root().join("blobs").join(sha256(&setting.weights())).with_extension("part");
+    assert_eq!(fs::metadata(part).unwrap().len(), half as u64);
+    run(setting.command("owner/model").arg("--offline")).fails(1, &["owner/model is not in the cache", "--offline"]);
+
+    setting.hub.state().cut_after = None;
+    setting.hub.take_ranges();
+    got_files(&setting.fetch());
+    assert_eq!(setting.hub.take_ranges(), ["bytes=0-0".to_owned(), format!("bytes={half}-")]);
+    setting.assert_whole();
+    let listed = setting.listed();
+    assert_eq!(
+        (listed.len(), &listed[0]["name"], &listed[0]["missing"]),
+        (1, &"owner/model".into(), &Value::Array(vec![]))
+    );
+    assert_eq!(listed[0]["architecture"], "llama");
+
+    setting.hub.state().requests.clear();
+    got_files(&setting.fetch());
+    got_files(&run(setting.command("owner/model").arg("--offline")));
+    got_files(&run(setting.command("owner/model").env("HF_HUB_OFFLINE", "1")));
+    got_files(&run(setting.command("owner/model").env("HF_ENDPOINT", "http://127.0.0.1:9")));
+    assert!(setting.hub.state().requests.is_empty(), "a model that is whole in the cache needs no network");
+}
+
+#[test]
+fn a_single_cut_is_overcome_within_one_run() {
+    let setting = Setting::new();
+    let half = setting.weights().len() / 2;
+    setting.hub.state().cut_after = Some(half);
+    setting.hub.state().cuts_left = Some(1);
+    got_files(&setting.fetch());
+    assert!(setting.hub.take_ranges().contains(&format!("bytes={half}-")));
+    setting.assert_whole();
+}
+
+#[test]
+fn a_part_that_is_already_whole_does_not_stand_in_the_way() {
+    let setting = Setting::new();
+    let weights = setting.weights();
+    let blobs = setting.root().join("blobs");
+    fs::create_dir_all(&blobs).unwrap();
+    fs::write(blobs.join(sha256(&weights)).with_extension("part"), &weights).unwrap();
+    got_files(&setting.fetch());
+    setting.assert_whole();
+}
+
+#[test]
+fn a_damaged_file_is_not_kept() {
+    let setting = Setting::new();
+    setting.hub.state().corrupt = true;
+    setting.fetch().fails(1, &["model.safetensors of owner/model arrived damaged", "SHA-256"]);
+    assert!(!setting.cached(WEIGHTS).exists());
+    setting.hub.state().corrupt = false;
+    got_files(&setting.fetch());
+    setting.assert_whole();
+}
+
+#[test]
+#[cfg(target_os = "linux")]
+fn a_full_disk_is_said_and_leaves_nothing_that_looks_whole() {
+    let setting = Setting::new();
+    let blobs = setting.root().join("blobs");
+    fs::create_dir_all(&blobs).unwrap();
+    // Everything written to /dev/full fails with ENOSPC.
+    let part = blobs.join(sha256(&setting.weights())).with_extension("part");
+    std::os::unix::fs::symlink("/dev/full", &part).unwrap();
+    setting.fetch().fails(1, &["no space left on the disk for model.safetensors", "HF_HOME"]);
+    assert!(!setting.cached(WEIGHTS).exists());
+    fs::remove_file(part).unwrap();
+    got_files(&setting.fetch());
+    setting.assert_whole();
+}
+
+#[test]
+fn refusals_say_what_to_do() {
+    let setting = Setting::new();
+    for (status, word) in [(401, "HF_TOKEN"), (403, "accept the model's terms"), (500, "try again later")] {
+        setting.hub.state().refuse = Some(status);
+        setting.fetch().fails(1, &["owner/model", &status.to_string(), word]);
+    }
+    setting.hub.state().refuse = Some(401);
+    got_files(&run(setting.command("owner/model").env("HF_TOKEN", "secret")));
+    setting.assert_whole();
+}
+
+#[test]
+fn the_token_file_of_other_tools_counts() {
+    let setting = Setting::new();
+    setting.hub.state().refuse = Some(401);
+    fs::write(setting.home.path().join("token"), "secret\n").unwrap();
+    got_files(&setting.fetch());
+}
+
+#[test]
+fn names_and_revisions_that_do_not_exist_are_told_apart_from_failures() {
+    let setting = Setting::new();
+    run(&mut setting.command("owner/other")).fails(1, &["owner/other", "404", "Check owner, name and revision"]);
+    run(&mut setting.command("owner/model@v9")).fails(1, &["`v9`", "404"]);
+    got_files(&run(&mut setting.command("owner/model@v1")));
+    assert_eq!(fs::read_to_string(setting.root().join("refs/v1")).unwrap(), COMMIT);
+    assert_eq!(setting.listed()[0]["name"], "owner/model@v1");
+    let by_commit = format!("owner/model@{COMMIT}");
+    got_files(&run(setting.command(&by_commit).arg("--offline")));
+}
+
+#[test]
+fn no_network_is_said() {
+    let setting = Setting::new();
+    let nobody = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let run_without = |endpoint: &str| run(setting.command("owner/model").env("HF_ENDPOINT", endpoint));
+    run_without(&format!("http://{nobody}")).fails(1, &["cannot reach http://127.0.0.1", "owner/model", "network"]);
+    run_without("http://no-such-host.invalid").fails(1, &["cannot reach http://no-such-host.invalid"]);
+    run_without("not a url").fails(1, &["HF_ENDPOINT"]);
+}
+
+#[test]
+fn offline_with_an_empty_cache_is_said_before_any_request() {
+    let setting = Setting::new();
+    run(setting.command("owner/model").arg("--offline")).fails(1, &["owner/model is not in the cache", "--offline"]);
+    run(setting.command("owner/model").env("HF_HUB_OFFLINE", "1")).fails(1, &["HF_HUB_OFFLINE"]);
+    assert!(setting.hub.state().requests.is_empty());
+}
+
+#[test]
+fn without_a_network_a_cached_model_whose_extras_are_unknown_is_used_with_a_note() {
+    let setting = Setting::new();
+    got_files(&setting.fetch());
+    fs::remove_dir_all(setting.root().join(".no_exist")).unwrap();
+    let outcome = run(setting.command("owner/model").env("HF_ENDPOINT", "http://no-such-host.invalid"));
+    outcome.fails(1, &["adapter", "using the cached copy"]);
+}
+
+/// A repository whose weights come in two shards that `index` speaks of.
+fn sharded(index: Value) -> BTreeMap<String, Vec<u8>> {
+    let mut files = Setting::new().hub.state().files.clone();
+    let weights = files.remove(WEIGHTS).unwrap();
+    let (first, second) = weights.split_at(weights.len() / 3);
+    files.insert("model-00001-of-00002.safetensors".into(), first.into());
+    files.insert("model-00002-of-00002.safetensors".into(), second.into());
+    files.insert("model.safetensors.index.json".into(), index.to_string().into_bytes());
+    files
+}
+
+#[test]
+fn shards_are_found_through_their_index() {
+    let one = "model-00001-of-00002.safetensors";
+    let two = "model-00002-of-00002.safetensors";
+    let setting = Setting::with(sharded(serde_json::json!({ "weight_map": { "a": one, "b": two, "c": one } })));
+    got_files(&setting.fetch());
+    setting.assert_whole();
+    fs::remove_file(setting.cached(two)).unwrap();
+    run(setting.command("owner/model").arg("--offline"))
+        .fails(1, &[&format!("{two} of owner/model is missing"), "cache"]);
+
+    let absent = Setting::with(sharded(serde_json::json!({ "weight_map": { "a": "model-00003.safetensors" } })));
+    absent.fetch().fails(1, &["names model-00003.safetensors, which it does not have"]);
+    let outside = Setting::with(sharded(serde_json::json!({ "weight_map": { "a": "../../../outside.safetensors" } })));
+    outside.fetch().fails(1, &["outside its folder"]);
+}
+
+#[test]
+fn a_repository_without_usable_weights_is_refused_before_anything_is_downloaded() {
+    let mut files = Setting::new().hub.state().files.clone();
+    let weights = files.remove(WEIGHTS).unwrap();
+    files.insert("pytorch_model.bin".into(), weights);
+    let setting = Setting::with(files);
+    setting.fetch().fails(1, &["neither model.safetensors", "it has pytorch_model.bin"]);
+    assert!(!setting.root().exists());
+}

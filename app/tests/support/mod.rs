@@ -1,0 +1,65 @@
+//! Running the program as a user does.
+#![allow(dead_code, reason = "every test binary uses its own part")]
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+/// What a run left behind.
+#[derive(Debug)]
+pub struct Outcome {
+    pub status: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Outcome {
+    /// Fails the test unless the program ended with `status`, said each of `words` on stderr, and did not panic.
+    #[track_caller]
+    pub fn fails(&self, status: i32, words: &[&str]) -> &Self {
+        assert_eq!(self.status, Some(status), "{self:?}");
+        assert!(!self.stderr.contains("panicked"), "{}", self.stderr);
+        for word in words {
+            assert!(self.stderr.contains(word), "`{word}` is not in: {}", self.stderr);
+        }
+        self
+    }
+
+    #[track_caller]
+    pub fn succeeds(&self) -> &Self {
+        assert_eq!(self.status, Some(0), "{self:?}");
+        self
+    }
+
+    /// Stdout as one JSON value.
+    #[track_caller]
+    pub fn json(&self) -> serde_json::Value {
+        self.succeeds();
+        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("{error}: {}", self.stdout))
+    }
+}
+
+/// The program with `args`, no stdin, and nothing of the caller's environment that would change what it does.
+pub fn understory(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_understory"));
+    command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let proxies = ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
+    for name in ["HF_TOKEN", "HF_HUB_OFFLINE", "HF_ENDPOINT", "RUST_LOG"].into_iter().chain(proxies) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Runs to the end.
+pub fn run(command: &mut Command) -> Outcome {
+    let output = command.output().expect("the program starts");
+    Outcome {
+        status: output.status.code(),
+        stdout: String::from_utf8(output.stdout).expect("stdout is UTF-8"),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// The folder of a tiny model of the family `name`.
+pub fn fixture(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fixtures").join(name)
+}

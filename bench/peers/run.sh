@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# Greedy decoding of a bundled model by llama.cpp (CPU with 2 threads; Vulkan on lavapipe or on what
+# VK_ICD_FILENAMES names) and, when given its binary, by Understory: one process a run, the engines interleaved,
+# their order reversed every other round (A B C, C B A, ...), so that a drifting machine favours none. Raw runs
+# go to a file, a table to stdout.
+#
+#   bench/peers/run.sh [--runs N] [--prompt TEXT] [--n-out N] [--model DIR] [--understory PATH] [--out DIR]
+#                      [--n-prompt N]   repeat or cut the prompt to N tokens (llama.cpp only)
+#
+# machine.txt, beside the raw runs, says what ran where. See bench/README.md.
+set -euo pipefail
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+root=$(cd "$here/../.." && pwd)
+runs=5 n_out=64 model=$root/models/tales understory='' n_prompt='' threads=2
+out=$root/target/peers/runs/$(date -u +%Y-%m-%dT%H-%M-%S)
+prompt='Once upon a time there was a king who had three sons'
+while [ $# -gt 0 ]; do
+    [ $# -ge 2 ] || { echo "run.sh: $1 needs a value" >&2; exit 2; }
+    case $1 in
+        --runs) runs=$2 ;;
+        --n-prompt) n_prompt=$2 ;;
+        --n-out) n_out=$2 ;;
+        --prompt) prompt=$2 ;;
+        --model) model=$2 ;;
+        --understory) understory=$2 ;;
+        --out) out=$2 ;;
+        *) echo "run.sh: unknown option $1" >&2; exit 2 ;;
+    esac
+    shift 2
+done
+
+[ -z "$understory" ] || [ -z "$n_prompt" ] || { echo "run.sh: --n-prompt cannot be given with --understory" >&2; exit 2; }
+
+PEERS_DIR=$("$here/setup.sh")
+export PEERS_DIR
+gguf=$PEERS_DIR/$(basename "$model").gguf
+if [ ! -e "$gguf" ] || [ "$model/model.safetensors" -nt "$gguf" ]; then
+    "$PEERS_DIR/venv/bin/python" "$here/to_gguf.py" "$model" "$gguf.part"
+    mv "$gguf.part" "$gguf"
+fi
+mkdir -p "$out"
+raw=$out/raw.jsonl
+: >"$raw"
+
+# One Vulkan driver and no other, Mesa's software one unless VK_ICD_FILENAMES names another, so that every
+# engine sees one device, with the index 0.
+icd=${VK_ICD_FILENAMES:-$(find /usr/share/vulkan/icd.d /usr/local/share/vulkan/icd.d -name 'lvp_icd*.json' 2>/dev/null | head -n 1 || true)}
+engines=(cpu)
+if [ -n "$icd" ]; then
+    export VK_ICD_FILENAMES=$icd VK_DRIVER_FILES=$icd GGML_VK_VISIBLE_DEVICES=0
+    engines+=(vulkan)
+else
+    echo "run.sh: no lavapipe here (cargo xtask setup): without llama.cpp's Vulkan backend" >&2
+fi
+[ -z "$understory" ] || engines+=(understory)
+
+{
+    echo "date: $(date -u +%Y-%m-%dT%H:%M:%SZ)"
+    echo "machine: $(uname -srm), $(getconf _NPROCESSORS_ONLN) cores, $(sed -n 's/^model name[^:]*: *//p' /proc/cpuinfo 2>/dev/null | head -n 1)"
+    echo "load before: $(cut -d' ' -f1-3 /proc/loadavg 2>/dev/null)"
+    echo "case: $(basename "$model"), f16, greedy, n_out $n_out, n_prompt ${n_prompt:-as tokenised}, llama.cpp with $threads CPU threads"
+    echo "prompt: $prompt"
+} >"$out/machine.txt"
+
+once() {
+    if [ "$1" = understory ]; then
+        node "$here/understory.mjs" --binary "$understory" --model "$model" --prompt "$prompt" --n-out "$n_out"
+    else
+        node "$here/llamacpp.mjs" --model "$gguf" --backend "$1" --prompt "$prompt" --n-out "$n_out" --threads "$threads" \
+            ${n_prompt:+--n-prompt "$n_prompt"}
+    fi
+}
+
+for ((run = 0; run < runs; run++)); do
+    for ((i = 0; i < ${#engines[@]}; i++)); do
+        index=$((run % 2 == 0 ? i : ${#engines[@]} - 1 - i))
+        echo "run.sh: round $((run + 1)) of $runs: ${engines[index]}" >&2
+        once "${engines[index]}" >>"$raw"
+    done
+done
+echo "load after: $(cut -d' ' -f1-3 /proc/loadavg 2>/dev/null)" >>"$out/machine.txt"
+node "$here/summary.mjs" "$raw" | tee "$out/summary.md"
+echo "raw runs: $raw" >&2

@@ -1,0 +1,79 @@
+//! The KV cache: rows of K and V by position for each layer, sized to the request and grown in steps, and the
+//! tokens that those rows belong to, so that a next request with the same beginning need not compute it again.
+
+use crate::Result;
+use crate::gpu::{Buffer, Gpu};
+use crate::model::config::ModelConfig;
+
+/// Positions by which the cache grows.
+const STEP: usize = 256;
+const DOING: &str = "growing the KV cache";
+
+/// K and V of one layer, `[capacity, n_kv_heads, head_stride]` f32.
+pub struct LayerCache {
+    pub k: Buffer,
+    pub v: Buffer,
+}
+
+pub struct KvCache {
+    pub layers: Vec<LayerCache>,
+    capacity: usize,
+    /// f32 in a row of K, and of V
+    row: usize,
+    /// the tokens whose rows are valid
+    pub tokens: Vec<u32>,
+}
+
+impl KvCache {
+    /// An empty cache; buffers come with the first [`Self::reserve`].
+    pub fn new(config: &ModelConfig) -> Self {
+        let row = config.n_kv_heads * config.head_dim.next_multiple_of(4);
+        Self { layers: Vec::new(), capacity: 0, row, tokens: Vec::new() }
+    }
+
+    /// Positions that fit.
+    pub fn capacity(&self) -> usize {
+        self.capacity
+    }
+
+    pub fn bytes(&self) -> u64 {
+        self.layers.iter().map(|l| l.k.size() + l.v.size()).sum()
+    }
+
+    /// Makes room for `positions` (up to the model's context), keeping the rows there are. True when buffers
+    /// changed: bind groups over them must be made again.
+    ///
+    /// # Errors
+    /// [`crate::Error::OutOfDeviceMemory`]; the old buffers stay.
+    pub async fn reserve(&mut self, gpu: &Gpu, config: &ModelConfig, positions: usize) -> Result<bool> {
+        if positions <= self.capacity {
+            return Ok(false);
+        }
+        let capacity = positions.next_multiple_of(STEP).min(config.max_position_embeddings).max(positions);
+        let bytes = (capacity * self.row * 4) as u64;
+        for i in 0..config.n_layers() {
+            // One layer at a time: the old and the new cache never both exist in full.
+            let grown = LayerCache { k: gpu.storage(DOING, bytes).await?, v: gpu.storage(DOING, bytes).await? };
+            match self.layers.get_mut(i) {
+                None => self.layers.push(grown),
+                Some(old) => {
+                    let mut encoder = gpu.device().create_command_encoder(&Default::default());
+                    encoder.copy_buffer_to_buffer(&old.k, 0, &grown.k, 0, old.k.size());
+                    encoder.copy_buffer_to_buffer(&old.v, 0, &grown.v, 0, old.v.size());
+                    gpu.queue().submit([encoder.finish()]);
+                    *old = grown;
+                }
+            }
+        }
+        self.capacity = capacity;
+        gpu.check(DOING)?;
+        Ok(true)
+    }
+
+    /// How many leading tokens of `prompt` need not be computed: the longest common prefix, but never the whole
+    /// prompt, whose last token's logits are wanted.
+    pub fn reusable(&self, prompt: &[u32]) -> usize {
+        let common = self.tokens.iter().zip(prompt).take_while(|(a, b)| a == b).count();
+        common.min(prompt.len().saturating_sub(1))
+    }
+}

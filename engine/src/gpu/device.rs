@@ -1,0 +1,360 @@
+//! Adapters and the device. Errors of wgpu become values of [`Error`]: a lost device, memory that ran out and
+//! a rejected command are told apart, and none of them panics.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// Which set of kernels runs: tuned for GPUs, or free of barriers for CPU adapters (lavapipe, SwiftShader).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Profile {
+    Gpu,
+    Cpu,
+}
+
+impl Profile {
+    pub fn name(self) -> &'static str {
+        match self {
+            Profile::Gpu => "gpu",
+            Profile::Cpu => "cpu",
+        }
+    }
+}
+
+/// The limits that the engine plans with.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdapterLimits {
+    pub max_buffer_size: u64,
+    pub max_storage_buffer_binding_size: u64,
+    pub max_storage_buffers_per_shader_stage: u32,
+    pub max_compute_workgroup_storage_size: u32,
+    pub max_compute_invocations_per_workgroup: u32,
+    pub max_compute_workgroups_per_dimension: u32,
+}
+
+/// What an adapter is and what the engine would do with it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdapterReport {
+    pub index: usize,
+    pub name: String,
+    /// `vulkan`, `metal`, `dx12`, `webgpu`
+    pub backend: String,
+    /// `discrete`, `integrated`, `virtual`, `cpu`, `other`
+    pub device_type: String,
+    pub driver: String,
+    pub driver_info: String,
+    pub vendor: u32,
+    pub device: u32,
+    /// emulated on the CPU
+    pub software: bool,
+    pub subgroup_sizes: [u32; 2],
+    /// names of the optional features that matter here (`shader-f16`, `subgroups`, `timestamp-query`)
+    pub features: Vec<String>,
+    pub limits: AdapterLimits,
+    /// the kernels that will be used
+    pub profile: Profile,
+    /// the one used when none is asked for
+    pub preferred: bool,
+    /// why it is preferred or not, in a few words
+    pub why: String,
+}
+
+/// Backends that run WebGPU's compute natively, and the browser's.
+const BACKENDS: wgpu::Backends =
+    wgpu::Backends::VULKAN.union(wgpu::Backends::METAL).union(wgpu::Backends::DX12).union(wgpu::Backends::BROWSER_WEBGPU);
+
+fn instance() -> wgpu::Instance {
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
+    descriptor.backends = BACKENDS;
+    wgpu::Instance::new(descriptor)
+}
+
+#[cfg(not(target_family = "wasm"))]
+async fn adapters(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
+    instance.enumerate_adapters(BACKENDS).await
+}
+
+/// A browser hands out one adapter.
+#[cfg(target_family = "wasm")]
+async fn adapters(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
+    let options = wgpu::RequestAdapterOptions {
+        power_preference: wgpu::PowerPreference::HighPerformance,
+        ..Default::default()
+    };
+    instance.request_adapter(&options).await.into_iter().collect()
+}
+
+fn preference(device_type: wgpu::DeviceType) -> (u8, &'static str, &'static str) {
+    match device_type {
+        wgpu::DeviceType::DiscreteGpu => (0, "discrete", "a discrete GPU"),
+        wgpu::DeviceType::IntegratedGpu => (1, "integrated", "an integrated GPU"),
+        wgpu::DeviceType::VirtualGpu => (2, "virtual", "a virtual GPU"),
+        wgpu::DeviceType::Other => (3, "other", "an adapter of unknown type"),
+        wgpu::DeviceType::Cpu => (4, "cpu", "a CPU emulation of a GPU"),
+    }
+}
+
+fn report(index: usize, adapter: &wgpu::Adapter) -> AdapterReport {
+    let info = adapter.get_info();
+    let limits = adapter.limits();
+    let (_, device_type, why) = preference(info.device_type);
+    let software = info.device_type == wgpu::DeviceType::Cpu;
+    let optional = [
+        (wgpu::Features::SHADER_F16, "shader-f16"),
+        (wgpu::Features::SUBGROUP, "subgroups"),
+        (wgpu::Features::TIMESTAMP_QUERY, "timestamp-query"),
+    ];
+    let features = optional.iter().filter(|(f, _)| adapter.features().contains(*f)).map(|(_, n)| n.to_string());
+    AdapterReport {
+        index,
+        name: info.name,
+        backend: info.backend.to_str().to_string(),
+        device_type: device_type.to_string(),
+        driver: info.driver,
+        driver_info: info.driver_info,
+        vendor: info.vendor,
+        device: info.device,
+        software,
+        subgroup_sizes: [info.subgroup_min_size, info.subgroup_max_size],
+        features: features.collect(),
+        limits: AdapterLimits {
+            max_buffer_size: limits.max_buffer_size,
+            max_storage_buffer_binding_size: limits.max_storage_buffer_binding_size,
+            max_storage_buffers_per_shader_stage: limits.max_storage_buffers_per_shader_stage,
+            max_compute_workgroup_storage_size: limits.max_compute_workgroup_storage_size,
+            max_compute_invocations_per_workgroup: limits.max_compute_invocations_per_workgroup,
+            max_compute_workgroups_per_dimension: limits.max_compute_workgroups_per_dimension,
+        },
+        profile: if software { Profile::Cpu } else { Profile::Gpu },
+        preferred: false,
+        why: why.to_string(),
+    }
+}
+
+/// Reports of `adapters`, with the preferred one marked: the best type, the first of its type.
+fn reports(adapters: &[wgpu::Adapter]) -> Vec<AdapterReport> {
+    let mut all: Vec<_> = adapters.iter().enumerate().map(|(i, a)| report(i, a)).collect();
+    let best = (0..all.len()).min_by_key(|&i| (preference(adapters[i].get_info().device_type).0, i));
+    for (i, r) in all.iter_mut().enumerate() {
+        r.preferred = Some(i) == best;
+        r.why = if r.preferred { format!("{}, the best of what is here", r.why) } else { r.why.clone() };
+    }
+    all
+}
+
+/// Every adapter on this machine, in the order of their indices.
+pub async fn list_adapters() -> Vec<AdapterReport> {
+    reports(&adapters(&instance()).await)
+}
+
+/// What went wrong asynchronously, kept until somebody asks.
+#[derive(Default)]
+struct Faults {
+    lost: Option<String>,
+    error: Option<String>,
+}
+
+/// An open device: queue, report, and an account of its memory.
+pub struct Gpu {
+    instance: wgpu::Instance,
+    adapter: wgpu::Adapter,
+    device: wgpu::Device,
+    queue: wgpu::Queue,
+    report: AdapterReport,
+    faults: Arc<Mutex<Faults>>,
+    allocated_bytes: Arc<AtomicU64>,
+    peak_bytes: AtomicU64,
+    limit_bytes: u64,
+}
+
+/// A storage or staging buffer that is on the device's account for as long as it lives.
+pub struct Buffer {
+    raw: wgpu::Buffer,
+    account: Arc<AtomicU64>,
+}
+
+impl std::ops::Deref for Buffer {
+    type Target = wgpu::Buffer;
+    fn deref(&self) -> &wgpu::Buffer {
+        &self.raw
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        self.account.fetch_sub(self.raw.size(), Ordering::Relaxed);
+    }
+}
+
+impl Gpu {
+    /// Opens adapter `index` of [`list_adapters`], or the preferred one.
+    ///
+    /// # Errors
+    /// [`Error::NoAdapter`], [`Error::NoSuchAdapter`], [`Error::DeviceRefused`].
+    pub async fn open(index: Option<usize>) -> Result<Gpu> {
+        let instance = instance();
+        let adapters = adapters(&instance).await;
+        let reports = reports(&adapters);
+        if reports.is_empty() {
+            return Err(Error::NoAdapter { backends: "Vulkan, Metal, DX12, WebGPU".into() });
+        }
+        let chosen = match index {
+            Some(asked) if asked >= reports.len() => {
+                return Err(Error::NoSuchAdapter { asked, available: reports.len() });
+            }
+            Some(asked) => asked,
+            None => reports.iter().position(|r| r.preferred).unwrap_or(0),
+        };
+        let (adapter, report) = (adapters[chosen].clone(), reports[chosen].clone());
+        let wanted = wgpu::Features::TIMESTAMP_QUERY;
+        let descriptor = wgpu::DeviceDescriptor {
+            label: Some("understory"),
+            required_features: adapter.features() & wanted,
+            required_limits: adapter.limits(),
+            memory_hints: wgpu::MemoryHints::MemoryUsage,
+            ..Default::default()
+        };
+        let (device, queue) = adapter
+            .request_device(&descriptor)
+            .await
+            .map_err(|e| Error::DeviceRefused { adapter: report.name.clone(), reason: e.to_string() })?;
+        let faults = Arc::new(Mutex::new(Faults::default()));
+        let on_lost = faults.clone();
+        device.set_device_lost_callback(move |_, message| {
+            lock(&on_lost).lost.get_or_insert(if message.is_empty() { "no reason given".into() } else { message });
+        });
+        let on_error = faults.clone();
+        device.on_uncaptured_error(Arc::new(move |error: wgpu::Error| {
+            tracing::error!("{error}");
+            lock(&on_error).error.get_or_insert(error.to_string());
+        }));
+        tracing::debug!(adapter = report.name, backend = report.backend, "device open");
+        Ok(Gpu {
+            instance,
+            adapter,
+            device,
+            queue,
+            report,
+            faults,
+            allocated_bytes: Arc::default(),
+            peak_bytes: AtomicU64::new(0),
+            limit_bytes: u64::MAX,
+        })
+    }
+
+    /// Refuses buffers beyond `bytes` in total, as a device of that size would.
+    pub fn with_memory_limit(mut self, bytes: u64) -> Gpu {
+        self.limit_bytes = bytes;
+        self
+    }
+
+    pub fn report(&self) -> &AdapterReport {
+        &self.report
+    }
+    pub fn instance(&self) -> &wgpu::Instance {
+        &self.instance
+    }
+    pub fn adapter(&self) -> &wgpu::Adapter {
+        &self.adapter
+    }
+    pub fn device(&self) -> &wgpu::Device {
+        &self.device
+    }
+    pub fn queue(&self) -> &wgpu::Queue {
+        &self.queue
+    }
+    /// Bytes of all buffers alive.
+    pub fn allocated_bytes(&self) -> u64 {
+        self.allocated_bytes.load(Ordering::Relaxed)
+    }
+    /// The most that [`Self::allocated_bytes`] ever was.
+    pub fn peak_bytes(&self) -> u64 {
+        self.peak_bytes.load(Ordering::Relaxed)
+    }
+
+    /// A zeroed buffer of at least `bytes` (rounded up to 16).
+    ///
+    /// # Errors
+    /// [`Error::DeviceLimit`] beyond the largest buffer, [`Error::OutOfDeviceMemory`].
+    pub async fn buffer(&self, doing: &'static str, bytes: u64, usage: wgpu::BufferUsages) -> Result<Buffer> {
+        let size = bytes.max(16).next_multiple_of(16);
+        let limit = self.report.limits.max_buffer_size;
+        if size > limit {
+            return Err(Error::DeviceLimit { what: format!("a buffer for {doing}"), needed: size, offered: limit });
+        }
+        let allocated_bytes = self.allocated_bytes();
+        let full = || Error::OutOfDeviceMemory { doing, asked_bytes: size, allocated_bytes };
+        if allocated_bytes + size > self.limit_bytes {
+            return Err(full());
+        }
+        let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
+        let raw = self.device.create_buffer(&wgpu::BufferDescriptor {
+            label: Some(doing),
+            size,
+            usage,
+            mapped_at_creation: false,
+        });
+        if scope.pop().await.is_some() {
+            return Err(full());
+        }
+        self.check(doing)?;
+        let now = self.allocated_bytes.fetch_add(size, Ordering::Relaxed) + size;
+        self.peak_bytes.fetch_max(now, Ordering::Relaxed);
+        Ok(Buffer { raw, account: self.allocated_bytes.clone() })
+    }
+
+    /// A storage buffer that can be written to and copied.
+    pub async fn storage(&self, doing: &'static str, bytes: u64) -> Result<Buffer> {
+        use wgpu::BufferUsages as U;
+        self.buffer(doing, bytes, U::STORAGE | U::COPY_DST | U::COPY_SRC).await
+    }
+
+    /// A storage buffer with contents.
+    pub async fn storage_from(&self, doing: &'static str, contents: &[u8]) -> Result<Buffer> {
+        let buffer = self.storage(doing, contents.len() as u64).await?;
+        self.queue.write_buffer(&buffer, 0, contents);
+        Ok(buffer)
+    }
+
+    /// A uniform buffer with contents.
+    pub async fn uniform<T: bytemuck::NoUninit>(&self, doing: &'static str, contents: &T) -> Result<Buffer> {
+        use wgpu::BufferUsages as U;
+        let bytes = bytemuck::bytes_of(contents);
+        let buffer = self.buffer(doing, bytes.len() as u64, U::UNIFORM | U::COPY_DST).await?;
+        self.queue.write_buffer(&buffer, 0, bytes);
+        Ok(buffer)
+    }
+
+    /// What went wrong since the device was opened, if anything did.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`], [`Error::Device`].
+    pub fn check(&self, doing: &'static str) -> Result<()> {
+        let faults = lock(&self.faults);
+        if let Some(reason) = &faults.lost {
+            return Err(Error::DeviceLost { doing, reason: reason.clone() });
+        }
+        match &faults.error {
+            Some(reason) => Err(Error::Device { doing, reason: reason.clone() }),
+            None => Ok(()),
+        }
+    }
+
+    /// Waits until everything submitted has run (natively; a browser's queue is awaited by its read-backs).
+    pub fn wait(&self, doing: &'static str) -> Result<()> {
+        #[cfg(not(target_family = "wasm"))]
+        if let Err(e) = self.device.poll(wgpu::PollType::wait_indefinitely()) {
+            self.check(doing)?;
+            return Err(Error::Device { doing, reason: e.to_string() });
+        }
+        self.check(doing)
+    }
+}
+
+fn lock(faults: &Mutex<Faults>) -> std::sync::MutexGuard<'_, Faults> {
+    faults.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}

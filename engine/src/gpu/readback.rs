@@ -1,0 +1,77 @@
+//! Reading from the device without stopping it: a staging buffer that is copied into by one submission and
+//! awaited later, while further submissions already run.
+
+use futures_channel::oneshot;
+
+use super::device::{Buffer, Gpu};
+use crate::error::{Error, Result};
+
+/// A mappable buffer and the read that is under way on it, if one is.
+pub struct Staging {
+    buffer: Buffer,
+    pending: Option<Pending>,
+}
+
+struct Pending {
+    mapped: oneshot::Receiver<Result<(), wgpu::BufferAsyncError>>,
+    #[cfg_attr(target_family = "wasm", allow(dead_code, reason = "a browser's callbacks come by themselves"))]
+    submission: wgpu::SubmissionIndex,
+    bytes: u64,
+}
+
+impl Staging {
+    pub async fn new(gpu: &Gpu, bytes: u64) -> Result<Self> {
+        use wgpu::BufferUsages as U;
+        let buffer = gpu.buffer("reading results", bytes, U::MAP_READ | U::COPY_DST).await?;
+        Ok(Self { buffer, pending: None })
+    }
+
+    /// Records the copy that [`Self::start`] will wait for.
+    pub fn copy_from(&self, encoder: &mut wgpu::CommandEncoder, source: &wgpu::Buffer, offset: u64, bytes: u64) {
+        encoder.copy_buffer_to_buffer(source, offset, &self.buffer, 0, bytes);
+    }
+
+    /// Asks for the mapping, once the submission that holds the copy is on its way.
+    pub fn start(&mut self, submission: wgpu::SubmissionIndex, bytes: u64) {
+        let (done, mapped) = oneshot::channel();
+        self.buffer.slice(..bytes).map_async(wgpu::MapMode::Read, move |result| {
+            // the receiver is gone when the generation was dropped: nobody waits
+            let _ = done.send(result);
+        });
+        self.pending = Some(Pending { mapped, submission, bytes });
+    }
+
+    /// Waits for the read begun by [`Self::start`] and hands its bytes to `read`.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`], [`Error::Device`].
+    pub async fn finish<T>(&mut self, gpu: &Gpu, doing: &'static str, read: impl FnOnce(&[u8]) -> T) -> Result<T> {
+        let pending = self.pending.take().expect("start() before finish()");
+        #[cfg(not(target_family = "wasm"))]
+        if let Err(e) = gpu
+            .device()
+            .poll(wgpu::PollType::Wait { submission_index: Some(pending.submission), timeout: None })
+        {
+            gpu.check(doing)?;
+            return Err(Error::Device { doing, reason: e.to_string() });
+        }
+        let failed = |reason: String| gpu.check(doing).err().unwrap_or(Error::Device { doing, reason });
+        match pending.mapped.await {
+            Ok(Ok(())) => {}
+            Ok(Err(e)) => return Err(failed(e.to_string())),
+            Err(_) => return Err(failed("the read was abandoned".into())),
+        }
+        let out = {
+            let view =
+                self.buffer.slice(..pending.bytes).get_mapped_range().map_err(|e| failed(format!("{e:?}")))?;
+            read(&view)
+        };
+        self.buffer.unmap();
+        gpu.check(doing)?;
+        Ok(out)
+    }
+
+    pub fn is_pending(&self) -> bool {
+        self.pending.is_some()
+    }
+}

@@ -1,0 +1,98 @@
+//! One pass as a list of dispatches with prebuilt bind groups, recorded again each step.
+
+use std::sync::Arc;
+
+use super::device::Buffer;
+use super::pipelines::Pipeline;
+
+/// How many rows go through a pass; decides which permutation of a product runs, never its bits per row
+/// between [`RowClass::One`] and [`RowClass::Few`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RowClass {
+    /// decode
+    One,
+    /// up to 64: verification, short prompts
+    Few,
+    /// prefill of long prompts on GPUs
+    Many,
+}
+
+/// Workgroups of a dispatch, as a function of the pass.
+#[derive(Clone, Copy, Debug)]
+pub enum Grid {
+    Fixed([u32; 3]),
+    /// x fixed, y = rows
+    RowsY(u32),
+    /// x = ceil(rows * per_row / group)
+    RowsFlat { per_row: u32, group: u32 },
+    /// x fixed, y = rows, z = splits
+    RowsSplits(u32),
+    /// prefill tiles: x, ceil(rows / 32), z
+    Tiles { x: u32, z: u32 },
+}
+
+impl Grid {
+    fn size(self, rows: u32, splits: u32) -> [u32; 3] {
+        match self {
+            Grid::Fixed(size) => size,
+            Grid::RowsY(x) => [x, rows, 1],
+            Grid::RowsFlat { per_row, group } => [(rows * per_row).div_ceil(group), 1, 1],
+            Grid::RowsSplits(x) => [x, rows, splits],
+            Grid::Tiles { x, z } => [x, rows.div_ceil(32), z],
+        }
+    }
+}
+
+/// Whether a dispatch belongs to passes whose attention is split over the context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum When {
+    Always,
+    OneSplit,
+    ManySplits,
+}
+
+/// One dispatch of a plan.
+pub struct Dispatch {
+    /// by [`RowClass`]; `None`: not part of passes of that class
+    pub variants: [Option<(Arc<Pipeline>, Grid)>; 3],
+    pub when: When,
+    pub bind_group: wgpu::BindGroup,
+    /// The kernel's parameters, on the device's account for as long as the dispatch lives.
+    pub params: Buffer,
+}
+
+impl Dispatch {
+    /// The same pipeline and grid for every row class.
+    pub fn uniform(pipeline: Arc<Pipeline>, grid: Grid, bind_group: wgpu::BindGroup, params: Buffer) -> Self {
+        Self { variants: [0; 3].map(|_| Some((pipeline.clone(), grid))), when: When::Always, bind_group, params }
+    }
+
+    fn runs(&self, splits: u32) -> bool {
+        match self.when {
+            When::Always => true,
+            When::OneSplit => splits == 1,
+            When::ManySplits => splits > 1,
+        }
+    }
+}
+
+/// Records `dispatches` for `rows` rows; returns how many were recorded.
+pub fn record<'a>(
+    pass: &mut wgpu::ComputePass<'_>,
+    dispatches: impl IntoIterator<Item = &'a Dispatch>,
+    class: RowClass,
+    rows: u32,
+    splits: u32,
+) -> usize {
+    let mut count = 0;
+    for dispatch in dispatches.into_iter().filter(|d| d.runs(splits)) {
+        if let Some((pipeline, grid)) = &dispatch.variants[class as usize] {
+            let [x, y, z] = grid.size(rows, splits);
+            pass.set_pipeline(&pipeline.raw);
+            pass.set_bind_group(0, &dispatch.bind_group, &[]);
+            pass.dispatch_workgroups(x, y, z);
+            count += 1;
+        }
+    }
+    count
+}

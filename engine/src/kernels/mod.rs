@@ -1,0 +1,91 @@
+//! Launch glue: one file a kernel, named as in `shaders/kernels`. Each makes the dispatches of one operation
+//! with their parameters and bind groups; nothing is recorded here.
+
+mod attention;
+mod embed;
+mod norm_residual;
+mod product;
+mod rope;
+mod sample;
+
+pub use attention::{Attention, attention};
+pub use embed::embed;
+pub use norm_residual::norm_residual;
+pub use product::{Epilogue, Product, product};
+pub use rope::{Rope, rope};
+pub use sample::{SampleParams, Sampler, sampler};
+
+use crate::engine::Dtype;
+use crate::gpu::{Buffer, Dispatch, Gpu, Grid, Pipelines, Profile, When};
+use crate::model::config::NormKind;
+use crate::Result;
+
+/// Keys of one split of attention; `SPLIT` in `shaders/kernels/lib/state.wesl`.
+pub const SPLIT: u32 = 256;
+/// Slots of the output ring; `RING` there.
+pub const RING: u32 = 64;
+/// In the ring where the logits were NaN; `NO_TOKEN` there.
+pub const NO_TOKEN: u32 = u32::MAX;
+
+/// What every operation needs to be built.
+pub struct Builder<'a> {
+    pub gpu: &'a Gpu,
+    pub pipelines: &'a mut Pipelines,
+    pub profile: Profile,
+    pub dtype: Dtype,
+    pub norm: NormKind,
+}
+
+impl Builder<'_> {
+    fn dtype_feature(&self) -> &'static str {
+        match self.dtype {
+            Dtype::F16 => "f16",
+            Dtype::F32 => "f32",
+        }
+    }
+    fn norm_feature(&self) -> &'static str {
+        match self.norm {
+            NormKind::Rms => "rms",
+            NormKind::Layer => "layer",
+        }
+    }
+
+    /// One dispatch that is the same for every row class.
+    async fn one<P: bytemuck::NoUninit>(
+        &mut self,
+        kernel: &'static str,
+        features: &[&str],
+        grid: Grid,
+        params: &P,
+        buffers: &[(&str, &wgpu::Buffer)],
+    ) -> Result<Dispatch> {
+        let pipeline = self.pipelines.get(self.gpu, kernel, features).await?;
+        let (bind_group, params) = self.bind(&pipeline, params, buffers).await?;
+        Ok(Dispatch::uniform(pipeline, grid, bind_group, params))
+    }
+
+    async fn bind<P: bytemuck::NoUninit>(
+        &self,
+        pipeline: &crate::gpu::Pipeline,
+        params: &P,
+        buffers: &[(&str, &wgpu::Buffer)],
+    ) -> Result<(wgpu::BindGroup, Buffer)> {
+        let uniform = self.gpu.uniform("kernel parameters", params).await?;
+        let mut all = buffers.to_vec();
+        all.push(("p", &uniform));
+        Ok((pipeline.bind(self.gpu, &all), uniform))
+    }
+
+    /// Splits `groups` over x and y, as one dimension holds only so many: (x, y).
+    fn spread(&self, groups: u32) -> (u32, u32) {
+        let limit = self.gpu.report().limits.max_compute_workgroups_per_dimension.min(65_535);
+        let y = groups.div_ceil(limit).max(1);
+        (groups.div_ceil(y), y)
+    }
+}
+
+/// Dispatches that only passes with, or without, split attention run.
+fn when(mut dispatch: Dispatch, when: When) -> Dispatch {
+    dispatch.when = when;
+    dispatch
+}

@@ -1,0 +1,139 @@
+//! `matmul.wesl` and `matmul_prefill.wesl`: every product of the model with its norm on load and its epilogue.
+
+use bytemuck::{Pod, Zeroable};
+
+use super::Builder;
+use crate::Result;
+use crate::gpu::{Dispatch, Grid, Profile, When};
+use crate::model::config::Activation;
+use crate::model::device_weights::{Matrix, Vectors};
+
+/// What happens to finished outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Epilogue {
+    Store,
+    Act(Activation),
+    Gated(Activation),
+    /// add the residual (if one is bound) and leave the norm's partial sums
+    Residual,
+    /// leave the largest logit of each block
+    Logits,
+}
+
+/// One product `y = epilogue(W norm(x) + bias)`.
+pub struct Product<'a> {
+    pub matrix: &'a Matrix,
+    pub vectors: &'a Vectors,
+    pub state: &'a wgpu::Buffer,
+    pub x: &'a wgpu::Buffer,
+    /// the norm on x: its partial sums, the elements in a row, epsilon
+    pub norm: Option<(&'a wgpu::Buffer, usize, f32)>,
+    pub res: Option<&'a wgpu::Buffer>,
+    pub y: &'a wgpu::Buffer,
+    pub y_stride: usize,
+    /// outputs of a row; a gated product has half as many as its matrix has rows
+    pub n_out: usize,
+    /// residual: partial sums; logits: block maxima
+    pub extra: Option<&'a wgpu::Buffer>,
+    pub epilogue: Epilogue,
+    /// only the last row of x
+    pub last_row: bool,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    k8: u32,
+    blocks: u32,
+    grid_x: u32,
+    out0: u32,
+    n_out: u32,
+    y_stride: u32,
+    bias4: u32,
+    has_bias: u32,
+    activation: u32,
+    width: u32,
+    eps: f32,
+    last_row: u32,
+    has_res: u32,
+    pad: [u32; 3],
+}
+
+/// Blocks that one workgroup of the CPU profile computes (a thread each).
+const CPU_BLOCKS: u32 = 8;
+/// Blocks that one prefill tile covers.
+const TILE_BLOCKS: u32 = 8;
+
+fn activation_code(a: Activation) -> u32 {
+    match a {
+        Activation::Silu => 0,
+        Activation::Gelu => 1,
+        Activation::GeluTanh => 2,
+        Activation::Relu => 3,
+    }
+}
+
+/// One dispatch for each part of the matrix.
+pub async fn product(b: &mut Builder<'_>, op: Product<'_>) -> Result<Vec<Dispatch>> {
+    let (epilogue, activation) = match op.epilogue {
+        Epilogue::Store => ("store", 0),
+        Epilogue::Act(a) => ("act", activation_code(a)),
+        Epilogue::Gated(a) => ("gated", activation_code(a)),
+        Epilogue::Residual => ("residual", 0),
+        Epilogue::Logits => ("logits", 0),
+    };
+    let mut features = vec![b.dtype_feature(), b.profile.name(), b.norm_feature(), epilogue];
+    features.extend(op.norm.map(|_| "norm"));
+    let with = |extra: &[&'static str]| [features.as_slice(), extra].concat();
+    let one = b.pipelines.get(b.gpu, "matmul", &with(&["cb1"])).await?;
+    let few = b.pipelines.get(b.gpu, "matmul", &with(&["cb4"])).await?;
+    let many = match b.profile {
+        Profile::Gpu => Some(b.pipelines.get(b.gpu, "matmul_prefill", &with(&["cb4"])).await?),
+        Profile::Cpu => None,
+    };
+    let mut dispatches = Vec::new();
+    for part in &op.matrix.parts {
+        let groups = match b.profile {
+            Profile::Gpu => part.blocks,
+            Profile::Cpu => part.blocks.div_ceil(CPU_BLOCKS),
+        };
+        // The prefill kernel reads the same `grid_x`, in tiles: the grid is made so that both agree.
+        let (grid_x, grid_y) = b.spread(groups);
+        let tiles = part.blocks.div_ceil(TILE_BLOCKS);
+        let params = Params {
+            k8: op.matrix.k8,
+            blocks: part.blocks,
+            grid_x,
+            out0: part.row0,
+            n_out: op.n_out as u32,
+            y_stride: op.y_stride as u32,
+            bias4: op.vectors.bias4,
+            has_bias: op.vectors.has_bias as u32,
+            activation,
+            width: op.norm.map_or(0, |(_, width, _)| width as u32),
+            eps: op.norm.map_or(0.0, |(_, _, eps)| eps),
+            last_row: op.last_row as u32,
+            has_res: op.res.is_some() as u32,
+            pad: [0; 3],
+        };
+        let mut buffers: Vec<(&str, &wgpu::Buffer)> =
+            vec![("w", &part.buffer), ("x", op.x), ("state", op.state), ("vecs", &op.vectors.buffer), ("y", op.y)];
+        buffers.extend(op.norm.map(|(stats, _, _)| ("stats", stats)));
+        // Without a residual its binding still needs a buffer; the flag keeps it unread.
+        buffers.push(("res", op.res.unwrap_or(op.x)));
+        buffers.extend(op.extra.iter().flat_map(|e| [("out_stats", *e), ("out_max", *e)]));
+        let (bind_group, uniform) = b.bind(&one, &params, &buffers).await?;
+        let rows = Grid::Fixed([grid_x, grid_y, 1]);
+        let tile_x = tiles.min(grid_x);
+        let prefill = many.clone().map(|p| (p, Grid::Tiles { x: tile_x, z: tiles.div_ceil(grid_x) }));
+        // A single row never needs tiles.
+        let many = if op.last_row || prefill.is_none() { Some((few.clone(), rows)) } else { prefill };
+        dispatches.push(Dispatch {
+            variants: [Some((one.clone(), rows)), Some((few.clone(), rows)), many],
+            when: When::Always,
+            bind_group,
+            params: uniform,
+        });
+    }
+    Ok(dispatches)
+}

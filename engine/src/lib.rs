@@ -1,0 +1,21 @@
+//! The engine of Understory: models, weights, KV cache and decoding on a WebGPU device.
+//!
+//! It knows nothing of terminals, HTTP servers or the DOM; front ends speak [`protocol`].
+
+mod cache;
+pub mod chat;
+pub mod engine;
+pub mod error;
+mod evaluate;
+mod forward;
+mod generate;
+pub mod gpu;
+pub mod kernels;
+pub mod model;
+pub mod protocol;
+pub mod sampling;
+mod text;
+pub mod tokenizer;
+
+pub use engine::{Dtype, Engine, LoadOptions, Progress};
+pub use error::{Error, Result};

@@ -1,0 +1,76 @@
+//! Which kernels exist and in which permutations: data, read by the build script (which links each one)
+//! and by the library. A kernel `NAME` is the file `kernels/NAME.wesl`; adding one is one line in [`KERNELS`].
+
+/// One kernel and the features it is built with.
+#[derive(Clone, Copy, Debug)]
+pub struct Kernel {
+    /// File name without `.wesl`; the name under which [`find`](crate::find) looks it up.
+    pub name: &'static str,
+    /// Each axis is a list of alternatives of which every permutation takes one. An alternative is the features
+    /// it turns on, separated by spaces; the empty string turns on none.
+    pub axes: &'static [&'static [&'static str]],
+    /// Combinations to leave out: a permutation is skipped when it has all features of one entry.
+    pub skip: &'static [&'static [&'static str]],
+}
+
+/// How weights are stored: pairs of f16 in a u32, or f32.
+const WEIGHTS: &[&str] = &["f16", "f32"];
+/// The workgroup shape: tuned for GPUs, or barrier-free for CPU adapters.
+const PROFILE: &[&str] = &["gpu", "cpu"];
+/// What a product does with its outputs, and the model's norm. Residual products read what is normed already
+/// and only leave the next norm's sums; all others apply the norm on load.
+const PRODUCT: &[&str] = &[
+    "norm rms store",
+    "norm rms act",
+    "norm rms gated",
+    "norm rms logits",
+    "rms residual",
+    "norm layer store",
+    "norm layer act",
+    "norm layer gated",
+    "norm layer logits",
+    "layer residual",
+];
+
+const fn kernel(name: &'static str, axes: &'static [&'static [&'static str]]) -> Kernel {
+    Kernel { name, axes, skip: &[] }
+}
+
+/// All kernels.
+pub const KERNELS: &[Kernel] = &[
+    kernel("attention", &[PROFILE, &["", "split"]]).without(&[&["cpu", "split"]]),
+    kernel("attention_reduce", &[]),
+    kernel("embed", &[WEIGHTS, &["rms", "layer"], &["", "positions"]]),
+    kernel("matmul", &[WEIGHTS, PROFILE, PRODUCT, &["cb1", "cb4"]]),
+    kernel("matmul_prefill", &[WEIGHTS, PRODUCT, &["cb4 gpu"]]),
+    kernel("norm_residual", &[PROFILE, &["rms"]]),
+    kernel("rope", &[&["", "rotary"], &["", "qknorm"]]),
+    kernel("sample", &[PROFILE, &["", "greedy"]]),
+];
+
+impl Kernel {
+    const fn without(self, skip: &'static [&'static [&'static str]]) -> Self {
+        Self { skip, ..self }
+    }
+
+    /// The features that occur in any permutation.
+    pub fn features(&self) -> impl Iterator<Item = &'static str> {
+        self.axes.iter().copied().flatten().flat_map(|alternative| alternative.split_whitespace())
+    }
+
+    /// The feature sets this kernel is built with, each sorted.
+    pub fn permutations(&self) -> Vec<Vec<&'static str>> {
+        let mut sets: Vec<Vec<&'static str>> = vec![Vec::new()];
+        for axis in self.axes {
+            let extend = |set: &Vec<_>, alternative: &'static str| {
+                set.iter().copied().chain(alternative.split_whitespace()).collect()
+            };
+            sets = sets.iter().flat_map(|set| axis.iter().map(move |alternative| extend(set, alternative))).collect();
+        }
+        sets.retain(|set| !self.skip.iter().any(|skip| skip.iter().all(|feature| set.contains(feature))));
+        for set in &mut sets {
+            set.sort_unstable();
+        }
+        sets
+    }
+}

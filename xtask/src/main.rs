@@ -1,0 +1,76 @@
+//! Set-up, demo and tests of the workspace, behind `cargo xtask`. Every command that it starts is printed
+//! first, so that each can be repeated by hand. It builds in seconds: no dependency but `anyhow`.
+
+mod bench;
+mod packages;
+mod process;
+mod setup;
+mod test;
+mod wasm;
+
+use std::env;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+const HELP: &str = "\
+cargo xtask COMMAND
+
+  run [ARGS]   set-up, then a demo: stories from the bundled models, streamed, with a table of timings;
+               with ARGS, `understory ARGS` instead (try: cargo xtask run --help)
+  test         set-up, then formatting, clippy, every test and the wasm32 check
+  setup        find a Vulkan driver (Linux), or install Mesa's software one (Debian, Ubuntu)
+  wasm-check   check that the engine and the shaders compile for wasm32
+  bench [DIR]  kernel and peer benchmarks; raw data goes to DIR (default: target/bench)
+  help         this text
+";
+
+/// The demo: what to tell, and by whom. Greedy text repeats itself with models this small, so it is sampled.
+const STORIES: [&[&str]; 2] = [
+    &["Once upon a time", "--model", "tales", "--max-new-tokens", "160", "--seed", "7"],
+    &["The old woman said to the cat:", "--model", "tales-draft", "--max-new-tokens", "48", "--seed", "7"],
+];
+
+fn main() -> ExitCode {
+    let args: Vec<String> = env::args().skip(1).collect();
+    match dispatch(&args) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("xtask: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(args: &[String]) -> Result<ExitCode> {
+    let (command, rest) = match args.split_first() {
+        Some((command, rest)) => (command.as_str(), rest),
+        None => ("help", args),
+    };
+    if !matches!(command, "run" | "bench") && !rest.is_empty() {
+        bail!("`{command}` takes no arguments, got `{}`", rest.join(" "));
+    }
+    match command {
+        "run" => run(rest)?,
+        "test" => return Ok(test::all()),
+        "setup" => setup::ensure_adapter()?,
+        "wasm-check" => wasm::check()?,
+        "bench" => bench::all(rest)?,
+        "help" | "-h" | "--help" => print!("{HELP}"),
+        unknown => bail!("unknown command `{unknown}`\n\n{HELP}"),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run(args: &[String]) -> Result<()> {
+    setup::ensure_adapter()?;
+    if !args.is_empty() {
+        return process::run(process::understory().args(args));
+    }
+    for story in STORIES {
+        let mut command = process::understory();
+        command.arg("generate").args(story).args(["--temperature", "0.8", "--top-p", "0.95"]);
+        process::run(&mut command)?;
+    }
+    Ok(())
+}
