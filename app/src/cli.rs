@@ -49,10 +49,10 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
     /// Say more on stderr (-v: what is done, -vv: details; RUST_LOG overrides)
-    #[arg(short, long, global = true, action = ArgAction::Count)]
+    #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Output")]
     pub verbose: u8,
     /// Nothing on stderr but errors
-    #[arg(short, long, global = true)]
+    #[arg(short, long, global = true, help_heading = "Output")]
     pub quiet: bool,
 }
 
@@ -77,7 +77,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct ListArgs {
     /// One JSON array on stdout
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     pub json: bool,
 }
 
@@ -187,7 +187,7 @@ pub struct GenerateArgs {
     #[arg(long)]
     pub chat: bool,
     /// One JSON object on stdout at the end, and no streaming
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     pub json: bool,
     #[command(flatten)]
     pub sampling: SamplingArgs,
@@ -215,7 +215,7 @@ pub struct EvalArgs {
     #[arg(long, value_name = "FILE")]
     pub text_file: PathBuf,
     /// One JSON object on stdout, with the value of each token
-    #[arg(long)]
+    #[arg(long, help_heading = "Output")]
     pub json: bool,
     #[command(flatten)]
     pub load: LoadArgs,

@@ -19,6 +19,7 @@ use crate::cli::{Cli, Command};
 use crate::output::Console;
 
 fn main() -> ExitCode {
+    process::silence_device_select();
     let process_start_ms = process::since_start_ms();
     let cli = Cli::parse();
     output::init_tracing(cli.verbose);

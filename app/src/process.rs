@@ -1,4 +1,4 @@
-//! What the operating system knows about this process.
+//! What the operating system knows about this process, and what libraries should know.
 
 /// Milliseconds from the start of this process to now, to 10 ms; `None` where the system does not say.
 ///
@@ -11,6 +11,19 @@ pub fn since_start_ms() -> Option<f64> {
     let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
     let uptime = std::fs::read_to_string("/proc/uptime").ok()?;
     elapsed_ms(&stat, &uptime)
+}
+
+/// Keeps Mesa's device-select layer from complaining on stderr where there is no desktop session: it looks for a
+/// Wayland compositor to order the adapters by, which matters to nobody who has none. The user's own wishes stand.
+///
+/// Must be the first thing in `main`, before any thread.
+pub fn silence_device_select() {
+    let set = |name| std::env::var_os(name).is_some();
+    let wished = ["NODEVICE_SELECT", "MESA_VK_DEVICE_SELECT", "DRI_PRIME"].into_iter().any(set);
+    if cfg!(target_os = "linux") && !set("XDG_RUNTIME_DIR") && !wished {
+        // SAFETY: the process has one thread as yet, so nobody reads the environment meanwhile.
+        unsafe { std::env::set_var("NODEVICE_SELECT", "1") }
+    }
 }
 
 fn elapsed_ms(stat: &str, uptime: &str) -> Option<f64> {

@@ -98,7 +98,7 @@ fn phases(phases: &Phases) -> String {
         ("prefill", phases.prefill),
         ("first step", phases.first_step),
     ];
-    let known = known.into_iter().filter_map(|(name, ms)| Some(format!("{name} {}", rounded(ms?))));
+    let known = known.into_iter().filter_map(|(name, ms)| Some(format!("{name} {:.1}", ms?)));
     format!("{} ms", known.collect::<Vec<_>>().join(", "))
 }
 
@@ -132,6 +132,6 @@ mod tests {
     #[test]
     fn unknown_phases_are_left_out() {
         let phases = Phases { device: Some(80.0), prefill: Some(5.5), ..Phases::default() };
-        assert_eq!(super::phases(&phases), "device 80.0, prefill 5.50 ms");
+        assert_eq!(super::phases(&phases), "device 80.0, prefill 5.5 ms");
     }
 }

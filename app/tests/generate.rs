@@ -3,7 +3,7 @@
 mod support;
 
 use std::fs;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::process::Stdio;
 
@@ -181,6 +181,41 @@ fn a_reader_that_goes_away_ends_the_generation_quietly() {
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(141), "{}", String::from_utf8_lossy(&output.stderr));
     assert!(output.stderr.is_empty(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Ctrl-C, as a terminal sends it.
+#[cfg(unix)]
+fn interrupt(child: &std::process::Child) {
+    let sent = std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+#[test]
+#[cfg(unix)]
+fn an_interrupt_ends_the_generation_and_still_reports() {
+    let args = ["generate", "Once upon a time", "--model", "tales-draft", "--ignore-eos", "-n", "900"];
+    let mut child = understory(&args).spawn().unwrap();
+    child.stdout.as_mut().unwrap().read_exact(&mut [0; 1]).unwrap();
+    interrupt(&child);
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    assert!(stderr.contains("stopped by hand") && stderr.contains("TTFT"), "{stderr}");
+}
+
+#[test]
+#[cfg(unix)]
+fn an_interrupt_in_a_conversation_ends_the_answer_only() {
+    let mut child = understory(&["chat", "-n", "900"]).stdin(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all(b"Once upon a time\n").unwrap();
+    child.stdout.as_mut().unwrap().read_exact(&mut [0; 1]).unwrap();
+    interrupt(&child);
+    stdin.write_all(b"/reset\n/exit\n").unwrap();
+    let output = child.wait_with_output().unwrap();
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{stderr}");
+    assert!(stderr.contains("stopped by hand") && stderr.contains("starts over"), "{stderr}");
 }
 
 #[test]

@@ -93,7 +93,9 @@ fn default_template(value: &Json) -> Result<Option<String>> {
             let reason = || "tokenizer_config.json lists several templates, none of them named `default`".into();
             source.map(|source| Some(source.to_owned())).ok_or_else(|| Error::ChatTemplate { reason: reason() })
         }
-        _ => Err(Error::ChatTemplate { reason: "chat_template in tokenizer_config.json is neither text nor a list".into() }),
+        _ => Err(Error::ChatTemplate {
+            reason: "chat_template in tokenizer_config.json is neither text nor a list".into(),
+        }),
     }
 }
 

@@ -31,7 +31,8 @@ impl Tokenizer {
         // Some repositories save the limits of their training run; a prompt is never cut or padded here.
         inner.with_padding(None).with_truncation(None).map_err(failed)?;
         let beyond = inner.get_vocab(false).into_values().max().map_or(0, |id| id as usize + 1);
-        let added = inner.get_added_vocabulary().get_added_tokens_decoder().keys().max().map_or(0, |&id| id as usize + 1);
+        let added =
+            inner.get_added_vocabulary().get_added_tokens_decoder().keys().max().map_or(0, |&id| id as usize + 1);
         // Text-only Gemma 3 has the image placeholder of its siblings, one past its embedding; `encode` refuses it.
         let known = if config.family == Family::Gemma3 { beyond } else { beyond.max(added) };
         if known > config.vocab_size {

@@ -2,11 +2,11 @@
 
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use serde::Serialize;
+use understory_engine::Dtype;
 use understory_engine::gpu::AdapterReport;
 use understory_engine::protocol::Evaluation;
-use understory_engine::{Dtype, Error};
 
 use super::{Loaded, load};
 use crate::cli::EvalArgs;
@@ -28,7 +28,7 @@ struct Report<'a> {
 pub fn run(args: &EvalArgs, console: &Console) -> Result<()> {
     let text = input::text_file(&args.text_file)?;
     if text.is_empty() {
-        return Err(Error::EmptyPrompt.into());
+        bail!("{} is empty: there is nothing to measure", args.text_file.display());
     }
     pollster::block_on(async {
         let mut loaded = load(&args.load, console).await?;

@@ -114,8 +114,11 @@ pub struct CachedModel {
 pub fn list(cache: &Cache) -> Vec<CachedModel> {
     let mut models = Vec::new();
     for (folder_name, root) in entries(cache.path()) {
-        let Some(name) = folder_name.strip_prefix("models--") else { continue };
-        let repo = name.replacen("--", "/", 1);
+        // Old entries without an owner have names that `--model` does not take.
+        let Some((owner, name)) = folder_name.strip_prefix("models--").and_then(|name| name.split_once("--")) else {
+            continue;
+        };
+        let repo = format!("{owner}/{name}");
         let mut revisions: Vec<(String, String)> = Vec::new();
         for (revision, path) in below(&root.join("refs"), "") {
             let commit = fs::read_to_string(path).unwrap_or_default().trim().to_owned();

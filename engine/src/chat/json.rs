@@ -23,7 +23,9 @@ pub(super) fn tojson(value: &Value, kwargs: Kwargs) -> Result<Value, Error> {
     let mut bytes = Vec::new();
     let layout = PythonLayout { item, key, indent, depth: 0, empty: false };
     let invalid = |error: &dyn std::fmt::Display| Error::new(ErrorKind::BadSerialization, error.to_string());
-    value.serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, layout)).map_err(|error| invalid(&error))?;
+    value
+        .serialize(&mut serde_json::Serializer::with_formatter(&mut bytes, layout))
+        .map_err(|error| invalid(&error))?;
     let text = String::from_utf8(bytes).map_err(|error| invalid(&error))?;
     Ok(Value::from_safe_string(if ensure_ascii { escaped(&text) } else { text }))
 }
@@ -106,6 +108,7 @@ impl Formatter for PythonLayout<'_> {
 
 #[cfg(test)]
 mod tests {
+    use minijinja::value::{Serde, Value};
     use minijinja::{Environment, context};
 
     /// Expected texts printed by Python's `json.dumps(value, ensure_ascii=False, ...)`.
@@ -115,12 +118,11 @@ mod tests {
         let mut environment = Environment::new();
         environment.add_filter("tojson", super::tojson);
         let render = |filter: &str| {
-            environment.render_str(&format!("{{{{ x | {filter} }}}}"), context! { x => value }).unwrap()
+            environment
+                .render_str(&format!("{{{{ x | {filter} }}}}"), context! { x => Value::from(Serde(&value)) })
+                .unwrap()
         };
-        assert_eq!(
-            render("tojson"),
-            r#"{"a": [1, 2.5, "<é> \"\n"], "b": {}, "c": [], "d": null, "e": {"f": true}}"#
-        );
+        assert_eq!(render("tojson"), r#"{"a": [1, 2.5, "<é> \"\n"], "b": {}, "c": [], "d": null, "e": {"f": true}}"#);
         assert_eq!(
             render("tojson(indent=2)"),
             "{\n  \"a\": [\n    1,\n    2.5,\n    \"<é> \\\"\\n\"\n  ],\n  \"b\": {},\n  \"c\": [],\n  \"d\": null,\n  \"e\": {\n    \"f\": true\n  }\n}"

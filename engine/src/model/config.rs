@@ -5,6 +5,7 @@
 
 mod families;
 mod fields;
+mod layers;
 mod parse;
 mod rope;
 

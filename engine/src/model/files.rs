@@ -150,7 +150,8 @@ impl ModelFiles for FolderFiles {
         if len == 0 {
             return Ok(FileBytes::Borrowed(&[]));
         }
-        let too_large = |_| Error::BadFile { file: file.into(), reason: format!("{len} bytes are too many for this machine") };
+        let too_large =
+            |_| Error::BadFile { file: file.into(), reason: format!("{len} bytes are too many for this machine") };
         let size = usize::try_from(len).map_err(too_large)?;
         // SAFETY: the map is read-only and private, and lives no longer than the read of one tensor. What the type
         // system cannot rule out is another process that rewrites the file meanwhile: files of a model cache are

@@ -112,7 +112,9 @@ pub(crate) fn read_header(files: &dyn ModelFiles, file: &str) -> Result<HashMap<
         if let Some(known) = Dtype::named(dtype)
             && shape.iter().try_fold(known.bytes(), |product, &n| product.checked_mul(n)) != Some(given)
         {
-            return Err(bad(format!("gives tensor `{name}` {given} bytes; {dtype} of shape {shape:?} has another size")));
+            return Err(bad(format!(
+                "gives tensor `{name}` {given} bytes; {dtype} of shape {shape:?} has another size"
+            )));
         }
         end = *to;
     }

@@ -1,5 +1,7 @@
 //! Weights files that are not what they should be: each is refused with the error that says why.
 
+use proptest::collection::vec;
+use proptest::prelude::*;
 use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
 use understory_engine::error::Error;
@@ -38,7 +40,9 @@ fn a_file_cut_short_is_truncated() {
     let whole = &files.0[WEIGHTS];
     let full = whole.len() as u64;
     let header_end = 8 + u64::from_le_bytes(whole[..8].try_into().unwrap());
-    for (keep, promised) in [(0, 8), (7, 8), (8, header_end), (1000, header_end), (header_end, full), (full / 2, full), (full - 1, full)] {
+    for (keep, promised) in
+        [(0, 8), (7, 8), (8, header_end), (1000, header_end), (header_end, full), (full / 2, full), (full - 1, full)]
+    {
         let cut = files.clone().with(WEIGHTS, &whole[..keep as usize]);
         let folder = cut.to_folder();
         for files in [&cut as &dyn ModelFiles, &FolderFiles::open(folder.path()).unwrap()] {
@@ -66,7 +70,7 @@ fn a_wrong_header_is_refused() {
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n".to_vec(), "Git LFS"),
         (b"<!DOCTYPE html><html><body>Not found</body></html>".to_vec(), "too long"),
         ([&good[..], b"more"].concat(), "4 bytes after"),
-        (header(|h| h[Q]["data_offsets"] = json!([0, 8])), "begin at"),
+        (header(|h| h[Q]["data_offsets"] = json!([0, 8192])), "begin at"),
         (header(|h| h[Q]["data_offsets"][1] = json!(u64::MAX)), "another size"),
         (header(|h| h[Q]["data_offsets"] = json!([-1, 8])), Q),
         (header(|h| h[Q]["shape"] = json!([64, 65])), "another size"),
@@ -76,8 +80,30 @@ fn a_wrong_header_is_refused() {
     ];
     for (bytes, part) in cases {
         match open(&files.clone().with(WEIGHTS, bytes)) {
-            Some(Error::BadFile { file, reason }) if file == WEIGHTS => assert!(reason.contains(part), "{reason}: {part}"),
+            Some(Error::BadFile { file, reason }) if file == WEIGHTS => {
+                assert!(reason.contains(part), "{reason}: {part}")
+            }
             other => panic!("{part}: {other:?}"),
+        }
+    }
+}
+
+proptest! {
+    /// Whatever bytes a header is made of, the answer is an error or the tensors it lists.
+    #[test]
+    fn no_header_panics(places in vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)) {
+        let files = MemoryFiles::load(&fixture("qwen2"));
+        let mut bytes = files.0[WEIGHTS].clone();
+        let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+        for (place, byte) in places {
+            bytes[place.index(header)] = byte;
+        }
+        let files = files.with(WEIGHTS, bytes);
+        let config = ModelConfig::from_files(&files).unwrap();
+        if let Ok(weights) = ModelWeights::open(&files, &config) {
+            for slot in weights.slots() {
+                weights.read_rows(slot, 0..1, &mut Vec::new()).unwrap();
+            }
         }
     }
 }

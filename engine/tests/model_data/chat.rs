@@ -83,16 +83,39 @@ fn messages(turns: &[(&str, &str)]) -> Vec<ChatMessage> {
 
 #[test]
 fn templates_render_as_jinja2_does() {
-    let cases: [(&str, &[(&str, &str)], bool, &str); 4] = [
-        (CHATML, &[("user", " Hi!\n"), ("assistant", "Hello."), ("user", "A tale?")], true, "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n\n<|im_start|>user\nHi!<|im_end|>\n\n<|im_start|>assistant\nHello.<|im_end|>\n\n<|im_start|>user\nA tale?<|im_end|>\n\n<|im_start|>assistant\n\n"),
-        (CHATML, &[("system", "Be brief."), ("user", "Hi")], false, "<|im_start|>system\nBe brief.<|im_end|>\n\n<|im_start|>user\nHi<|im_end|>\n\n"),
-        (LLAMA3, &[("system", " Be brief. "), ("user", "a<b & \"c\""), ("assistant", "<think>\nhm\n</think>\n\nYes é."), ("user", " And? ")], true, "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nCentury: 20\n\nBe brief.<|eot_id|><|start_header_id|>user<|end_header_id|>\n\na<b & \"c\"<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nYes é.<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nAnd?<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n{\"first\": \"a<b\"}[\"a<b & \\\"c\\\"\", \"<think>\\nhm\\n</think>\\n\\nYes é.\", \" And? \"]2    1 True nobody\n"),
-        (LLAMA3, &[("user", "Hi")], false, "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nCentury: 20\n\n<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|>{\"first\": \"Hi\"}[\"Hi\"]1    1 False nobody\n"),
-    ];
-    for (template, turns, add_generation_prompt, expected) in cases {
+    let check = |template: &str, turns: &[(&str, &str)], add_generation_prompt: bool, expected: &str| {
         let rendered = open(template).render(&messages(turns), add_generation_prompt).unwrap();
         assert_eq!(rendered, expected);
-    }
+    };
+    check(
+        CHATML,
+        &[("user", " Hi!\n"), ("assistant", "Hello."), ("user", "A tale?")],
+        true,
+        "<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n\n<|im_start|>user\nHi!<|im_end|>\n\n<|im_start|>assistant\nHello.<|im_end|>\n\n<|im_start|>user\nA tale?<|im_end|>\n\n<|im_start|>assistant\n\n",
+    );
+    check(
+        CHATML,
+        &[("system", "Be brief."), ("user", "Hi")],
+        false,
+        "<|im_start|>system\nBe brief.<|im_end|>\n\n<|im_start|>user\nHi<|im_end|>\n\n",
+    );
+    check(
+        LLAMA3,
+        &[
+            ("system", " Be brief. "),
+            ("user", "a<b & \"c\""),
+            ("assistant", "<think>\nhm\n</think>\n\nYes é."),
+            ("user", " And? "),
+        ],
+        true,
+        "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nCentury: 20\n\nBe brief.<|eot_id|><|start_header_id|>user<|end_header_id|>\n\na<b & \"c\"<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\nYes é.<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nAnd?<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n{\"first\": \"a<b\"}[\"a<b & \\\"c\\\"\", \"<think>\\nhm\\n</think>\\n\\nYes é.\", \" And? \"]2    1 True nobody\n",
+    );
+    check(
+        LLAMA3,
+        &[("user", "Hi")],
+        false,
+        "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\nCentury: 20\n\n<|eot_id|><|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|>{\"first\": \"Hi\"}[\"Hi\"]1    1 False nobody\n",
+    );
 }
 
 #[test]

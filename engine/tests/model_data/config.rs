@@ -72,7 +72,10 @@ fn both_styles_of_rope_keys_mean_the_same() {
         assert_eq!(parse(&newer).unwrap(), parsed, "{folder:?}, newer style: {newer}");
         assert_eq!(parse(&older).unwrap(), parsed, "{folder:?}, older style: {older}");
         let from_files = ModelConfig::from_files(&files).unwrap();
-        assert_eq!(ModelConfig { eos_token_ids: vec![0], ..from_files }, ModelConfig { eos_token_ids: vec![0], ..parsed });
+        assert_eq!(
+            ModelConfig { eos_token_ids: vec![0], ..from_files },
+            ModelConfig { eos_token_ids: vec![0], ..parsed }
+        );
     }
 }
 
@@ -201,7 +204,8 @@ fn generation_config_decides_the_end() {
 
 #[test]
 fn an_unknown_architecture_names_the_known_ones() {
-    let message = parse(&json!({ "model_type": "mamba", "architectures": ["MambaForCausalLM"] })).unwrap_err().to_string();
+    let message =
+        parse(&json!({ "model_type": "mamba", "architectures": ["MambaForCausalLM"] })).unwrap_err().to_string();
     for name in ["mamba", "gpt2", "gpt_neox", "llama", "qwen2", "qwen3", "gemma3_text", "gemma3"] {
         assert!(message.contains(name), "{message}");
     }
@@ -216,7 +220,7 @@ fn impossible_values_are_errors() {
         ("llama", json!({ "num_attention_heads": 4.5 }), "num_attention_heads"),
         ("llama", json!({ "num_key_value_heads": 3 }), "num_key_value_heads"),
         ("llama", json!({ "num_attention_heads": 6, "head_dim": null }), "num_attention_heads"),
-        ("llama", json!({ "head_dim": 15 }), "partial_rotary_factor"),
+        ("llama", json!({ "head_dim": 15 }), "head_dim"),
         ("llama", json!({ "head_dim": 16_000_000 }), "num_attention_heads"),
         ("llama", json!({ "hidden_size": "64" }), "hidden_size"),
         ("llama", json!({ "vocab_size": 1e18 }), "vocab_size"),
@@ -242,7 +246,11 @@ fn impossible_values_are_errors() {
         ("gemma3", json!({ "sliding_window": null }), "sliding_window"),
         ("gemma3", json!({ "layer_types": ["full_attention"] }), "layer_types"),
         ("gemma3", json!({ "model_type": "gemma3" }), "text_config"),
-        ("qwen3", json!({ "use_sliding_window": true, "layer_types": ["linear_attention", "full_attention"] }), "layer_types"),
+        (
+            "qwen3",
+            json!({ "use_sliding_window": true, "layer_types": ["linear_attention", "full_attention"] }),
+            "layer_types",
+        ),
     ];
     for (name, changes, key) in cases {
         match parse(&with(&fixture_json(name), changes.clone())) {

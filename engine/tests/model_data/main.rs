@@ -39,9 +39,8 @@ struct MemoryFiles(BTreeMap<String, Vec<u8>>);
 impl MemoryFiles {
     fn load(folder: &Path) -> Self {
         let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap());
-        let file = |entry: std::fs::DirEntry| {
-            (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap())
-        };
+        let file =
+            |entry: std::fs::DirEntry| (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap());
         Self(entries.map(file).collect())
     }
 

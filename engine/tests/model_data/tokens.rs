@@ -26,7 +26,8 @@ fn token_ids_are_those_of_transformers() {
             let (text, ids) = (case["text"].as_str().unwrap(), &case["token_ids"]);
             let ids: Vec<u32> = ids.as_array().unwrap().iter().map(|id| id.as_u64().unwrap() as u32).collect();
             assert_eq!(tokenizer.encode(text, true).unwrap(), ids, "{folder:?}");
-            assert_eq!(tokenizer.decode(&ids).unwrap(), text);
+            // Special tokens are the one thing that is not shown.
+            assert_eq!(tokenizer.decode(&ids).unwrap(), text.replace("<|endoftext|>", ""));
         }
     }
 }
@@ -63,9 +64,8 @@ static WORDS: LazyLock<Tokenizer> = LazyLock::new(|| {
     });
     // The model's vocabulary is padded beyond the tokenizer's.
     let config = json!({ "model_type": "llama", "vocab_size": n + 5 });
-    let files = MemoryFiles::default()
-        .with("config.json", config.to_string())
-        .with("tokenizer.json", tokenizer.to_string());
+    let files =
+        MemoryFiles::default().with("config.json", config.to_string()).with("tokenizer.json", tokenizer.to_string());
     open(&files).unwrap()
 });
 
@@ -78,10 +78,10 @@ fn stream(tokenizer: &Tokenizer, ids: &[u32]) -> Vec<String> {
 }
 
 fn any_text() -> impl Strategy<Value = String> {
-    let long = ["🌲", "👩‍👩‍👧", "🇳🇴", "e\u{301}", "水", "ab", "abc", " a", "  ", "\n", "<0xE2>"];
+    const PARTS: [&str; 11] = ["🌲", "👩‍👩‍👧", "🇳🇴", "e\u{301}", "水", "ab", "abc", " a", "  ", "\n", "<0xE2>"];
     let part = prop_oneof![
         any::<char>().prop_filter("no replacement characters", |&c| c != '\u{FFFD}').prop_map(String::from),
-        proptest::sample::select(&long[..]).prop_map(String::from),
+        proptest::sample::select(&PARTS[..]).prop_map(String::from),
         "[a-c é]{1,3}".prop_map(String::from),
     ];
     vec(part, 0..60).prop_map(|parts| parts.concat())

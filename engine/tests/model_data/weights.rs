@@ -105,7 +105,8 @@ fn slots_have_the_documented_shapes_and_order() {
         let slots = weights.slots();
         assert_eq!(slots[0], Slot::Embedding);
         assert_eq!(slots.contains(&Slot::LmHead), !config.tie_word_embeddings);
-        let layers: Vec<_> = slots.iter().filter_map(|slot| if let Slot::Layer(l, _) = slot { Some(l) } else { None }).collect();
+        let layers: Vec<_> =
+            slots.iter().filter_map(|slot| if let Slot::Layer(l, _) = slot { Some(l) } else { None }).collect();
         assert!(layers.is_sorted());
         let largest = tensors_of(&MemoryFiles::load(&folder)).values().map(|t| t.values.len() * 2).max().unwrap();
         assert_eq!(weights.largest_tensor_bytes(), largest as u64);
@@ -128,8 +129,10 @@ fn gpt2_matrices_are_transposed() {
     for (name, slot) in slots {
         let tensor = &stored[&format!("transformer.h.1.{name}.weight")];
         let (n_in, n_out) = (tensor.shape[0], tensor.shape[1]);
-        let expected: Vec<f32> =
-            (0..n_out).flat_map(|o| (0..n_in).map(move |i| (i, o))).map(|(i, o)| tensor.values[i * n_out + o]).collect();
+        let expected: Vec<f32> = (0..n_out)
+            .flat_map(|o| (0..n_in).map(move |i| (i, o)))
+            .map(|(i, o)| tensor.values[i * n_out + o])
+            .collect();
         assert!(read[&Slot::Layer(1, slot)] == expected, "{name}");
     }
 }
@@ -193,7 +196,8 @@ fn f32_f16_and_bf16_read_alike() {
 fn names_may_be_prefixed_otherwise() {
     let renamed = |name: &str, from: &str, to: &str| {
         let files = MemoryFiles::load(&fixture(name));
-        let rename = |(name, t): (String, Tensor)| (name.strip_prefix(from).map_or(name.clone(), |n| format!("{to}{n}")), t);
+        let rename =
+            |(name, t): (String, Tensor)| (name.strip_prefix(from).map_or(name.clone(), |n| format!("{to}{n}")), t);
         let mut tensors: Tensors = tensors_of(&files).into_iter().map(rename).collect();
         for unneeded in ["h.0.attn.bias", "layers.0.attention.rotary_emb.inv_freq", "vision_tower.weight"] {
             tensors.insert(format!("{to}{unneeded}"), Tensor { shape: vec![1, 1, 2, 2], values: vec![0.0; 4] });

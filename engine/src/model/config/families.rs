@@ -40,9 +40,15 @@ pub(super) enum Scale {
 pub(super) enum Windows {
     Never,
     /// if `use_sliding_window`: by `layer_types`, else the layers from `max_window_layers` on
-    Switched { window: usize, first_layer: usize },
+    Switched {
+        window: usize,
+        first_layer: usize,
+    },
     /// by `layer_types`, else all but each `sliding_window_pattern`-th layer
-    Pattern { window: usize, every: usize },
+    Pattern {
+        window: usize,
+        every: usize,
+    },
 }
 
 /// Where the rotary frequencies are described, apart from `rope_parameters` and `rope_scaling`.

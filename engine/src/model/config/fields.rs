@@ -41,7 +41,8 @@ impl<'a> Fields<'a> {
     /// A count from 1 to `max`.
     pub fn count(&self, key: &str, max: usize) -> Result<Option<usize>> {
         let Some(value) = self.get(key) else { return Ok(None) };
-        let whole = value.as_u64().or_else(|| value.as_f64().filter(|v| v.fract() == 0.0 && *v > 0.0).map(|v| v as u64));
+        let whole =
+            value.as_u64().or_else(|| value.as_f64().filter(|v| v.fract() == 0.0 && *v > 0.0).map(|v| v as u64));
         match whole.and_then(|v| usize::try_from(v).ok()) {
             Some(count) if (1..=max).contains(&count) => Ok(Some(count)),
             _ => Err(self.expected(key, value, &format!("a whole number from 1 to {max}"))),

@@ -2,10 +2,10 @@
 
 use serde_json::{Map, Value};
 
-use super::families::{Bias, FAMILIES, FamilySpec, GEMMA3_MULTIMODAL, HeadDim, Key, Scale, Windows, spec};
-use super::fields::{Fields, MAX_HEADS, MAX_LAYERS, MAX_POSITIONS, MAX_WIDTH};
-use super::rope::ropes;
-use super::{Activation, Family, LayerKind, ModelConfig, Norm, Residual};
+use super::families::{Bias, FAMILIES, FamilySpec, GEMMA3_MULTIMODAL, HeadDim, Key, spec};
+use super::fields::{Fields, MAX_HEADS, MAX_POSITIONS, MAX_WIDTH};
+use super::layers::layers;
+use super::{Activation, Family, ModelConfig, Norm, Residual};
 use crate::error::{Error, Result};
 
 const CONFIG: &str = "config.json";
@@ -32,7 +32,8 @@ pub(super) fn parse(config: &str, generation_config: Option<&str>) -> Result<Mod
 }
 
 fn object(file: &str, text: &str) -> Result<Map<String, Value>> {
-    serde_json::from_str(text).map_err(|error| Error::BadFile { file: file.into(), reason: format!("is not a JSON object: {error}") })
+    serde_json::from_str(text)
+        .map_err(|error| Error::BadFile { file: file.into(), reason: format!("is not a JSON object: {error}") })
 }
 
 /// The family, and whether it is wrapped in a model that also sees images.
@@ -159,7 +160,9 @@ fn head_dim(spec: &FamilySpec, fields: &Fields, hidden_size: usize, n_heads: usi
     };
     match head_dim.checked_mul(n_heads) {
         Some(width) if width <= MAX_WIDTH => Ok(head_dim),
-        _ => Err(fields.bad(heads_key, format!("is {n_heads}: heads of {head_dim} make more than {MAX_WIDTH} columns"))),
+        _ => {
+            Err(fields.bad(heads_key, format!("is {n_heads}: heads of {head_dim} make more than {MAX_WIDTH} columns")))
+        }
     }
 }
 
@@ -167,96 +170,12 @@ fn activation(fields: &Fields, Key(key, default): Key<&'static str>) -> Result<A
     match fields.text(key)?.unwrap_or(default) {
         "silu" | "swish" => Ok(Activation::Silu),
         "gelu" | "gelu_python" => Ok(Activation::Gelu),
-        "gelu_new" | "gelu_fast" | "gelu_accurate" | "gelu_pytorch_tanh" | "gelu_python_tanh" => Ok(Activation::GeluTanh),
+        "gelu_new" | "gelu_fast" | "gelu_accurate" | "gelu_pytorch_tanh" | "gelu_python_tanh" => {
+            Ok(Activation::GeluTanh)
+        }
         "relu" => Ok(Activation::Relu),
         other => Err(fields.bad(key, format!("is `{other}`; known: silu, gelu, gelu_new, gelu_pytorch_tanh, relu"))),
     }
-}
-
-/// The window of each layer; `None` sees everything before it.
-fn windows(spec: &FamilySpec, fields: &Fields, n_layers: usize) -> Result<Vec<Option<usize>>> {
-    let (default, slides): (usize, Box<dyn Fn(usize) -> bool>) = match spec.windows {
-        Windows::Never => return Ok(vec![None; n_layers]),
-        Windows::Switched { .. } if !fields.flag("use_sliding_window")?.unwrap_or(false) => {
-            return Ok(vec![None; n_layers]);
-        }
-        Windows::Switched { window, first_layer } => {
-            // 0 is meaningful here, unlike in other counts: every layer slides.
-            let zero = fields.get("max_window_layers").is_some_and(|value| value.as_u64() == Some(0));
-            let first =
-                if zero { 0 } else { fields.count("max_window_layers", MAX_POSITIONS)?.unwrap_or(first_layer) };
-            (window, Box::new(move |layer| layer >= first))
-        }
-        Windows::Pattern { window, every } => {
-            let stated = fields.count("sliding_window_pattern", MAX_LAYERS)?;
-            let every = stated.map_or_else(|| fields.count("_sliding_window_pattern", MAX_LAYERS), |n| Ok(Some(n)))?.unwrap_or(every);
-            (window, Box::new(move |layer| !(layer + 1).is_multiple_of(every)))
-        }
-    };
-    let sliding: Vec<bool> = match fields.texts("layer_types")? {
-        Some(types) if types.len() != n_layers => {
-            return Err(fields.bad("layer_types", format!("lists {} layers; expected {n_layers}", types.len())));
-        }
-        Some(types) => types.into_iter().map(|layer_type| layer_slides(fields, layer_type)).collect::<Result<_>>()?,
-        None => (0..n_layers).map(slides).collect(),
-    };
-    let window = match fields.count("sliding_window", MAX_POSITIONS)? {
-        Some(window) => window,
-        None if fields.has("sliding_window") && sliding.contains(&true) => {
-            return Err(fields.bad("sliding_window", "is null, though layers with a sliding window are listed"));
-        }
-        None => default,
-    };
-    Ok(sliding.into_iter().map(|slides| slides.then_some(window)).collect())
-}
-
-fn layer_slides(fields: &Fields, layer_type: &str) -> Result<bool> {
-    match layer_type {
-        "full_attention" => Ok(false),
-        "sliding_attention" => Ok(true),
-        other => Err(fields.bad("layer_types", format!("names `{other}`; known: full_attention, sliding_attention"))),
-    }
-}
-
-fn layers(spec: &FamilySpec, fields: &Fields, head_dim: usize, context: usize) -> Result<(Vec<LayerKind>, Vec<super::Rope>)> {
-    let n_layers = fields.count(spec.n_layers.0, MAX_LAYERS)?.unwrap_or(spec.n_layers.1);
-    let windows = windows(spec, fields, n_layers)?;
-    let mut tables = Vec::new();
-    let mut rope_of = [None, None];
-    if let Some(keys) = &spec.rope {
-        let found = ropes(keys, fields, head_dim, context)?;
-        let same = found.full == found.sliding;
-        tables.push(found.full);
-        rope_of = [Some(0), Some(0)];
-        if !same {
-            tables.push(found.sliding);
-            rope_of[1] = Some(1);
-        }
-    }
-    let scale = attention_scale(spec, fields, head_dim)?;
-    let kind = |(layer, window): (usize, Option<usize>)| LayerKind {
-        rope: rope_of[usize::from(window.is_some())],
-        window,
-        attention_scale: scale(layer) as f32,
-    };
-    Ok((windows.into_iter().enumerate().map(kind).collect(), tables))
-}
-
-/// The factor on `q . k` by layer.
-fn attention_scale(spec: &FamilySpec, fields: &Fields, head_dim: usize) -> Result<Box<dyn Fn(usize) -> f64>> {
-    let by_head = (head_dim as f64).powf(-0.5);
-    Ok(match spec.scale {
-        Scale::HeadDim => Box::new(move |_| by_head),
-        Scale::QueryPreAttn(Key(key, default)) => {
-            let scale = fields.positive(key)?.unwrap_or(default).powf(-0.5);
-            Box::new(move |_| scale)
-        }
-        Scale::Gpt2 => {
-            let scale = if fields.flag("scale_attn_weights")?.unwrap_or(true) { by_head } else { 1.0 };
-            let by_layer = fields.flag("scale_attn_by_inverse_layer_idx")?.unwrap_or(false);
-            Box::new(move |layer| if by_layer { scale / (layer + 1) as f64 } else { scale })
-        }
-    })
 }
 
 /// The generation configuration's tokens, else the configuration's, else the family's; an explicit null is none.

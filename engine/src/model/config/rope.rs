@@ -38,14 +38,15 @@ impl<'a> Parameters<'a> {
         let mut objects = Vec::new();
         // With one base, a `rope_scaling` replaces `rope_parameters` and may itself be split by layer type.
         // With two, it is an older file's and means the layers with full attention.
-        match (two_bases, scaling) {
-            (false, Some(scaling)) => objects.extend(of_layer_type(scaling, layer_type, true)?),
-            (false, None) => objects.extend(parameters.map(|p| of_layer_type(p, layer_type, true)).transpose()?.flatten()),
-            (true, scaling) => {
-                objects.extend(scaling.filter(|_| layer_type == FULL));
-                let own = parameters.map(|p| of_layer_type(p, layer_type, layer_type == FULL)).transpose()?;
-                objects.extend(own.flatten());
-            }
+        let described = if two_bases {
+            objects.extend(scaling.filter(|_| layer_type == FULL));
+            parameters
+        } else {
+            scaling.or(parameters)
+        };
+        let flat_applies = !two_bases || layer_type == FULL;
+        if let Some(object) = described {
+            objects.extend(of_layer_type(object, layer_type, flat_applies)?);
         }
         Ok(Self { config: *config, objects })
     }
@@ -97,8 +98,10 @@ impl<'a> Parameters<'a> {
         let dim = (head_dim as f64 * partial) as usize;
         let n_pairs = dim.div_ceil(2);
         if n_pairs == 0 || 2 * n_pairs > head_dim {
-            let reason = format!("gives {dim} rotary dimensions of a head of {head_dim}: expected pairs that fit in it");
-            return Err(config.bad(partial_key, reason));
+            let key = if partial < 1.0 { partial_key } else { "head_dim" };
+            let reason =
+                format!("gives {dim} rotary dimensions of a head of {head_dim}; expected pairs that fit in it");
+            return Err(config.bad(key, reason));
         }
         let mut inv_freq = frequencies(theta, dim, n_pairs);
         match self.rope_type()? {
@@ -160,10 +163,10 @@ fn frequencies(theta: f64, dim: usize, n_pairs: usize) -> Vec<f32> {
 mod tests {
     use super::*;
 
-    /// Printed by `LlamaRotaryEmbedding(config).inv_freq` of transformers 5 for the configuration below; see
-    /// `tests` for how the whole forward agrees.
     #[test]
     fn frequencies_are_powers_of_the_base() {
         assert_eq!(frequencies(10_000.0, 8, 4), [1.0, 0.1, 0.01, 0.001]);
+        // An odd share: exponents 0, 2/5 and 4/5 of a base whose fifth root is 10.
+        assert_eq!(frequencies(100_000.0, 5, 3), [1.0, 0.01, 1e-4]);
     }
 }

@@ -44,9 +44,11 @@ mod tests {
         let bits: Vec<u16> = (0..=u16::MAX).collect();
         let mut bytes = vec![0u8];
         bytes.extend(bits.iter().flat_map(|b| b.to_le_bytes()));
-        let expect: [(Dtype, fn(u16) -> f32); 2] =
-            [(Dtype::F16, |b| f16::from_bits(b).to_f32()), (Dtype::Bf16, |b| bf16::from_bits(b).to_f32())];
-        for (dtype, scalar) in expect {
+        for dtype in [Dtype::F16, Dtype::Bf16] {
+            let scalar = |bits| match dtype {
+                Dtype::F16 => f16::from_bits(bits).to_f32(),
+                _ => bf16::from_bits(bits).to_f32(),
+            };
             let mut out = Vec::new();
             append(&bytes[1..], dtype, &mut out);
             assert_eq!(out.len(), bits.len());

@@ -1,0 +1,90 @@
+//! Fixtures made by `transformers` (fixtures/make_fixtures.py) and engines over them.
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::ops::ControlFlow;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use understory_engine::gpu::{Gpu, Profile};
+use understory_engine::model::files::FolderFiles;
+use understory_engine::protocol::{GenerateRequest, Generation, Prompt};
+use understory_engine::sampling::Sampling;
+use understory_engine::{Dtype, Engine, LoadOptions};
+
+#[derive(Deserialize)]
+pub struct Golden {
+    pub prompts: Vec<GoldenPrompt>,
+    pub nll: GoldenNll,
+}
+
+#[derive(Deserialize)]
+pub struct GoldenPrompt {
+    pub text: String,
+    pub token_ids: Vec<u32>,
+    pub greedy_ids: Vec<u32>,
+    pub last_logits: Vec<f32>,
+}
+
+#[derive(Deserialize)]
+pub struct GoldenNll {
+    pub text: String,
+    pub token_ids: Vec<u32>,
+    pub per_token: Vec<f64>,
+}
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("engine lies in the repository").to_path_buf()
+}
+
+/// Every fixture's folder.
+pub fn fixtures() -> Vec<PathBuf> {
+    let mut all: Vec<_> = std::fs::read_dir(root().join("fixtures"))
+        .expect("fixtures/ exists")
+        .map(|e| e.expect("fixtures/ is readable").path())
+        .filter(|p| p.join("golden.json").exists())
+        .collect();
+    all.sort();
+    assert!(all.len() >= 8, "a fixture of every family");
+    all
+}
+
+pub fn name(folder: &Path) -> String {
+    folder.file_name().expect("a folder has a name").to_string_lossy().into_owned()
+}
+
+pub fn golden(folder: &Path) -> Golden {
+    let text = std::fs::read_to_string(folder.join("golden.json")).expect("golden.json is readable");
+    serde_json::from_str(&text).expect("golden.json parses")
+}
+
+/// The bundled model of this name.
+pub fn bundled(name: &str) -> PathBuf {
+    root().join("models").join(name)
+}
+
+pub const VARIANTS: [(Dtype, Profile); 4] =
+    [(Dtype::F32, Profile::Cpu), (Dtype::F32, Profile::Gpu), (Dtype::F16, Profile::Cpu), (Dtype::F16, Profile::Gpu)];
+
+pub fn engine(folder: &Path, dtype: Dtype, profile: Profile) -> Engine {
+    pollster::block_on(async {
+        let gpu = Gpu::open(None).await.expect("an adapter: `cargo xtask setup` installs one");
+        let files = FolderFiles::open(folder).expect("a model folder");
+        let options = LoadOptions { dtype, profile: Some(profile) };
+        Engine::open(gpu, &files, &options, &mut |_| {}).await.expect("the model loads")
+    })
+}
+
+/// Greedy generation that goes on past end tokens.
+pub fn request(prompt: &[u32], max_new_tokens: usize) -> GenerateRequest {
+    GenerateRequest {
+        prompt: Prompt::Tokens(prompt.to_vec()),
+        max_new_tokens,
+        ignore_eos: true,
+        stop: Vec::new(),
+        sampling: Sampling::default(),
+    }
+}
+
+pub fn generate(engine: &mut Engine, request: &GenerateRequest) -> Generation {
+    pollster::block_on(engine.generate(request, &mut |_| ControlFlow::Continue(()))).expect("generates")
+}
