@@ -1,5 +1,8 @@
 //! Downloads from a hub on this machine. Every run asks for an adapter that does not exist, so that it ends where the
 //! files are complete, on machines with and without a GPU.
+//!
+//! Tried and caught: recording the revision before its files are there, going on with a part that is already whole,
+//! keeping a file without looking at its hash.
 
 #[path = "hub/server.rs"]
 mod server;

@@ -1,5 +1,5 @@
 // One greedy generation by the `understory` binary as the same JSON line that llamacpp.mjs prints.
-// The process is fresh, so its TTFT is that of a first request: compare it with `first_ttft_ms`.
+// The process is fresh, so its TTFT is that of a first request and goes to `first_ttft_ms`; `ttft_ms` stays null.
 //
 //   node understory.mjs --binary PATH --model M --prompt TEXT --n-out N [--dtype f16] [--device N] [--profile P]
 import { spawnSync } from 'node:child_process';
@@ -33,7 +33,7 @@ console.log(
     engine: 'understory',
     backend: 'wgpu',
     device: report.device,
-    ttft_ms: metrics.ttft_ms,
+    ttft_ms: null,
     tpot_ms: metrics.tpot_ms,
     load_ms: null,
     first_ttft_ms: metrics.ttft_ms,

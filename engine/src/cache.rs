@@ -40,14 +40,14 @@ impl KvCache {
         self.layers.iter().map(|l| l.k.size() + l.v.size()).sum()
     }
 
-    /// Makes room for `positions` (up to the model's context), keeping the rows there are. True when buffers
-    /// changed: bind groups over them must be made again.
+    /// Makes room for `positions` (up to the model's context), keeping the rows there are. Buffers may change:
+    /// bind groups over them must be made again.
     ///
     /// # Errors
-    /// [`crate::Error::OutOfDeviceMemory`]; the old buffers stay.
-    pub async fn reserve(&mut self, gpu: &Gpu, config: &ModelConfig, positions: usize) -> Result<bool> {
+    /// [`crate::Error::OutOfDeviceMemory`]; the cache is not to be used any more.
+    pub async fn reserve(&mut self, gpu: &Gpu, config: &ModelConfig, positions: usize) -> Result<()> {
         if positions <= self.capacity {
-            return Ok(false);
+            return Ok(());
         }
         let capacity = positions.next_multiple_of(STEP).min(config.max_position_embeddings).max(positions);
         let bytes = (capacity * self.row * 4) as u64;
@@ -66,8 +66,7 @@ impl KvCache {
             }
         }
         self.capacity = capacity;
-        gpu.check(DOING)?;
-        Ok(true)
+        gpu.check(DOING)
     }
 
     /// How many leading tokens of `prompt` need not be computed: the longest common prefix, but never the whole

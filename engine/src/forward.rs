@@ -140,11 +140,19 @@ impl Forward {
     }
 
     /// Makes the KV cache hold `positions`; plans again if its buffers changed.
+    ///
+    /// # Errors
+    /// [`crate::Error::OutOfDeviceMemory`]: the cache is empty then, and smaller requests still work.
     pub async fn reserve(&mut self, gpu: &Gpu, positions: usize) -> Result<()> {
-        if !self.cache.reserve(gpu, &self.config, positions).await? && self.plan.is_some() {
+        if positions <= self.cache.capacity() && self.plan.is_some() {
             return Ok(());
         }
+        // The plan's bind groups hold the old buffers.
         self.plan = None;
+        if let Err(e) = self.cache.reserve(gpu, &self.config, positions).await {
+            self.cache = KvCache::new(&self.config);
+            return Err(e);
+        }
         self.plan = Some(self.make_plan(gpu).await?);
         Ok(())
     }

@@ -8,7 +8,7 @@
 //! halves; norms without Gemma's unit offset; a window one key too wide; no causal mask; k normed after the
 //! rotation; Gemma's two rope tables swapped; no embedding scale; no post-norms; serial in place of parallel
 //! residual; RMS in place of layer norm; query heads dealt to KV heads in turn in place of in groups;
-//! positions that restart with each piece; and the two GELUs exchanged, which only the nll shows (3e-3).
+//! positions that restart with each piece; and the two GELUs exchanged, the finest of them.
 #![cfg(feature = "reference")]
 
 use std::path::{Path, PathBuf};
@@ -24,10 +24,11 @@ use understory_engine::model::reference::{
 };
 use understory_engine::model::weights::ModelWeights;
 
-/// Largest difference of a logit, as a share of the golden logits' spread.
-const LOGIT_TOLERANCE: f64 = 2e-3;
-/// Largest difference of a token's negative log-likelihood, nats.
-const NLL_TOLERANCE: f64 = 2e-3;
+/// Largest difference of a logit, as a share of the golden logits' spread. Both devices stay below 1e-6; the
+/// rest is for GPUs whose exp and tanh are less exact.
+const LOGIT_TOLERANCE: f64 = 1e-4;
+/// Largest difference of a token's negative log-likelihood, nats; 3e-5 was measured.
+const NLL_TOLERANCE: f64 = 5e-4;
 /// A prompt is also fed in pieces of this many tokens: odd, and far below the prompts' lengths.
 const PIECE_TOKENS: usize = 13;
 
@@ -141,8 +142,9 @@ fn check_all(device: &Device, n_greedy: usize) {
         let start = Instant::now();
         let (model, golden) = open(&folder, device);
         let name = folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        println!("{name}, opened in {:.0} ms", start.elapsed().as_secs_f64() * 1e3);
         let found = pollster::block_on(differences(&model, &golden, n_greedy));
-        println!("{name}: {:.1} s", start.elapsed().as_secs_f64());
+        println!("  {:.1} s", start.elapsed().as_secs_f64());
         failures.extend(found.into_iter().map(|difference| format!("{name}: {difference}")));
     }
     assert!(failures.is_empty(), "\n{}", failures.join("\n"));
@@ -197,8 +199,9 @@ fn nan_logits_are_an_error() {
     let source = fixtures().into_iter().find(|folder| folder.join("model.safetensors").is_file());
     let source = source.expect("a fixture in one file");
     let broken = tempfile::tempdir().expect("a temporary folder");
-    for file in ["config.json", "golden.json", "model.safetensors"] {
-        std::fs::copy(source.join(file), broken.path().join(file)).expect("a copy");
+    for file in std::fs::read_dir(source).expect("a readable folder") {
+        let file = file.expect("a readable folder");
+        std::fs::copy(file.path(), broken.path().join(file.file_name())).expect("a copy");
     }
     let path = broken.path().join("model.safetensors");
     let mut bytes = std::fs::read(&path).expect("weights");
