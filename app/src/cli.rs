@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use understory_engine::bench::Shape;
 use understory_engine::sampling::Sampling;
 use understory_engine::{Dtype, LoadOptions, gpu};
 
@@ -34,6 +35,15 @@ const EVAL_EXAMPLES: &str = "\
 Examples:
   understory eval --model tales --text-file story.txt
   understory eval --model ./my-model --text-file story.txt --dtype f32 --json";
+
+const KERNELS_EXAMPLES: &str = "\
+GB/s counts weights and activations once; of copy and of peak compare with what this device was measured to copy
+from buffer to buffer and to compute in registers. --json holds every sample.
+
+Examples:
+  understory kernels
+  understory kernels --shape pythia-2.8b --json > kernels.json
+  understory kernels --profile gpu --device 1";
 
 const MODELS_EXAMPLES: &str = "\
 Cached models lie where the other Hugging Face tools look for them: $HF_HOME/hub, or ~/.cache/huggingface/hub.
@@ -67,6 +77,9 @@ pub enum Command {
     /// Measure how well a model predicts a text (negative log-likelihood, perplexity)
     #[command(after_help = EVAL_EXAMPLES)]
     Eval(EvalArgs),
+    /// Benchmark every kernel on this device, and what checking n rows at once costs
+    #[command(after_help = KERNELS_EXAMPLES)]
+    Kernels(KernelsArgs),
     /// List the GPU adapters, their limits, and which one would be used and why
     Devices(ListArgs),
     /// List the models at hand: those inside the program and those in the hub's cache
@@ -219,6 +232,39 @@ pub struct EvalArgs {
     pub json: bool,
     #[command(flatten)]
     pub load: LoadArgs,
+}
+
+#[derive(Debug, Args)]
+pub struct KernelsArgs {
+    /// The model whose sizes are used, with made-up weights [default: tales on adapters emulated on a CPU, else
+    /// pythia-2.8b]
+    #[arg(long, value_enum)]
+    pub shape: Option<ShapeArg>,
+    /// Adapter, by its number in `understory devices` [default: the best one]
+    #[arg(long, value_name = "N")]
+    pub device: Option<usize>,
+    /// Set of kernels: tuned for GPUs, or barrier-free for adapters emulated on a CPU [default: by the adapter]
+    #[arg(long, value_enum)]
+    pub profile: Option<ProfileArg>,
+    /// One JSON object on stdout, and the table on stderr
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ShapeArg {
+    Tales,
+    #[value(name = "pythia-2.8b")]
+    Pythia,
+}
+
+impl From<ShapeArg> for Shape {
+    fn from(shape: ShapeArg) -> Self {
+        match shape {
+            ShapeArg::Tales => Self::Tales,
+            ShapeArg::Pythia => Self::Pythia,
+        }
+    }
 }
 
 fn at_least_one(value: &str) -> Result<usize, String> {

@@ -28,6 +28,7 @@ fn main() -> ExitCode {
         Command::Generate(args) => commands::generate::run(&args, &console),
         Command::Chat(args) => commands::chat::run(&args, &console),
         Command::Eval(args) => commands::eval::run(&args, &console),
+        Command::Kernels(args) => commands::kernels::run(&args, &console),
         Command::Devices(args) => commands::devices::run(&args, &console),
         Command::Models(args) => commands::models::run(&args, &console),
     };

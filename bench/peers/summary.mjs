@@ -1,5 +1,6 @@
 // A Markdown table over raw runs (JSON lines, see llamacpp.mjs): for each engine and backend the median over
-// runs with the smallest and largest, and how many of its first tokens agree with the first engine's.
+// runs with the smallest and largest, and how many of its first tokens agree with the first engine's; then, where
+// Understory is among them, ratios of TPOT: one for each round, of which the median is given.
 //
 //   node summary.mjs RAW.jsonl
 import { readFileSync } from 'node:fs';
@@ -49,4 +50,19 @@ for (const [name, group] of groups) {
     `${agree} of ${group[0].n_out}`,
   ];
   console.log(`| ${cells.join(' | ')} |`);
+}
+
+const ours = groups.get('understory wgpu');
+if (ours) {
+  const ratio = (of, to) => cell(of.slice(0, to.length).map((run, round) => run.tpot_ms / to[round].tpot_ms));
+  const rows = [
+    ['burn wgpu f32', 'burn reference / Understory', (theirs) => ratio(theirs, ours), 'at least 5'],
+    ['llama.cpp vulkan', 'llama.cpp Vulkan / Understory', (theirs) => ratio(theirs, ours), 'at least 10 on lavapipe'],
+    ['llama.cpp cpu', 'Understory / llama.cpp CPU', (theirs) => ratio(ours, theirs), 'at most 3 on lavapipe'],
+  ];
+  console.log('\n| TPOT of | ratio: median over rounds (smallest-largest) | aim |');
+  console.log('|---|---|---|');
+  for (const [name, label, value, aim] of rows) {
+    if (groups.has(name)) console.log(`| ${label} | ${value(groups.get(name))} | ${aim} |`);
+  }
 }

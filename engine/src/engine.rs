@@ -36,10 +36,19 @@ pub struct LoadOptions {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
-    Upload { done_bytes: u64, total_bytes: u64 },
-    Pipelines { done: usize, total: usize },
+    Upload {
+        done_bytes: u64,
+        total_bytes: u64,
+    },
+    Pipelines {
+        done: usize,
+        total: usize,
+    },
     /// prompt tokens through the model (prefill, evaluation)
-    Tokens { done: usize, total: usize },
+    Tokens {
+        done: usize,
+        total: usize,
+    },
 }
 
 /// One model, loaded on one device, with the KV cache of its last request.
@@ -69,10 +78,11 @@ impl Engine {
         let tokenizer = Tokenizer::from_files(files, &config)?;
         let chat = ChatTemplate::from_files(files)?;
         let open = clock.lap();
-        let device_weights = device_weights::upload(&gpu, &weights, &config, options.dtype, &mut |done_bytes, total_bytes| {
-            on_progress(Progress::Upload { done_bytes, total_bytes });
-        })
-        .await?;
+        let device_weights =
+            device_weights::upload(&gpu, &weights, &config, options.dtype, &mut |done_bytes, total_bytes| {
+                on_progress(Progress::Upload { done_bytes, total_bytes });
+            })
+            .await?;
         let upload = clock.lap();
         let profile = options.profile.unwrap_or(gpu.report().profile);
         let forward = Forward::new(&gpu, config, device_weights, options.dtype, profile, &mut |done, total| {
@@ -148,14 +158,7 @@ impl Engine {
         let text = stream.text().to_string();
         let metrics = self.metrics(&timeline, prompt.len(), tokenise, first_text_ms);
         let finish_reason = finish.unwrap_or(FinishReason::Cancelled);
-        Ok(Generation {
-            prompt_token_ids: prompt,
-            token_ids,
-            text,
-            finish_reason,
-            sampling: request.sampling,
-            metrics,
-        })
+        Ok(Generation { prompt_token_ids: prompt, token_ids, text, finish_reason, sampling: request.sampling, metrics })
     }
 
     fn tokenise(&self, prompt: &Prompt) -> Result<Vec<u32>> {

@@ -17,9 +17,13 @@ pub enum Error {
     NoSuchAdapter { asked: usize, available: usize },
     #[error("the adapter `{adapter}` refused to open a device: {reason}")]
     DeviceRefused { adapter: String, reason: String },
-    #[error("the device was lost while {doing}: {reason}. Nothing can be saved from its memory; run again, or pick another device with --device")]
+    #[error(
+        "the device was lost while {doing}: {reason}. Nothing can be saved from its memory; run again, or pick another device with --device"
+    )]
     DeviceLost { doing: &'static str, reason: String },
-    #[error("the device ran out of memory while {doing} ({asked_bytes} bytes asked for, {allocated_bytes} already in use). Use --dtype f16, a smaller model or a shorter --max-new-tokens")]
+    #[error(
+        "the device ran out of memory while {doing} ({asked_bytes} bytes asked for, {allocated_bytes} already in use). Use --dtype f16, a smaller model or a shorter --max-new-tokens"
+    )]
     OutOfDeviceMemory { doing: &'static str, asked_bytes: u64, allocated_bytes: u64 },
     #[error("the device rejected a command while {doing}: {reason}")]
     Device { doing: &'static str, reason: String },
@@ -29,7 +33,9 @@ pub enum Error {
     // ---- model files
     #[error("cannot read {path}: {source}")]
     Io { path: PathBuf, source: std::io::Error },
-    #[error("{path} is not a model folder: {missing} is missing. A model folder holds config.json, tokenizer.json and model.safetensors (or its shards with model.safetensors.index.json)")]
+    #[error(
+        "{path} is not a model folder: {missing} is missing. A model folder holds config.json, tokenizer.json and model.safetensors (or its shards with model.safetensors.index.json)"
+    )]
     NotAModel { path: PathBuf, missing: String },
     #[error("{file}: {reason}")]
     BadFile { file: String, reason: String },
@@ -45,9 +51,13 @@ pub enum Error {
     WrongShape { name: String, expected: Vec<usize>, actual: Vec<usize> },
     #[error("tensor `{name}` is stored as {dtype}; known: F32, F16, BF16")]
     UnknownDtype { name: String, dtype: String },
-    #[error("tensor `{name}` holds {value} at index {index}, beyond what f16 can hold (65504). Load it with --dtype f32")]
+    #[error(
+        "tensor `{name}` holds {value} at index {index}, beyond what f16 can hold (65504). Load it with --dtype f32"
+    )]
     F16Overflow { name: String, value: f32, index: usize },
-    #[error("the tokenizer knows {tokenizer} tokens, config.json says vocab_size = {config}: they belong to different models")]
+    #[error(
+        "the tokenizer knows {tokenizer} tokens, config.json says vocab_size = {config}: they belong to different models"
+    )]
     VocabularyMismatch { tokenizer: usize, config: usize },
     #[error("tokenizer: {reason}")]
     Tokenizer { reason: String },
@@ -63,7 +73,9 @@ pub enum Error {
     BadParameter { name: &'static str, value: String, expected: &'static str },
     #[error("token {token} is not in the vocabulary of {vocab_size}")]
     BadToken { token: u32, vocab_size: usize },
-    #[error("the model produced NaN logits at position {position}: its weights or their conversion are broken (with --dtype f16, try f32)")]
+    #[error(
+        "the model produced NaN logits at position {position}: its weights or their conversion are broken (with --dtype f16, try f32)"
+    )]
     NanLogits { position: usize },
 }
 

@@ -35,7 +35,7 @@ pub async fn logits(
         let bytes = (n * vocab * 4) as u64;
         staging.copy_from(&mut encoder, forward.all_logits(), 0, bytes);
         staging.start(gpu.queue().submit([encoder.finish()]), bytes);
-        let values = staging.finish(gpu, DOING, |b| bytemuck::pod_collect_to_vec::<u8, f32>(b)).await?;
+        let values = staging.finish(gpu, DOING, bytemuck::pod_collect_to_vec::<u8, f32>).await?;
         on_rows(base, &values)?;
         base += n;
     }

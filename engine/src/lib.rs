@@ -2,6 +2,7 @@
 //!
 //! It knows nothing of terminals, HTTP servers or the DOM; front ends speak [`protocol`].
 
+pub mod bench;
 mod cache;
 pub mod chat;
 pub mod engine;

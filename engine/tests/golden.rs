@@ -35,8 +35,7 @@ fn greedy_tokens_logits_and_likelihood_match_transformers() {
                 let generation = generate(&mut engine, &request(&prompt.token_ids, prompt.greedy_ids.len()));
                 assert_eq!(generation.token_ids, prompt.greedy_ids, "{what}, prompt {i}");
             }
-            let evaluation =
-                pollster::block_on(engine.evaluate(&golden.nll.text, &mut |_| {})).expect("evaluates");
+            let evaluation = pollster::block_on(engine.evaluate(&golden.nll.text, &mut |_| {})).expect("evaluates");
             assert_eq!(evaluation.token_ids, golden.nll.token_ids, "{what}");
             let limit = if dtype == Dtype::F32 { 2e-3 } else { 1e-2 };
             assert_eq!(evaluation.per_token.len(), golden.nll.per_token.len());

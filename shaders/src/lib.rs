@@ -5,6 +5,7 @@
 //! refuses what a browser would refuse later (see `build/rules.rs`).
 
 pub mod permutations;
+pub mod reference;
 
 include!(concat!(env!("OUT_DIR"), "/shaders.rs"));
 

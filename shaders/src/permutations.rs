@@ -44,6 +44,7 @@ pub const KERNELS: &[Kernel] = &[
     kernel("matmul", &[WEIGHTS, PROFILE, PRODUCT, &["cb1", "cb4"]]),
     kernel("matmul_prefill", &[WEIGHTS, PRODUCT, &["cb4 gpu"]]),
     kernel("norm_residual", &[PROFILE, &["rms"]]),
+    kernel("peak", &[]),
     kernel("rope", &[&["", "rotary"], &["", "qknorm"]]),
     kernel("sample", &[PROFILE, &["", "greedy"]]),
 ];

@@ -21,7 +21,9 @@ cargo xtask COMMAND
   test         set-up, then formatting, clippy, every test and the wasm32 check
   setup        find a Vulkan driver (Linux), or install Mesa's software one (Debian, Ubuntu)
   wasm-check   check that the engine and the shaders compile for wasm32
-  bench [DIR]  kernel and peer benchmarks; raw data goes to DIR (default: target/bench)
+  bench [--rounds N] [--out DIR]
+               kernels, then interleaved rounds (default 5) of llama.cpp, the burn reference and this engine;
+               raw data and a summary go to DIR (default: target/bench)
   help         this text
 ";
 

@@ -2,7 +2,8 @@
 
 use anyhow::Result;
 use serde::Serialize;
-use understory_engine::bench::kernels::{self, Report};
+use understory_engine::Dtype;
+use understory_engine::bench::{self, KernelOptions, KernelReport, KernelRow, VerifyPoint};
 use understory_engine::gpu::{AdapterReport, Gpu};
 
 use crate::cli::KernelsArgs;
@@ -14,59 +15,81 @@ use crate::timings::rounded;
 struct JsonReport<'a> {
     device: &'a AdapterReport,
     #[serde(flatten)]
-    report: &'a Report,
+    report: &'a KernelReport,
 }
 
 pub fn run(args: &KernelsArgs, console: &Console) -> Result<()> {
     pollster::block_on(async {
         let gpu = Gpu::open(args.device).await?;
-        let profile = args.profile.map_or(gpu.report().profile, Into::into);
-        let mut bar = console.engine_progress();
-        let report = kernels::run(&gpu, profile, &mut |progress| bar.show(progress)).await?;
-        drop(bar);
+        let options = KernelOptions {
+            shape: args.shape.map(Into::into),
+            profile: args.profile.map(Into::into),
+            dtype: Dtype::F16,
+        };
+        let bar = console.bar();
+        bar.set_style(output::bar_style("{pos}/{len}"));
+        bar.set_message("kernels");
+        let report = bench::run(&gpu, &options, &mut |done, total| {
+            bar.set_length(total as u64);
+            bar.set_position(done as u64);
+        })
+        .await?;
+        bar.finish_and_clear();
+        let text = text(gpu.report(), &report);
         if args.json {
+            console.note(text.trim_end());
             return output::json(&JsonReport { device: gpu.report(), report: &report });
         }
-        output::text(&text(gpu.report(), &report))
+        output::text(&text)
     })
 }
 
-fn text(device: &AdapterReport, report: &Report) -> String {
-    let software = if device.software { ": a software adapter, these are speeds of a CPU" } else { "" };
+fn text(device: &AdapterReport, report: &KernelReport) -> String {
+    let software =
+        if device.software { "\nA software adapter: these are speeds of a CPU that imitates a GPU." } else { "" };
     format!(
-        "{} ({}), {} kernels{software}\ncopy {} GB/s, peak {} GFLOP/s (both measured)\n\n{}\n{}",
+        "{} ({}), {} kernels, shapes of {}, weights {} from {} layers{software}\n\
+         copy {} GB/s, peak {} GFLOP/s in f32 (both measured; what stays in caches can be faster than a copy)\n\n\
+         {}\nVerify curve: all products of a layer for n rows at once, relative to one row\n{}",
         device.name,
         device.backend,
         report.profile.name(),
-        rounded(report.copy_gb_per_s),
-        rounded(report.peak_gflop_per_s),
-        output::columns("<<>>>>>", &kernel_rows(report)),
-        output::columns(">>>", &curve_rows(report)),
+        report.shape.name(),
+        if report.dtype == Dtype::F16 { "f16" } else { "f32" },
+        report.layers,
+        rounded(report.copy.value),
+        rounded(report.peak.value),
+        output::columns("<<>>>>>>", &kernel_rows(&report.rows)),
+        output::columns(">>><", &curve_rows(&report.verify)),
     )
 }
 
-fn kernel_rows(report: &Report) -> Vec<Vec<String>> {
-    let heading = ["KERNEL", "SHAPE", "us", "GB/s", "of copy", "GFLOP/s", "of peak"].map(str::to_owned).to_vec();
-    let share = |part: f64, whole: f64| format!("{:.0} %", 100.0 * part / whole);
-    let row = |row: &kernels::Row| {
+fn kernel_rows(rows: &[KernelRow]) -> Vec<Vec<String>> {
+    let heading =
+        ["KERNEL", "SHAPE", "ROWS", "us", "GB/s", "of copy", "GFLOP/s", "of peak"].map(str::to_owned).to_vec();
+    let percent = |share: f64| format!("{:.0} %", 100.0 * share);
+    let row = |row: &KernelRow| {
         vec![
             row.kernel.clone(),
             row.shape.clone(),
+            row.rows.to_string(),
             rounded(row.time_us),
             rounded(row.gb_per_s),
-            share(row.gb_per_s, report.copy_gb_per_s),
-            rounded(row.gflop_per_s),
-            share(row.gflop_per_s, report.peak_gflop_per_s),
+            percent(row.share_of_copy),
+            row.gflop_per_s.map_or_else(String::new, rounded),
+            row.share_of_peak.map_or_else(String::new, percent),
         ]
     };
-    std::iter::once(heading).chain(report.rows.iter().map(row)).collect()
+    std::iter::once(heading).chain(rows.iter().map(row)).collect()
 }
 
-/// The cost of checking n rows at once, relative to one.
-fn curve_rows(report: &Report) -> Vec<Vec<String>> {
-    let heading = ["VERIFY ROWS", "us", "c(n)/c(1)"].map(str::to_owned).to_vec();
-    let row = |point: &kernels::VerifyPoint| {
-        vec![point.rows.to_string(), rounded(point.time_us), format!("{:.2}", point.ratio)]
+/// A bar a point; the longest is 50 characters.
+fn curve_rows(curve: &[VerifyPoint]) -> Vec<Vec<String>> {
+    let heading = ["ROWS", "us", "c(n)/c(1)", ""].map(str::to_owned).to_vec();
+    let most = curve.iter().map(|point| point.ratio).fold(1.0, f64::max);
+    let row = |point: &VerifyPoint| {
+        let bar = "#".repeat((50.0 * point.ratio / most).round() as usize);
+        vec![point.rows.to_string(), rounded(point.time_us), format!("{:.2}", point.ratio), bar]
     };
-    std::iter::once(heading).chain(report.verify_curve.iter().map(row)).collect()
+    std::iter::once(heading).chain(curve.iter().map(row)).collect()
 }

@@ -4,6 +4,7 @@ pub mod chat;
 pub mod devices;
 pub mod eval;
 pub mod generate;
+pub mod kernels;
 pub mod models;
 
 use std::time::Instant;

@@ -64,8 +64,10 @@ pub struct AdapterReport {
 }
 
 /// Backends that run WebGPU's compute natively, and the browser's.
-const BACKENDS: wgpu::Backends =
-    wgpu::Backends::VULKAN.union(wgpu::Backends::METAL).union(wgpu::Backends::DX12).union(wgpu::Backends::BROWSER_WEBGPU);
+const BACKENDS: wgpu::Backends = wgpu::Backends::VULKAN
+    .union(wgpu::Backends::METAL)
+    .union(wgpu::Backends::DX12)
+    .union(wgpu::Backends::BROWSER_WEBGPU);
 
 fn instance() -> wgpu::Instance {
     let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle();
@@ -81,10 +83,8 @@ async fn adapters(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
 /// A browser hands out one adapter.
 #[cfg(target_family = "wasm")]
 async fn adapters(instance: &wgpu::Instance) -> Vec<wgpu::Adapter> {
-    let options = wgpu::RequestAdapterOptions {
-        power_preference: wgpu::PowerPreference::HighPerformance,
-        ..Default::default()
-    };
+    let options =
+        wgpu::RequestAdapterOptions { power_preference: wgpu::PowerPreference::HighPerformance, ..Default::default() };
     instance.request_adapter(&options).await.into_iter().collect()
 }
 

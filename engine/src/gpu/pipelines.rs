@@ -51,10 +51,8 @@ impl Pipelines {
         let layout = self.layouts.entry(signature).or_insert_with(|| bind_group_layout(gpu, shader.bindings)).clone();
         let doing = "compiling a kernel";
         let scope = gpu.device().push_error_scope(wgpu::ErrorFilter::Validation);
-        let descriptor = wgpu::ShaderModuleDescriptor {
-            label: Some(kernel),
-            source: wgpu::ShaderSource::Wgsl(shader.wgsl.into()),
-        };
+        let descriptor =
+            wgpu::ShaderModuleDescriptor { label: Some(kernel), source: wgpu::ShaderSource::Wgsl(shader.wgsl.into()) };
         // SAFETY: the kernels are this project's own and constant; every access is guarded by the sizes in its
         // parameters, which are those of the buffers bound (see each kernel's preconditions), and their loops end.
         let module =

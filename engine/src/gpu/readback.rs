@@ -48,9 +48,8 @@ impl Staging {
     pub async fn finish<T>(&mut self, gpu: &Gpu, doing: &'static str, read: impl FnOnce(&[u8]) -> T) -> Result<T> {
         let pending = self.pending.take().expect("start() before finish()");
         #[cfg(not(target_family = "wasm"))]
-        if let Err(e) = gpu
-            .device()
-            .poll(wgpu::PollType::Wait { submission_index: Some(pending.submission), timeout: None })
+        if let Err(e) =
+            gpu.device().poll(wgpu::PollType::Wait { submission_index: Some(pending.submission), timeout: None })
         {
             gpu.check(doing)?;
             return Err(Error::Device { doing, reason: e.to_string() });
@@ -62,8 +61,7 @@ impl Staging {
             Err(_) => return Err(failed("the read was abandoned".into())),
         }
         let out = {
-            let view =
-                self.buffer.slice(..pending.bytes).get_mapped_range().map_err(|e| failed(format!("{e:?}")))?;
+            let view = self.buffer.slice(..pending.bytes).get_mapped_range().map_err(|e| failed(format!("{e:?}")))?;
             read(&view)
         };
         self.buffer.unmap();

@@ -24,11 +24,17 @@ pub enum Grid {
     /// x fixed, y = rows
     RowsY(u32),
     /// x = ceil(rows * per_row / group)
-    RowsFlat { per_row: u32, group: u32 },
+    RowsFlat {
+        per_row: u32,
+        group: u32,
+    },
     /// x fixed, y = rows, z = splits
     RowsSplits(u32),
     /// prefill tiles: x, ceil(rows / 32), z
-    Tiles { x: u32, z: u32 },
+    Tiles {
+        x: u32,
+        z: u32,
+    },
 }
 
 impl Grid {

@@ -62,7 +62,8 @@ pub async fn attention(
         out_stride: op.out_stride as u32,
         n_splits: op.parts.map_or(1, |(_, n)| n),
     };
-    let buffers = |out| [("q", op.q), ("k_cache", op.k_cache), ("v_cache", op.v_cache), ("state", op.state), ("out", out)];
+    let buffers =
+        |out| [("q", op.q), ("k_cache", op.k_cache), ("v_cache", op.v_cache), ("state", op.state), ("out", out)];
     if b.profile == Profile::Cpu {
         let per_row = n_heads * head_stride.div_ceil(16);
         let grid = Grid::RowsFlat { per_row, group: 8 };

@@ -31,8 +31,7 @@ pub async fn embed(
     features.extend(positions.map(|_| "positions"));
     let mut dispatches = Vec::new();
     for part in &table.parts {
-        let params =
-            Params { k8: table.k8, width, row0: part.row0, row_count: 4 * part.blocks, scale, pad: [0; 3] };
+        let params = Params { k8: table.k8, width, row0: part.row0, row_count: 4 * part.blocks, scale, pad: [0; 3] };
         let mut buffers: Vec<(&str, &wgpu::Buffer)> =
             vec![("w", &part.buffer), ("tokens", tokens), ("state", state), ("x", x), ("out_stats", out_stats)];
         buffers.extend(positions.map(|p| ("pos_table", p)));

@@ -15,10 +15,10 @@ pub use product::{Epilogue, Product, product};
 pub use rope::{Rope, rope};
 pub use sample::{SampleParams, Sampler, sampler};
 
+use crate::Result;
 use crate::engine::Dtype;
 use crate::gpu::{Buffer, Dispatch, Gpu, Grid, Pipelines, Profile, When};
 use crate::model::config::NormKind;
-use crate::Result;
 
 /// Keys of one split of attention; `SPLIT` in `shaders/kernels/lib/state.wesl`.
 pub const SPLIT: u32 = 256;

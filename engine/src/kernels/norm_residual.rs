@@ -26,9 +26,8 @@ pub async fn norm_residual(
 ) -> Result<Dispatch> {
     let width = config.hidden_size as u32;
     let params = Params { k8: width.div_ceil(8), width, eps: config.norm.eps, pad: 0 };
-    let buffers = [
-        ("t", t), ("x", x), ("state", state), ("stats", stats), ("gamma", gamma), ("y", y), ("out_stats", out_stats),
-    ];
+    let buffers =
+        [("t", t), ("x", x), ("state", state), ("stats", stats), ("gamma", gamma), ("y", y), ("out_stats", out_stats)];
     let grid = Grid::RowsY(width.div_ceil(4).div_ceil(64));
     let profile = b.profile.name();
     b.one("norm_residual", &[profile, b.norm_feature()], grid, &params, &buffers).await

@@ -73,7 +73,12 @@ pub async fn sampler(
 ) -> Result<Sampler> {
     let params = SampleParams::new(&Sampling::default(), vocab_size);
     let buffers = [
-        ("logits", logits), ("block_max", block_max), ("state", state), ("tokens", tokens), ("ring", ring), ("seen", seen),
+        ("logits", logits),
+        ("block_max", block_max),
+        ("state", state),
+        ("tokens", tokens),
+        ("ring", ring),
+        ("seen", seen),
     ];
     let grid = Grid::Fixed([1, 1, 1]);
     let profile = b.profile.name();

@@ -201,7 +201,13 @@ impl Upload<'_> {
     }
 
     /// `[gamma, beta]` of the norm on the input (each padded to the input's columns), then the bias of `rows` outputs.
-    async fn vectors(&mut self, norm: Option<(Slot, Slot)>, bias: Slot, order: RowOrder, rows: usize) -> Result<Vectors> {
+    async fn vectors(
+        &mut self,
+        norm: Option<(Slot, Slot)>,
+        bias: Slot,
+        order: RowOrder,
+        rows: usize,
+    ) -> Result<Vectors> {
         let mut all = Vec::new();
         if let Some((gamma, beta)) = norm {
             all = self.gamma(gamma)?;
@@ -219,7 +225,9 @@ impl Upload<'_> {
                 RowOrder::AsStored => all.extend(bias),
                 RowOrder::GateUp => {
                     let (gate, up) = bias.split_at(rows / 2);
-                    all.extend(gate_up_rows(rows / 2).map(|r| r.map_or(0.0, |(is_up, i)| if is_up { up[i] } else { gate[i] })));
+                    all.extend(
+                        gate_up_rows(rows / 2).map(|r| r.map_or(0.0, |(is_up, i)| if is_up { up[i] } else { gate[i] })),
+                    );
                 }
             }
             all.resize(all.len().next_multiple_of(4), 0.0);
@@ -254,7 +262,11 @@ impl Upload<'_> {
         let binding = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
         let blocks_per_part = (binding / (4 * row_bytes)) as usize;
         if blocks_per_part == 0 {
-            return Err(Error::DeviceLimit { what: "four rows of a weight".into(), needed: 4 * row_bytes, offered: binding });
+            return Err(Error::DeviceLimit {
+                what: "four rows of a weight".into(),
+                needed: 4 * row_bytes,
+                offered: binding,
+            });
         }
         let mut parts = Vec::new();
         let blocks_per_piece = (PIECE_VALUES / (4 * k)).max(1);
@@ -277,7 +289,13 @@ impl Upload<'_> {
     }
 
     /// Fills `self.bytes` with blocks of 4 rows, converted and padded.
-    fn read_blocks(&mut self, slot: Slot, order: RowOrder, [rows, cols]: [usize; 2], blocks: Range<usize>) -> Result<()> {
+    fn read_blocks(
+        &mut self,
+        slot: Slot,
+        order: RowOrder,
+        [rows, cols]: [usize; 2],
+        blocks: Range<usize>,
+    ) -> Result<()> {
         let k = cols.next_multiple_of(8);
         let mut padded = vec![0.0f32; blocks.len() * 4 * k];
         match order {

@@ -1,0 +1,82 @@
+//! Buffers between the dispatches of a pass.
+
+use crate::Result;
+use crate::gpu::{Buffer, Gpu};
+use crate::kernels::RING;
+use crate::model::config::ModelConfig;
+
+const DOING: &str = "allocating activations";
+
+/// Buffers between dispatches; strides are padded widths.
+pub(super) struct Scratch {
+    pub tokens: Buffer,
+    pub state: Buffer,
+    pub ring: Buffer,
+    pub seen: Buffer,
+    /// the residual stream, before and after attention, each with its partial sums
+    pub x: [Buffer; 2],
+    pub stats: [Buffer; 2],
+    /// a half-block's output before its own norm
+    pub half: Option<(Buffer, Buffer)>,
+    pub qkv: Buffer,
+    pub q: Buffer,
+    pub attn: Buffer,
+    pub hidden: Buffer,
+    /// of one row
+    pub logits: Buffer,
+    pub block_max: Buffer,
+}
+
+/// f32 values of one row in each buffer of [`Scratch`] that has rows, in its order from `x`.
+struct RowValues {
+    x: usize,
+    stats: usize,
+    qkv: usize,
+    q: usize,
+    attn: usize,
+    hidden: usize,
+}
+
+fn row_values(config: &ModelConfig) -> RowValues {
+    RowValues {
+        x: config.hidden_size.next_multiple_of(8),
+        stats: 2 * config.hidden_size.div_ceil(4),
+        qkv: config.q_dim() + 2 * config.kv_dim(),
+        q: config.n_heads * config.head_dim.next_multiple_of(4),
+        attn: config.q_dim().next_multiple_of(8),
+        hidden: config.intermediate_size.next_multiple_of(8),
+    }
+}
+
+/// Bytes that one row takes in all of them.
+pub(super) fn bytes_per_row(config: &ModelConfig) -> usize {
+    let r = row_values(config);
+    let streams = if config.post_norms { 3 } else { 2 };
+    4 * (streams * (r.x + r.stats) + r.qkv + r.q + r.attn + r.hidden)
+}
+
+impl Scratch {
+    pub async fn new(gpu: &Gpu, config: &ModelConfig, rows: usize) -> Result<Scratch> {
+        let r = row_values(config);
+        let buffer = |values: usize| gpu.storage(DOING, (values * 4) as u64);
+        let rows_of = |values: usize| buffer(rows * values);
+        Ok(Scratch {
+            tokens: rows_of(1).await?,
+            state: buffer(4).await?,
+            ring: buffer(RING as usize).await?,
+            seen: buffer(config.vocab_size.div_ceil(32)).await?,
+            x: [rows_of(r.x).await?, rows_of(r.x).await?],
+            stats: [rows_of(r.stats).await?, rows_of(r.stats).await?],
+            half: match config.post_norms {
+                true => Some((rows_of(r.x).await?, rows_of(r.stats).await?)),
+                false => None,
+            },
+            qkv: rows_of(r.qkv).await?,
+            q: rows_of(r.q).await?,
+            attn: rows_of(r.attn).await?,
+            hidden: rows_of(r.hidden).await?,
+            logits: buffer(config.vocab_size).await?,
+            block_max: buffer(2 * config.vocab_size.div_ceil(4)).await?,
+        })
+    }
+}
