@@ -34,8 +34,9 @@ impl Sampling {
     /// [`Error::BadParameter`] names the first parameter outside its range.
     pub fn validate(&self) -> Result<()> {
         let bad = |name, value: f32, expected| Err(Error::BadParameter { name, value: value.to_string(), expected });
-        if !(self.temperature.is_finite() && self.temperature >= 0.0) {
-            return bad("temperature", self.temperature, "0 (greedy) or a positive number");
+        // Below the least, logits divided by it leave the range in which f32 tells them apart.
+        if !(self.temperature == 0.0 || (1e-3..=1e3).contains(&self.temperature)) {
+            return bad("temperature", self.temperature, "0 (greedy) or a number from 0.001 to 1000");
         }
         if !(self.top_p > 0.0 && self.top_p <= 1.0) {
             return bad("top-p", self.top_p, "a number above 0 and up to 1");

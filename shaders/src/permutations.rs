@@ -40,7 +40,7 @@ const fn kernel(name: &'static str, axes: &'static [&'static [&'static str]]) ->
 pub const KERNELS: &[Kernel] = &[
     kernel("attention", &[PROFILE, &["", "split"]]).without(&[&["cpu", "split"]]),
     kernel("attention_reduce", &[]),
-    kernel("embed", &[WEIGHTS, &["rms", "layer"], &["", "positions"]]),
+    kernel("embed", &[WEIGHTS, PROFILE, &["rms", "layer"], &["", "positions"]]),
     kernel("matmul", &[WEIGHTS, PROFILE, PRODUCT, &["cb1", "cb4"]]),
     kernel("matmul_prefill", &[WEIGHTS, PRODUCT, &["cb4 gpu"]]),
     kernel("norm_residual", &[PROFILE, &["rms"]]),

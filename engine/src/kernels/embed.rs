@@ -27,7 +27,7 @@ pub async fn embed(
     [tokens, state, x, out_stats]: [&wgpu::Buffer; 4],
 ) -> Result<Vec<Dispatch>> {
     let width = width as u32;
-    let mut features = vec![b.dtype_feature(), b.norm_feature()];
+    let mut features = vec![b.dtype_feature(), b.profile.name(), b.norm_feature()];
     features.extend(positions.map(|_| "positions"));
     let mut dispatches = Vec::new();
     for part in &table.parts {

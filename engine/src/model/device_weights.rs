@@ -1,5 +1,6 @@
 //! Weights on the device, in the layout of the kernels: matrices in blocks of 4 rows, columns padded to 8,
-//! f16 pairs in u32 or f32, split where a binding cannot hold them; vectors of one product in one buffer.
+//! f16 pairs in u32 or f32, row-major for GPUs and interleaved by block for CPU adapters (see
+//! `shaders/kernels/lib/weights.wesl`), split where a binding cannot hold them; vectors of one product in one buffer.
 //!
 //! Tensors go up one at a time in pieces of a few MiB, so the host never holds more than a piece.
 
@@ -12,7 +13,7 @@ use super::config::{ModelConfig, NormKind};
 use super::weights::{LayerSlot, ModelWeights, Slot};
 use crate::engine::Dtype;
 use crate::error::{Error, Result};
-use crate::gpu::{Buffer, Gpu};
+use crate::gpu::{Buffer, Gpu, Profile};
 
 /// f32 values converted and handed over at once.
 const PIECE_VALUES: usize = 1 << 20;
@@ -83,6 +84,7 @@ struct Upload<'a> {
     weights: &'a ModelWeights<'a>,
     config: &'a ModelConfig,
     dtype: Dtype,
+    profile: Profile,
     /// rows of one tensor as f32
     values: Vec<f32>,
     second: Vec<f32>,
@@ -104,6 +106,7 @@ pub async fn upload(
     weights: &ModelWeights<'_>,
     config: &ModelConfig,
     dtype: Dtype,
+    profile: Profile,
     on_progress: &mut dyn FnMut(u64, u64),
 ) -> Result<DeviceWeights> {
     let total_bytes = weights.slots().iter().filter_map(|s| weights.shape(*s)).map(|[r, c]| (r * c * 4) as u64).sum();
@@ -113,6 +116,7 @@ pub async fn upload(
         weights,
         config,
         dtype,
+        profile,
         values: Vec::new(),
         second: Vec::new(),
         bytes: Vec::new(),
@@ -236,11 +240,12 @@ impl Upload<'_> {
         Ok(Vectors { buffer, bias4, has_bias: bias.is_some() })
     }
 
-    /// A table of f32 rows, padded to 8 columns.
+    /// A row-major table of f32 rows, padded to 8 columns.
     async fn table(&mut self, slot: Slot) -> Result<Buffer> {
-        let keep = std::mem::replace(&mut self.dtype, Dtype::F32);
+        let keep = (self.dtype, self.profile);
+        (self.dtype, self.profile) = (Dtype::F32, Profile::Gpu);
         let table = self.matrix(slot, RowOrder::AsStored).await;
-        self.dtype = keep;
+        (self.dtype, self.profile) = keep;
         let mut table = table?;
         if table.parts.len() != 1 {
             let needed = table.parts.iter().map(|p| p.buffer.size()).sum();
@@ -319,6 +324,9 @@ impl Upload<'_> {
                 }
             }
         }
+        if self.profile == Profile::Cpu {
+            padded = interleaved(&padded, k);
+        }
         self.bytes.clear();
         match self.dtype {
             Dtype::F32 => self.bytes.extend_from_slice(bytemuck::cast_slice(&padded)),
@@ -346,6 +354,19 @@ impl Upload<'_> {
         self.in_flight = 0;
         self.gpu.wait(DOING)
     }
+}
+
+/// Blocks of 4 rows of `k` values with their rows interleaved every 8 columns.
+pub fn interleaved(rows: &[f32], k: usize) -> Vec<f32> {
+    let mut out = Vec::with_capacity(rows.len());
+    for block in rows.chunks_exact(4 * k) {
+        for column in (0..k).step_by(8) {
+            for row in block.chunks_exact(k) {
+                out.extend_from_slice(&row[column..column + 8]);
+            }
+        }
+    }
+    out
 }
 
 /// For `n` gate rows and `n` up rows: which row lies where, as (is up, index); `None` is padding.

@@ -4,7 +4,7 @@ use understory_engine::Dtype;
 use understory_engine::gpu::{Buffer, Dispatch, Gpu, Pipelines, Profile, RowClass, Staging, record};
 use understory_engine::kernels::Builder;
 use understory_engine::model::config::{Activation, Family, LayerKind, ModelConfig, Norm, NormKind, Residual};
-use understory_engine::model::device_weights::{Matrix, MatrixPart};
+use understory_engine::model::device_weights::{Matrix, MatrixPart, interleaved};
 
 use crate::MARK;
 
@@ -84,10 +84,13 @@ impl Device {
     }
 
     /// A matrix `[rows, cols]` on the device, in parts of at most `blocks_per_part` blocks of 4 rows.
-    pub fn matrix(&self, dtype: Dtype, w: &[f32], cols: usize, blocks_per_part: usize) -> Matrix {
+    pub fn matrix(&self, dtype: Dtype, profile: Profile, w: &[f32], cols: usize, blocks_per_part: usize) -> Matrix {
         let k = cols.next_multiple_of(8);
         let mut padded = pad(w, cols, k);
         padded.resize(padded.len().next_multiple_of(4 * k), 0.0);
+        if profile == Profile::Cpu {
+            padded = interleaved(&padded, k);
+        }
         let part = |(i, values): (usize, &[f32])| {
             let halves: Vec<half::f16> = values.iter().map(|&v| half::f16::from_f32(v)).collect();
             let buffer = match dtype {

@@ -33,7 +33,7 @@ fn gathers_rows_of_tables_in_parts() {
         let op = reference::Embed { table: &table, positions: positions.as_deref(), width, scale, base, norm };
         let (want, want_stats) = reference::embed(&op, &tokens);
 
-        let matrix = device.matrix(dtype, &table, width, blocks_per_part);
+        let matrix = device.matrix(dtype, profile, &table, width, blocks_per_part);
         let table_of_positions = positions.map(|p| device.buffer(&pad(&p, width, k)));
         // One row more than the pass has, to see that it stays as it is.
         let (x, stats) = (device.marked((rows + 1) * k), device.marked((rows + 1) * width.div_ceil(4) * 2));

@@ -172,7 +172,8 @@ impl Problem {
             .flat_map(|row| reference::row_blocks(self.norm(), &row.iter().map(|&v| v.into()).collect::<Vec<_>>()))
             .map(|s| s.map(|v| v as f32))
             .collect();
-        let matrix = device.matrix(self.dtype, &self.ordered(&self.w, self.k), self.k, self.blocks_per_part);
+        let w = self.ordered(&self.w, self.k);
+        let matrix = device.matrix(self.dtype, self.profile, &w, self.k, self.blocks_per_part);
         let vectors = self.vectors(device);
         let (x, stats, state) = (device.buffer(&pad(x, self.k, k)), device.buffer(&stats), device.state(rows, 0));
         let n_out = self.n_out();

@@ -126,6 +126,20 @@ fn nan_is_no_token_and_raises_the_flag() {
     }
 }
 
+#[test]
+fn a_token_is_chosen_even_where_every_logit_is_minus_infinity() {
+    let mut device = Device::open();
+    let mut random = Random::new(16);
+    for profile in PROFILES {
+        for temperature in [0.0, 1.0] {
+            let start = start(&mut random, 37);
+            let sampling = Sampling { temperature, ..Sampling::default() };
+            let got = run(&mut device, profile, &sampling, &[f32::NEG_INFINITY; 37], &start, 1);
+            assert_eq!((got.next, got.flags), (0, 0), "{profile:?} at {temperature}");
+        }
+    }
+}
+
 /// Follows a run step by step; returns how many steps were too close to tell. There the kernel's token is taken.
 fn follow(what: &str, sampling: &Sampling, logits: &[f32], mut state: State, got: &State, steps: usize) -> usize {
     let mut close = 0;
