@@ -59,11 +59,11 @@ impl Forward {
             let common = |matrix, vectors, x| Product {
                 matrix,
                 vectors,
-                state: &*s.state,
+                state: &s.state,
                 x,
                 norm: None,
                 res: None,
-                y: &*s.qkv,
+                y: &s.qkv,
                 y_stride: 0,
                 n_out: 0,
                 extra: None,

@@ -1,7 +1,6 @@
 //! The files of one model, wherever they lie: a folder on disk, bytes inside the program, or something a
 //! front end provides (the browser's cache). Nothing here knows what the files mean.
 
-use std::borrow::Cow;
 use std::ops::Deref;
 #[cfg(not(target_family = "wasm"))]
 use std::{
@@ -128,7 +127,7 @@ impl FolderFiles {
 impl ModelFiles for FolderFiles {
     fn name(&self) -> String {
         let name = self.path.file_name().map_or_else(|| self.path.to_string_lossy(), |name| name.to_string_lossy());
-        Cow::into_owned(name)
+        name.into_owned()
     }
 
     fn read(&self, file: &str) -> Result<Option<FileBytes<'_>>> {

@@ -36,9 +36,10 @@ fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("engine lies in the repository").to_path_buf()
 }
 
-/// Every fixture's folder.
+/// Every fixture's folder; `UNDERSTORY_FIXTURES` names another folder of fixtures made the same way.
 pub fn fixtures() -> Vec<PathBuf> {
-    let mut all: Vec<_> = std::fs::read_dir(root().join("fixtures"))
+    let folder = std::env::var_os("UNDERSTORY_FIXTURES").map_or_else(|| root().join("fixtures"), PathBuf::from);
+    let mut all: Vec<_> = std::fs::read_dir(folder)
         .expect("fixtures/ exists")
         .map(|e| e.expect("fixtures/ is readable").path())
         .filter(|p| p.join("golden.json").exists())
