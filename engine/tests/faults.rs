@@ -5,7 +5,7 @@ mod common;
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use common::{bundled, engine, fixtures, golden, name, request};
+use common::{bundled, engine, fixtures, golden, gpu, name, request};
 use understory_engine::gpu::{Gpu, Profile};
 use understory_engine::model::files::FolderFiles;
 use understory_engine::protocol::{GenerateRequest, Prompt};
@@ -20,10 +20,6 @@ fn open(folder: &Path, gpu: Gpu, dtype: Dtype) -> Result<Engine, Error> {
     let files = FolderFiles::open(folder)?;
     let options = LoadOptions { dtype, profile: Some(Profile::Cpu) };
     pollster::block_on(Engine::open(gpu, &files, &options, &mut |_| {}))
-}
-
-fn gpu() -> Gpu {
-    pollster::block_on(Gpu::open(None)).expect("an adapter")
 }
 
 fn fails(engine: &mut Engine, request: &GenerateRequest) -> Error {

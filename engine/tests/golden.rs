@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{VARIANTS, engine, fixtures, generate, golden, name, request};
+use common::{VARIANTS, engine, engine_on, fixtures, generate, golden, gpu, name, request};
 use understory_engine::Dtype;
 
 /// Largest difference over the spread of the expected values.
@@ -42,6 +42,22 @@ fn greedy_tokens_logits_and_likelihood_match_transformers() {
             for (i, (got, want)) in evaluation.per_token.iter().zip(&golden.nll.per_token).enumerate() {
                 assert!((got - want).abs() <= limit, "{what}, nll of token {i}: {got} for {want}");
             }
+        }
+    }
+}
+
+/// Every matrix in several buffers: the embedding, which is the head of gemma3 too, in eight.
+#[test]
+fn weights_beyond_one_binding_are_split_and_change_nothing() {
+    for folder in fixtures().iter().filter(|f| ["gemma3", "qwen3"].contains(&name(f).as_str())) {
+        let prompt = &golden(folder).prompts[0];
+        for (dtype, profile) in VARIANTS {
+            let limit = if dtype == Dtype::F32 { 16 << 10 } else { 8 << 10 };
+            let mut whole = engine(folder, dtype, profile);
+            let mut split = engine_on(gpu().with_binding_limit(limit), folder, dtype, profile);
+            let [a, b] = [&mut whole, &mut split].map(|e| generate(e, &request(&prompt.token_ids, 24)).token_ids);
+            assert_eq!(a, b, "{} {dtype:?} {profile:?}", name(folder));
+            assert_eq!(a, prompt.greedy_ids[..24]);
         }
     }
 }

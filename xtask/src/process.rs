@@ -21,9 +21,14 @@ pub fn root() -> Result<PathBuf> {
     Ok(root)
 }
 
-/// The cargo that started this process, so that one toolchain builds everything.
+/// The cargo that started this process, so that one toolchain builds everything. Without a desktop session Mesa's
+/// device-select layer, which would complain about that for every device opened, is off.
 pub fn cargo() -> Command {
-    Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+    let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    if env::var_os("XDG_RUNTIME_DIR").is_none() {
+        command.env("NODEVICE_SELECT", "1");
+    }
+    command
 }
 
 /// `cargo run` of the release build of the command line; its arguments are to be appended.

@@ -252,6 +252,13 @@ impl Gpu {
         self
     }
 
+    /// Plans for bindings of at most `bytes`, as on a device whose limit that is.
+    pub fn with_binding_limit(mut self, bytes: u64) -> Gpu {
+        let limit = &mut self.report.limits.max_storage_buffer_binding_size;
+        *limit = bytes.min(*limit);
+        self
+    }
+
     pub fn report(&self) -> &AdapterReport {
         &self.report
     }

@@ -67,8 +67,15 @@ pub const VARIANTS: [(Dtype, Profile); 4] =
     [(Dtype::F32, Profile::Cpu), (Dtype::F32, Profile::Gpu), (Dtype::F16, Profile::Cpu), (Dtype::F16, Profile::Gpu)];
 
 pub fn engine(folder: &Path, dtype: Dtype, profile: Profile) -> Engine {
+    engine_on(gpu(), folder, dtype, profile)
+}
+
+pub fn gpu() -> Gpu {
+    pollster::block_on(Gpu::open(None)).expect("an adapter: `cargo xtask setup` installs one")
+}
+
+pub fn engine_on(gpu: Gpu, folder: &Path, dtype: Dtype, profile: Profile) -> Engine {
     pollster::block_on(async {
-        let gpu = Gpu::open(None).await.expect("an adapter: `cargo xtask setup` installs one");
         let files = FolderFiles::open(folder).expect("a model folder");
         let options = LoadOptions { dtype, profile: Some(profile) };
         Engine::open(gpu, &files, &options, &mut |_| {}).await.expect("the model loads")
