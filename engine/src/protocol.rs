@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::sampling::Sampling;
+pub use crate::speculation::{Method, Schedule};
 
 /// One turn of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,6 +33,15 @@ pub struct GenerateRequest {
     /// End before the first of these strings; it is not part of the text.
     pub stop: Vec<String>,
     pub sampling: Sampling,
+    #[serde(default)]
+    pub method: Method,
+    /// For measuring systems with any weights: each drafted path goes on with this probability, whatever the target
+    /// says. The text is not the target's then, and every result is marked as synthetic.
+    #[serde(default)]
+    pub synthetic_acceptance: Option<f32>,
+    /// Report each round's tree ([`Event::Round`]).
+    #[serde(default)]
+    pub trace: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -52,6 +62,138 @@ pub enum Event {
     Started { prompt_tokens: usize, reused_tokens: usize },
     /// Tokens read from the device, with the text that they complete (never half a character; may be empty).
     Emission { token_ids: Vec<u32>, text: String, at_ms: f64 },
+    /// One round of speculation, after its emission; only where the request asks for a trace.
+    Round(Round),
+}
+
+/// One round: the tree that was verified and what became of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Round {
+    /// counted from 0 in the request
+    pub index: usize,
+    /// position of the root in the sequence
+    pub position: usize,
+    /// row 0 is the root; a parent comes before its children
+    pub nodes: Vec<RoundNode>,
+    /// rows of the accepted path, the root first
+    pub path: Vec<usize>,
+    /// accepted tokens, then the target's own (the bonus token)
+    pub emitted: Vec<u32>,
+    /// the mode the round ran in: `plain`, `lookup` or `draft`
+    pub mode: RoundMode,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RoundNode {
+    pub token: u32,
+    /// `None`: the root
+    pub parent: Option<usize>,
+    pub depth: usize,
+    /// of the path, as the draft sees it: natural logarithm
+    pub log_prob: f32,
+    pub origin: NodeOrigin,
+}
+
+/// Where a node of the tree came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NodeOrigin {
+    Root,
+    /// rank among its siblings as the draft sees it, from 1
+    Draft {
+        rank: usize,
+    },
+    Lookup,
+}
+
+/// What a round is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RoundMode {
+    /// the root only
+    Plain,
+    /// looked-up tokens, no draft model
+    Lookup,
+    /// the draft model's, and looked-up ones where the method merges them
+    Draft,
+}
+
+/// What speculation did in one request. Definitions: README, "Numbers".
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Speculation {
+    pub method: Method,
+    /// passes of the target after the first token
+    pub rounds: usize,
+    /// drafted tokens that the target verified (nodes of all trees without their roots)
+    pub drafted: usize,
+    /// drafted tokens that became part of the text
+    pub accepted: usize,
+    /// `accepted / drafted`; `None`: none drafted
+    pub acceptance_rate: Option<f64>,
+    /// `1 + accepted / rounds`
+    pub acceptance_length: f64,
+    /// entry d - 1: depth d
+    pub by_depth: Vec<DepthCount>,
+    /// rows through the target, roots included
+    pub nodes_verified: usize,
+    pub tokens_per_emission: f64,
+    pub governor: Vec<GovernorDecision>,
+    /// waits for the device per token
+    pub host_syncs_per_token: f64,
+    /// what the self-test found at load
+    pub lossless: Lossless,
+    /// set: acceptance was injected, the text is not the target's
+    pub synthetic_acceptance: Option<f32>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DepthCount {
+    /// rounds whose tree reached this depth
+    pub offered: usize,
+    /// nodes at this depth
+    pub nodes: usize,
+    /// rounds that accepted a token at this depth
+    pub accepted: usize,
+}
+
+/// A change of mode by `auto`'s governor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct GovernorDecision {
+    pub round: usize,
+    pub mode: RoundMode,
+    /// tokens per ms expected of the modes: plain, lookup, draft
+    pub expected: [Option<f64>; 3],
+    pub reason: String,
+}
+
+/// How the engine knows that verification gives plain decoding's bits on this device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Lossless {
+    /// rows of a tree had the bits of plain decoding
+    #[serde(rename = "verified")]
+    Verified,
+    /// they had not; plain decoding goes through the pipelines of verification instead
+    #[serde(rename = "shared pipeline")]
+    SharedPipeline,
+    /// rows differ by their number even there: no speculation
+    #[serde(rename = "off")]
+    Off,
+}
+
+/// What passes cost on this device, in milliseconds. Cached by adapter, models and build.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Costs {
+    /// (rows, ms) of a verification pass with head, choice and accept, rows ascending
+    pub verify_ms: Vec<(usize, f64)>,
+    /// (rows, ms) of a draft level: pass, head, candidates, grow; empty without a draft
+    pub draft_ms: Vec<(usize, f64)>,
+    /// a plain step
+    pub plain_ms: f64,
+    /// what a round costs beside its passes
+    pub fixed_ms: f64,
+    pub lossless: Lossless,
+    /// what measuring took
+    pub took_ms: f64,
 }
 
 /// Phases of a start, in milliseconds; `None` where the phase did not happen or is not known.
@@ -110,6 +252,8 @@ pub struct Generation {
     pub finish_reason: FinishReason,
     pub sampling: Sampling,
     pub metrics: Metrics,
+    /// `None`: the method was `ar`
+    pub speculation: Option<Speculation>,
 }
 
 /// Mean negative log-likelihood of a text under a model.
