@@ -40,7 +40,17 @@ impl KvCache {
         self.layers.iter().map(|l| l.k.size() + l.v.size()).sum()
     }
 
-    /// Makes room for `positions` (up to the model's context), keeping the rows there are. Buffers may change:
+    /// f32 in a row of K, and of V.
+    pub fn row(&self) -> usize {
+        self.row
+    }
+
+    /// Positions that there is room for once `positions` are reserved.
+    pub fn capacity_for(positions: usize) -> usize {
+        positions.next_multiple_of(STEP)
+    }
+
+    /// Makes room for `positions`, keeping the rows there are. Buffers may change:
     /// bind groups over them must be made again.
     ///
     /// # Errors
@@ -49,7 +59,7 @@ impl KvCache {
         if positions <= self.capacity {
             return Ok(());
         }
-        let capacity = positions.next_multiple_of(STEP).min(config.max_position_embeddings).max(positions);
+        let capacity = Self::capacity_for(positions);
         let bytes = (capacity * self.row * 4) as u64;
         for i in 0..config.n_layers() {
             // One layer at a time: the old and the new cache never both exist in full.

@@ -9,13 +9,17 @@ use crate::chat::ChatTemplate;
 use crate::error::{Error, Result};
 use crate::evaluate;
 use crate::forward::Forward;
-use crate::generate::{Decoder, Task, Timeline};
+use crate::generate::{Decoder, Emission, Task, Timeline, Wanted};
 use crate::gpu::{Gpu, Profile};
 use crate::model::config::ModelConfig;
 use crate::model::device_weights;
 use crate::model::files::ModelFiles;
 use crate::model::weights::ModelWeights;
-use crate::protocol::{Evaluation, Event, FinishReason, GenerateRequest, Generation, Metrics, Phases, Prompt};
+use crate::protocol::{
+    Costs, Evaluation, Event, FinishReason, GenerateRequest, Generation, Lossless, Method, Metrics, Phases, Prompt,
+};
+use crate::speculation::speculator::Speculator;
+use crate::speculation::{check_pair, measure};
 use crate::text::TextStream;
 use crate::tokenizer::Tokenizer;
 
@@ -59,6 +63,7 @@ pub struct Engine {
     tokenizer: Tokenizer,
     chat: Option<ChatTemplate>,
     phases: Phases,
+    speculator: Option<Speculator>,
 }
 
 impl Engine {
@@ -73,23 +78,72 @@ impl Engine {
         on_progress: &mut dyn FnMut(Progress),
     ) -> Result<Engine> {
         let mut clock = Lap::new();
-        let config = ModelConfig::from_files(files)?;
-        let weights = ModelWeights::open(files, &config)?;
-        let tokenizer = Tokenizer::from_files(files, &config)?;
         let chat = ChatTemplate::from_files(files)?;
+        let (config, weights, tokenizer) = read_model(files)?;
         let open = clock.lap();
-        let profile = options.profile.unwrap_or(gpu.report().profile);
-        let mut on_upload = |done_bytes, total_bytes| on_progress(Progress::Upload { done_bytes, total_bytes });
-        let device_weights =
-            device_weights::upload(&gpu, &weights, &config, options.dtype, profile, &mut on_upload).await?;
-        let upload = clock.lap();
-        let forward = Forward::new(&gpu, config, device_weights, options.dtype, profile, &mut |done, total| {
-            on_progress(Progress::Pipelines { done, total });
-        })
-        .await?;
+        let (forward, upload) = load(&gpu, config, &weights, options, &mut clock, on_progress).await?;
         let decoder = Decoder::new(&gpu).await?;
         let phases = Phases { open, upload, pipelines: clock.lap(), ..Phases::default() };
-        Ok(Engine { gpu, forward, decoder, tokenizer, chat, phases })
+        Ok(Engine { gpu, forward, decoder, tokenizer, chat, phases, speculator: None })
+    }
+
+    /// Loads a draft model for this engine's target, in place of the one before. [`Self::calibrate`] comes next.
+    ///
+    /// # Errors
+    /// [`Error::PairMismatch`] where the vocabularies differ; whatever is wrong with the files, and what the device
+    /// refuses: the engine is without a draft then.
+    pub async fn load_draft(
+        &mut self,
+        files: &dyn ModelFiles,
+        options: &LoadOptions,
+        on_progress: &mut dyn FnMut(Progress),
+    ) -> Result<()> {
+        // The old draft's memory is free before the new one's is asked for.
+        self.speculator = None;
+        let (config, weights, tokenizer) = read_model(files)?;
+        let target = (&self.tokenizer, self.forward.config.vocab_size);
+        check_pair(target, (&tokenizer, config.vocab_size))?;
+        let (draft, _) = load(&self.gpu, config, &weights, options, &mut Lap::new(), on_progress).await?;
+        let mut speculator = Speculator::new(&self.gpu, &mut self.forward).await?;
+        speculator.set_draft(&self.gpu, &mut self.forward, draft).await?;
+        self.speculator = Some(speculator);
+        Ok(())
+    }
+
+    /// Makes speculation ready: checks on this device that trees have the bits of plain decoding, and measures what
+    /// passes cost. Both are taken from `cached` where given (costs once returned for this
+    /// [`Self::calibration_key`]). Without this call, the first request that speculates makes it.
+    ///
+    /// # Errors
+    /// [`Error::OutOfDeviceMemory`], [`Error::DeviceLost`].
+    pub async fn calibrate(&mut self, cached: Option<Costs>) -> Result<&Costs> {
+        let speculator = match &mut self.speculator {
+            Some(speculator) => speculator,
+            none => none.insert(Speculator::new(&self.gpu, &mut self.forward).await?),
+        };
+        let costs = match cached {
+            Some(costs) => costs,
+            None => measure::measure(&self.gpu, &mut self.forward, speculator).await?,
+        };
+        self.forward.shared_pipeline = costs.lossless == Lossless::SharedPipeline;
+        Ok(speculator.costs.insert(costs))
+    }
+
+    pub fn has_draft(&self) -> bool {
+        self.speculator.as_ref().is_some_and(|s| s.draft.is_some())
+    }
+
+    /// What [`Costs`] depend on, as text: adapter and driver, kernels, the shapes of both models, their storage.
+    pub fn calibration_key(&self) -> String {
+        let report = self.gpu.report();
+        let draft = self.speculator.as_ref().and_then(|s| s.draft.as_ref());
+        format!(
+            "{} {} {report:?} {:?} {:?}",
+            env!("CARGO_PKG_VERSION"),
+            understory_shaders::hash(),
+            self.forward.shape(),
+            draft.map(|d| d.forward.shape())
+        )
     }
 
     /// Generates, calling `on_event` for each emission; `Break` ends the generation (finish reason `Cancelled`).
@@ -112,10 +166,22 @@ impl Engine {
         }
         let prompt = self.tokenise(&request.prompt)?;
         let tokenise = elapsed();
+        if request.method != Method::Ar {
+            self.check_method(request)?;
+            if self.speculator.as_ref().is_none_or(|s| s.costs.is_none()) {
+                self.calibrate(None).await?;
+            }
+        }
         let reused_tokens = self.forward.cache.reusable(&prompt);
         let mut cancelled = on_event(Event::Started { prompt_tokens: prompt.len(), reused_tokens }).is_break();
 
-        let task = Task { prompt: &prompt, max_new_tokens: request.max_new_tokens, sampling: &request.sampling };
+        let task = Task {
+            prompt: &prompt,
+            max_new_tokens: request.max_new_tokens,
+            sampling: &request.sampling,
+            method: &request.method,
+            synthetic_acceptance: request.synthetic_acceptance,
+        };
         let tokenizer = &self.tokenizer;
         let eos = &self.forward.config.eos_token_ids.clone();
         let context = self.forward.config.max_position_embeddings;
@@ -123,20 +189,27 @@ impl Engine {
         let mut token_ids = Vec::new();
         let mut finish = None;
         let mut first_text_ms = None;
-        let mut on_token = |token: u32, at_ms: f64| {
-            token_ids.push(token);
+        let mut on_emission = |emission: &Emission| {
             let mut text = String::new();
-            if !request.ignore_eos && eos.contains(&token) {
-                finish = Some(FinishReason::Eos);
-            } else {
-                let piece = stream.push(tokenizer, token)?;
-                text = piece.text;
-                if piece.stopped {
-                    finish = Some(FinishReason::Stop);
-                } else if token_ids.len() == request.max_new_tokens {
-                    finish = Some(FinishReason::Length);
-                } else if prompt.len() + token_ids.len() >= context {
-                    finish = Some(FinishReason::Context);
+            let mut kept = 0;
+            for &token in &emission.tokens {
+                token_ids.push(token);
+                kept += 1;
+                if !request.ignore_eos && eos.contains(&token) {
+                    finish = Some(FinishReason::Eos);
+                } else {
+                    let piece = stream.push(tokenizer, token)?;
+                    text.push_str(&piece.text);
+                    if piece.stopped {
+                        finish = Some(FinishReason::Stop);
+                    } else if token_ids.len() == request.max_new_tokens {
+                        finish = Some(FinishReason::Length);
+                    } else if prompt.len() + token_ids.len() >= context {
+                        finish = Some(FinishReason::Context);
+                    }
+                }
+                if finish.is_some() {
+                    break;
                 }
             }
             if finish.is_some_and(|f| f != FinishReason::Stop) {
@@ -149,14 +222,47 @@ impl Engine {
             if !text.is_empty() {
                 first_text_ms.get_or_insert(elapsed());
             }
-            cancelled |= on_event(Event::Emission { token_ids: vec![token], text, at_ms }).is_break();
-            Ok(finish.is_none() && !cancelled)
+            let token_ids = emission.tokens[..kept].to_vec();
+            cancelled |= on_event(Event::Emission { token_ids, text, at_ms: emission.at_ms }).is_break();
+            if request.trace {
+                for round in &emission.rounds {
+                    cancelled |= on_event(Event::Round(round.clone())).is_break();
+                }
+            }
+            Ok(Wanted { kept, more: finish.is_none() && !cancelled })
         };
-        let timeline = self.decoder.run(&self.gpu, &mut self.forward, &task, start, &mut on_token).await?;
+        let speculator = self.speculator.as_mut().filter(|_| request.method != Method::Ar);
+        let timeline =
+            self.decoder.run(&self.gpu, &mut self.forward, speculator, &task, start, &mut on_emission).await?;
         let text = stream.text().to_string();
         let metrics = self.metrics(&timeline, prompt.len(), tokenise, first_text_ms);
         let finish_reason = finish.unwrap_or(FinishReason::Cancelled);
-        Ok(Generation { prompt_token_ids: prompt, token_ids, text, finish_reason, sampling: request.sampling, metrics })
+        Ok(Generation {
+            prompt_token_ids: prompt,
+            token_ids,
+            text,
+            finish_reason,
+            sampling: request.sampling,
+            metrics,
+            speculation: timeline.speculation,
+        })
+    }
+
+    /// Whether the method of `request` can run here.
+    fn check_method(&self, request: &GenerateRequest) -> Result<()> {
+        let method = &request.method;
+        if method.needs_draft() && !self.has_draft() {
+            return Err(Error::BadParameter {
+                name: "method",
+                value: method.name().into(),
+                expected: "one that needs no draft model (ar, lookup, auto), or a draft model",
+            });
+        }
+        if let Some(p) = request.synthetic_acceptance.filter(|p| !(0.0..=1.0).contains(p)) {
+            let expected = "a number from 0 to 1";
+            return Err(Error::BadParameter { name: "synthetic-acceptance", value: p.to_string(), expected });
+        }
+        method.validate()
     }
 
     fn tokenise(&self, prompt: &Prompt) -> Result<Vec<u32>> {
@@ -242,6 +348,9 @@ impl Engine {
     /// Forgets the KV cache's contents: the next request computes its whole prompt.
     pub fn clear_cache(&mut self) {
         self.forward.cache.tokens.clear();
+        if let Some(draft) = self.speculator.as_mut().and_then(|s| s.draft.as_mut()) {
+            draft.forward.cache.tokens.clear();
+        }
     }
 
     pub fn config(&self) -> &ModelConfig {
@@ -264,6 +373,35 @@ impl Engine {
     pub fn phases_mut(&mut self) -> &mut Phases {
         &mut self.phases
     }
+}
+
+/// Reads and checks what a model's files say.
+fn read_model(files: &dyn ModelFiles) -> Result<(ModelConfig, ModelWeights<'_>, Tokenizer)> {
+    let config = ModelConfig::from_files(files)?;
+    let weights = ModelWeights::open(files, &config)?;
+    let tokenizer = Tokenizer::from_files(files, &config)?;
+    Ok((config, weights, tokenizer))
+}
+
+/// Uploads a model and compiles its pipelines; the time that the upload took.
+async fn load(
+    gpu: &Gpu,
+    config: ModelConfig,
+    weights: &ModelWeights<'_>,
+    options: &LoadOptions,
+    clock: &mut Lap,
+    on_progress: &mut dyn FnMut(Progress),
+) -> Result<(Forward, Option<f64>)> {
+    let profile = options.profile.unwrap_or(gpu.report().profile);
+    let mut on_upload = |done_bytes, total_bytes| on_progress(Progress::Upload { done_bytes, total_bytes });
+    let device_weights =
+        device_weights::upload(gpu, weights, &config, options.dtype, profile, &mut on_upload).await?;
+    let upload = clock.lap();
+    let forward = Forward::new(gpu, config, device_weights, options.dtype, profile, &mut |done, total| {
+        on_progress(Progress::Pipelines { done, total });
+    })
+    .await?;
+    Ok((forward, upload))
 }
 
 /// Time since the last lap, in milliseconds.

@@ -59,6 +59,12 @@ pub enum Error {
         "the tokenizer knows {tokenizer} tokens, config.json says vocab_size = {config}: they belong to different models"
     )]
     VocabularyMismatch { tokenizer: usize, config: usize },
+    #[error(
+        "draft and target have different vocabularies (sizes {draft_size} and {target_size}): token {token} is {} to the draft and {} to the target. Use a draft of the target's own family, or none (--draft none)",
+        spelled(draft),
+        spelled(target)
+    )]
+    PairMismatch { token: u32, target: Option<String>, draft: Option<String>, target_size: usize, draft_size: usize },
     #[error("tokenizer: {reason}")]
     Tokenizer { reason: String },
     #[error("chat template: {reason}")]
@@ -77,6 +83,11 @@ pub enum Error {
         "the model produced NaN logits at position {position}: its weights or their conversion are broken (with --dtype f16, try f32)"
     )]
     NanLogits { position: usize },
+}
+
+/// A token's text for a message.
+fn spelled(text: &Option<String>) -> String {
+    text.as_ref().map_or_else(|| "unknown".into(), |text| format!("{text:?}"))
 }
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -29,7 +29,7 @@ pub async fn logits(
     let mut base = 0;
     while base < tokens.len() {
         let n = rows.clamp(1, held).min(forward.few_rows(base)).min(tokens.len() - base);
-        forward.set_rows(gpu, &tokens[base..base + n], base, 0);
+        forward.set_rows(gpu, &tokens[base..base + n], base);
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
         forward.encode(&mut encoder, n, base, &Tail::AllLogits);
         let bytes = (n * vocab * 4) as u64;

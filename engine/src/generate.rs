@@ -1,5 +1,7 @@
-//! Plain autoregressive generation, resident on the device: a chosen token stays there, the next steps are
-//! enqueued before it is read, and the host stops late: what ran beyond the end is dropped.
+//! Generation, resident on the device: a chosen token stays there, the next steps or rounds are enqueued before it is
+//! read, and the host stops late: what ran beyond the end is dropped.
+//!
+//! Plain decoding and every method of speculation are the same loop; they differ in what a submission holds.
 
 use std::collections::VecDeque;
 
@@ -8,11 +10,18 @@ use web_time::Instant;
 use crate::error::{Error, Result};
 use crate::forward::{Forward, Tail};
 use crate::gpu::{Gpu, Staging};
-use crate::kernels::{NO_TOKEN, RING};
+use crate::kernels::state::{self, HEAD_WORDS, NO_TOKEN, RING, RING_AT};
+use crate::protocol::{Method, NodeOrigin, Round, RoundMode, RoundNode, Speculation};
 use crate::sampling::Sampling;
+use crate::speculation::controller::{Controller, RoundPlan};
+use crate::speculation::speculator::Speculator;
+use crate::speculation::stats::{Stats, Totals};
+use crate::speculation::tree::MAX_ROWS;
 
-/// Steps under way at once: one being read, the others running or waiting to run.
+/// Submissions under way at once: one being read, the others running or waiting to run.
 const IN_FLIGHT: usize = 3;
+/// Plain steps of one submission where a method of speculation pauses: one wait for two tokens.
+const PAUSED_STEPS: usize = 2;
 const DOING: &str = "generating";
 
 /// What the loop is to do.
@@ -20,6 +29,17 @@ pub struct Task<'a> {
     pub prompt: &'a [u32],
     pub max_new_tokens: usize,
     pub sampling: &'a Sampling,
+    pub method: &'a Method,
+    pub synthetic_acceptance: Option<f32>,
+}
+
+/// Tokens that came with one read.
+#[derive(Clone, Debug)]
+pub struct Emission {
+    pub tokens: Vec<u32>,
+    pub at_ms: f64,
+    /// the rounds they came from, oldest first; none for the first token and for plain decoding
+    pub rounds: Vec<Round>,
 }
 
 /// Times and counts of one run of the loop, in milliseconds from `start`.
@@ -30,6 +50,9 @@ pub struct Timeline {
     pub read_ms: Vec<f64>,
     pub dispatches_per_token: usize,
     pub reused_tokens: usize,
+    pub host_syncs: usize,
+    pub emissions: usize,
+    pub speculation: Option<Speculation>,
 }
 
 /// Keeps the read-back buffers of a [`Forward`] between requests.
@@ -37,16 +60,35 @@ pub struct Decoder {
     staging: Vec<Staging>,
 }
 
+/// What a submission holds.
+enum Kind {
+    /// the end of the prompt, which gives the first token
+    First,
+    /// plain steps
+    Steps(usize),
+    Round(RoundPlan),
+}
+
+/// A submission that has not been read.
+struct InFlight {
+    kind: Kind,
+    staging: usize,
+}
+
+/// What one read of the state's head says.
+struct Head<'a>(&'a [u32]);
+
 impl Decoder {
     pub async fn new(gpu: &Gpu) -> Result<Self> {
         let mut staging = Vec::with_capacity(IN_FLIGHT);
         for _ in 0..IN_FLIGHT {
-            staging.push(Staging::new(gpu, 4).await?);
+            staging.push(Staging::new(gpu, 4 * HEAD_WORDS as u64).await?);
         }
         Ok(Self { staging })
     }
 
-    /// Runs `task`, handing each token with its time to `on_token`; `false` from it ends the run.
+    /// Runs `task`, handing over each emission; from it comes how many of its tokens are wanted, fewer than all end
+    /// the run. `speculator` is needed for every method but `ar`.
     ///
     /// # Errors
     /// [`Error::EmptyPrompt`], [`Error::PromptTooLong`] before any work; [`Error::NanLogits`],
@@ -55,35 +97,39 @@ impl Decoder {
         &mut self,
         gpu: &Gpu,
         forward: &mut Forward,
+        speculator: Option<&mut Speculator>,
         task: &Task<'_>,
         start: Instant,
-        on_token: &mut dyn FnMut(u32, f64) -> Result<bool>,
+        on_emission: &mut dyn FnMut(&Emission) -> Result<Wanted>,
     ) -> Result<Timeline> {
         let context = forward.config.max_position_embeddings;
         check_prompt(task.prompt, context, forward.config.vocab_size)?;
         let limit = task.max_new_tokens.min(context - task.prompt.len());
-        forward.reserve(gpu, (task.prompt.len() + limit.min(128)).min(context)).await?;
-
         let now = || start.elapsed().as_secs_f64() * 1e3;
-        let mut timeline = Timeline { submitted_ms: now(), ..Default::default() };
-        forward.sampler.prepare(gpu, task.sampling, forward.config.vocab_size);
-        forward.set_seen(gpu, task.prompt);
-        timeline.reused_tokens = forward.cache.reusable(task.prompt);
-        // Until the prompt is in, only the reused rows are known to be right.
-        forward.cache.tokens.truncate(timeline.reused_tokens);
-
-        let mut chosen = Vec::new();
-        let mut times = Vec::new();
-        let outcome = self
-            .steps(gpu, forward, task, limit, &mut timeline, &mut |token| {
-                let at_ms = now();
-                chosen.push(token);
-                times.push(at_ms);
-                on_token(token, at_ms)
-            })
-            .await;
-        timeline.read_ms = times;
-        let drained = self.drain(gpu).await;
+        let mut run = Run {
+            gpu,
+            staging: &mut self.staging,
+            task,
+            n_prompt: task.prompt.len(),
+            limit,
+            n_submitted: 0,
+            enqueued: 0,
+            most_chosen: 0,
+            chosen: Vec::new(),
+            timeline: Timeline { submitted_ms: now(), ..Default::default() },
+            rounds: speculator.map(|speculator| Rounds::new(speculator, forward, task, limit)),
+        };
+        let outcome = run.prepare(forward).await;
+        let outcome = match outcome {
+            Ok(()) => run.steps(forward, &now, on_emission).await,
+            Err(e) => Err(e),
+        };
+        let Run { chosen, timeline, rounds, .. } = run;
+        let timeline = match rounds {
+            Some(rounds) => rounds.finish(timeline, task, &chosen, outcome.is_ok()),
+            None => timeline,
+        };
+        let drained = drain(gpu, &mut self.staging).await;
         if outcome.is_ok() {
             // The last token chosen has not been through the layers.
             forward.cache.tokens = task.prompt.to_vec();
@@ -91,84 +137,362 @@ impl Decoder {
         }
         outcome.and(drained).map(|()| timeline)
     }
+}
 
-    /// Prefill, then steps until `limit` tokens are chosen or `on_token` ends the run.
+/// How many of an emission's tokens became part of the text, and whether more are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wanted {
+    pub kept: usize,
+    pub more: bool,
+}
+
+/// One run of the loop.
+struct Run<'a> {
+    gpu: &'a Gpu,
+    staging: &'a mut Vec<Staging>,
+    task: &'a Task<'a>,
+    n_prompt: usize,
+    limit: usize,
+    n_submitted: usize,
+    /// tokens that are under way at least
+    enqueued: usize,
+    /// tokens chosen at most once all that is submitted has run
+    most_chosen: usize,
+    /// tokens that are part of the text
+    chosen: Vec<u32>,
+    timeline: Timeline,
+    rounds: Option<Rounds<'a>>,
+}
+
+/// What a run keeps for speculation.
+struct Rounds<'a> {
+    speculator: &'a mut Speculator,
+    controller: Controller,
+    stats: Stats,
+    /// the plan of the round that comes next
+    next: RoundPlan,
+    tree_rows: usize,
+    count: usize,
+    draft_known: usize,
+    /// rows of the draft's cache at the last read
+    draft_len: usize,
+    last_read_ms: Option<f64>,
+}
+
+impl<'a> Rounds<'a> {
+    fn new(speculator: &'a mut Speculator, forward: &Forward, task: &Task<'_>, limit: usize) -> Self {
+        let costs = speculator.costs.clone().expect("calibrate() before speculation");
+        let mut controller = Controller::new(task.method, speculator.draft.is_some(), &costs);
+        let tree_rows = speculator.tree_rows(forward, task.prompt.len() + limit + MAX_ROWS);
+        let next = controller.plan();
+        Self {
+            speculator,
+            controller,
+            stats: Stats::default(),
+            next,
+            tree_rows,
+            count: 0,
+            draft_known: 0,
+            draft_len: 0,
+            last_read_ms: None,
+        }
+    }
+
+    /// Ends the run: what the draft's cache holds, and the counts.
+    fn finish(self, mut timeline: Timeline, task: &Task<'_>, chosen: &[u32], fine: bool) -> Timeline {
+        if let Some(draft) = &mut self.speculator.draft {
+            draft.forward.cache.tokens.clear();
+            if fine {
+                // Rounds beyond the end only wrote rows behind these.
+                let all = task.prompt.iter().chain(chosen);
+                draft.forward.cache.tokens.extend(all.take(self.draft_len));
+            }
+        }
+        let lossless = self.speculator.costs.as_ref().expect("checked at the start").lossless;
+        timeline.speculation = Some(self.stats.finish(Totals {
+            method: *task.method,
+            tokens: chosen.len(),
+            emissions: timeline.emissions,
+            host_syncs: timeline.host_syncs,
+            governor: self.controller.decisions().to_vec(),
+            lossless,
+            synthetic_acceptance: task.synthetic_acceptance,
+        }));
+        timeline
+    }
+}
+
+impl Run<'_> {
+    async fn prepare(&mut self, forward: &mut Forward) -> Result<()> {
+        let (gpu, task) = (self.gpu, self.task);
+        let positions = self.positions(self.limit.min(128), forward);
+        forward.reserve(gpu, positions).await?;
+        forward.sampler.prepare(gpu, task.sampling, forward.config.vocab_size);
+        let reused = forward.cache.reusable(task.prompt);
+        self.timeline.reused_tokens = reused;
+        // Until the prompt is in, only the reused rows are known to be right.
+        forward.cache.tokens.truncate(reused);
+        let mut draft_known = 0;
+        if let Some(rounds) = &mut self.rounds {
+            rounds.speculator.prepare(gpu, forward, task.sampling, task.synthetic_acceptance);
+            if let Some(draft) = &mut rounds.speculator.draft {
+                draft.forward.reserve(gpu, positions).await?;
+                draft_known = draft.forward.cache.reusable(task.prompt);
+                draft.forward.cache.tokens.truncate(draft_known);
+            }
+            rounds.draft_known = draft_known;
+        }
+        forward.begin(gpu, task.prompt, self.n_prompt + self.limit, draft_known);
+        Ok(())
+    }
+
+    /// Positions that the caches need while at most `tokens` are chosen: those of the tokens and, with speculation, the
+    /// slots of a tree.
+    fn positions(&self, tokens: usize, forward: &Forward) -> usize {
+        match self.rounds {
+            Some(_) => self.n_prompt + tokens + MAX_ROWS,
+            None => (self.n_prompt + tokens).min(forward.config.max_position_embeddings),
+        }
+    }
+
+    /// Prefill, then submissions until `limit` tokens are chosen or `on_emission` ends the run.
     async fn steps(
         &mut self,
-        gpu: &Gpu,
         forward: &mut Forward,
-        task: &Task<'_>,
-        limit: usize,
-        timeline: &mut Timeline,
-        on_token: &mut dyn FnMut(u32) -> Result<bool>,
+        now: &dyn Fn() -> f64,
+        on_emission: &mut dyn FnMut(&Emission) -> Result<Wanted>,
     ) -> Result<()> {
-        let mut base = timeline.reused_tokens;
-        while base < task.prompt.len() {
-            let rows = forward.next_chunk(base, task.prompt.len() - base);
-            forward.set_rows(gpu, &task.prompt[base..base + rows], base, 0);
-            let read = (base + rows == task.prompt.len()).then_some(0);
-            self.submit(gpu, forward, task, rows, base, read);
-            base += rows;
+        let mut reads = VecDeque::from([self.prefill(forward)]);
+        if let Some(rounds) = &mut self.rounds
+            && let Some(draft) = rounds.speculator.draft.as_mut().filter(|_| self.limit > 1)
+        {
+            // Behind the first token, not before it.
+            draft.prefill_prompt(self.gpu, rounds.draft_known, self.n_prompt);
+            rounds.draft_len = draft.reach(self.n_prompt);
         }
-        let mut reads = VecDeque::from([0]);
-        let mut enqueued = 1;
-        while let Some(nth) = reads.pop_front() {
+        while let Some(read) = reads.pop_front() {
             // Keep the device busy before waiting for it.
-            while enqueued < limit && reads.len() + 1 < IN_FLIGHT {
-                forward.reserve(gpu, base + 1).await?;
-                timeline.dispatches_per_token = self.submit(gpu, forward, task, 1, base, Some(enqueued));
-                reads.push_back(enqueued);
-                base += 1;
-                enqueued += 1;
+            while self.enqueued < self.limit && reads.len() + 1 < IN_FLIGHT {
+                reads.push_back(self.enqueue(forward).await?);
             }
-            let staging = &mut self.staging[nth % IN_FLIGHT];
-            let token = staging.finish(gpu, DOING, |b| u32::from_le_bytes([b[0], b[1], b[2], b[3]])).await?;
-            if token == NO_TOKEN {
-                return Err(Error::NanLogits { position: task.prompt.len() + nth });
+            let gpu = self.gpu;
+            let words = self.staging[read.staging].finish(gpu, DOING, bytemuck::pod_collect_to_vec::<u8, u32>).await?;
+            self.timeline.host_syncs += 1;
+            let at_ms = now();
+            let emission = self.take_in(&read.kind, &Head(&words), at_ms)?;
+            if emission.tokens.is_empty() {
+                continue;
             }
-            if !on_token(token)? {
+            let wanted = on_emission(&emission)?;
+            self.chosen.extend(&emission.tokens[..wanted.kept]);
+            self.timeline.read_ms.extend(std::iter::repeat_n(at_ms, wanted.kept));
+            self.timeline.emissions += 1;
+            if let Some(rounds) = &mut self.rounds {
+                let mut kept = wanted.kept;
+                for round in &emission.rounds {
+                    let of_this = kept.min(round.emitted.len());
+                    if of_this > 0 {
+                        rounds.stats.observe(round, of_this);
+                    }
+                    kept -= of_this;
+                }
+            }
+            if !wanted.more {
                 break;
             }
         }
         Ok(())
     }
 
-    /// Submits a pass; with `read`, one that chooses the read-th token and starts its read-back.
-    fn submit(
-        &mut self,
-        gpu: &Gpu,
-        forward: &Forward,
-        task: &Task<'_>,
-        rows: usize,
-        base: usize,
-        read: Option<usize>,
-    ) -> usize {
-        let mut encoder = gpu.device().create_command_encoder(&Default::default());
-        let tail = match read {
-            Some(_) => Tail::Sample(forward.sampler.choice(task.sampling)),
-            None => Tail::Nothing,
-        };
-        let dispatches = forward.encode(&mut encoder, rows, base, &tail);
-        if let Some(nth) = read {
-            let offset = 4 * (nth as u64 % u64::from(RING));
-            self.staging[nth % IN_FLIGHT].copy_from(&mut encoder, forward.ring(), offset, 4);
+    /// Submits the prompt; the last chunk chooses the first token.
+    fn prefill(&mut self, forward: &Forward) -> InFlight {
+        let mut base = self.timeline.reused_tokens;
+        loop {
+            let rows = forward.next_chunk(base, self.n_prompt - base);
+            forward.set_rows(self.gpu, &self.task.prompt[base..base + rows], base);
+            let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
+            let last = base + rows == self.n_prompt;
+            let tail = match last {
+                true => Tail::Sample(forward.sampler.choice(self.task.sampling)),
+                false => Tail::Nothing,
+            };
+            forward.encode(&mut encoder, rows, base, &tail);
+            if last {
+                self.enqueued = 1;
+                self.most_chosen = 1;
+                return self.submit(forward, encoder, Kind::First);
+            }
+            self.gpu.queue().submit([encoder.finish()]);
+            base += rows;
         }
-        let submission = gpu.queue().submit([encoder.finish()]);
-        if let Some(nth) = read {
-            self.staging[nth % IN_FLIGHT].start(submission, 4);
-        }
-        dispatches
     }
 
-    /// Waits for the reads of steps that nobody wants any more, so that their buffers can be used again.
-    async fn drain(&mut self, gpu: &Gpu) -> Result<()> {
-        for staging in &mut self.staging {
-            if staging.is_pending() {
-                staging.finish(gpu, DOING, |_| ()).await?;
+    /// Submits the next steps or the next round.
+    async fn enqueue(&mut self, forward: &mut Forward) -> Result<InFlight> {
+        let gpu = self.gpu;
+        let Some(rounds) = &mut self.rounds else {
+            forward.reserve(gpu, self.n_prompt + self.most_chosen).await?;
+            return Ok(self.enqueue_steps(forward, 1));
+        };
+        let tree_rows = rounds.tree_rows;
+        let more = tree_rows.max(PAUSED_STEPS);
+        let positions = self.n_prompt + (self.most_chosen + more).min(self.limit) + MAX_ROWS;
+        forward.reserve(gpu, positions).await?;
+        if let Some(draft) = &mut rounds.speculator.draft {
+            draft.forward.reserve(gpu, positions).await?;
+        }
+        let mut plan = rounds.next.clone();
+        rounds.next = rounds.controller.plan();
+        if plan.levels > 0 && !rounds.speculator.draft_reaches(positions - MAX_ROWS) {
+            // What was looked up for this round is verified still.
+            plan = RoundPlan { mode: RoundMode::Lookup, levels: 0, chain: true, ..plan };
+        }
+        if plan.mode == RoundMode::Plain {
+            let steps = match rounds.next.mode {
+                RoundMode::Plain if self.enqueued + 1 < self.limit => PAUSED_STEPS,
+                _ => 1,
+            };
+            for _ in 1..steps {
+                rounds.next = rounds.controller.plan();
+            }
+            for _ in 0..steps {
+                rounds.speculator.note_plain_step();
+            }
+            return Ok(self.enqueue_steps(forward, steps));
+        }
+        if plan.levels > 0 {
+            rounds.speculator.catch_up(gpu, positions);
+        }
+        rounds.speculator.set_plan(gpu, &plan, &rounds.next, tree_rows);
+        let mut encoder = gpu.device().create_command_encoder(&Default::default());
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        let count =
+            rounds.speculator.record(&mut pass, forward, &plan, self.task.sampling, tree_rows, positions);
+        drop(pass);
+        self.timeline.dispatches_per_token = count;
+        self.enqueued += 1;
+        self.most_chosen = (self.most_chosen + (1 + plan.rule.max_nodes).min(tree_rows)).min(self.limit);
+        Ok(self.submit(forward, encoder, Kind::Round(plan)))
+    }
+
+    /// Submits `steps` plain steps.
+    fn enqueue_steps(&mut self, forward: &Forward, steps: usize) -> InFlight {
+        let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
+        for _ in 0..steps {
+            // An upper bound of the position: what it decides does not change the bits.
+            let base = self.n_prompt + self.most_chosen - 1;
+            let tail = Tail::Sample(forward.sampler.choice(self.task.sampling));
+            self.timeline.dispatches_per_token = forward.encode(&mut encoder, 1, base, &tail);
+            self.enqueued += 1;
+            self.most_chosen = (self.most_chosen + 1).min(self.limit);
+        }
+        self.submit(forward, encoder, Kind::Steps(steps))
+    }
+
+    /// Submits `encoder` and the read of the state after it.
+    fn submit(&mut self, forward: &Forward, mut encoder: wgpu::CommandEncoder, kind: Kind) -> InFlight {
+        let at = self.n_submitted % IN_FLIGHT;
+        self.n_submitted += 1;
+        let bytes = 4 * HEAD_WORDS as u64;
+        self.staging[at].copy_from(&mut encoder, forward.state(), 0, bytes);
+        let submission = self.gpu.queue().submit([encoder.finish()]);
+        self.staging[at].start(submission, bytes);
+        InFlight { kind, staging: at }
+    }
+
+    /// What a read brought.
+    fn take_in(&mut self, kind: &Kind, head: &Head<'_>, at_ms: f64) -> Result<Emission> {
+        let known = self.chosen.len();
+        let n_chosen = head.0[state::N_CHOSEN] as usize;
+        let tokens: Vec<u32> = (known..n_chosen).map(|n| head.0[RING_AT + n % RING]).collect();
+        if let Some(nth) = tokens.iter().position(|&t| t == NO_TOKEN) {
+            return Err(Error::NanLogits { position: self.n_prompt + known + nth });
+        }
+        let mut emission = Emission { tokens, at_ms, rounds: Vec::new() };
+        let least = match kind {
+            Kind::Steps(steps) => *steps,
+            Kind::First | Kind::Round(_) => 1,
+        };
+        // What a submission gave beyond the least that was counted on.
+        self.enqueued += emission.tokens.len().saturating_sub(least);
+        let Some(rounds) = &mut self.rounds else { return Ok(emission) };
+        let last_read_ms = rounds.last_read_ms.replace(at_ms);
+        let elapsed_ms = last_read_ms.map(|last| at_ms - last);
+        match kind {
+            Kind::First => {}
+            Kind::Steps(steps) => {
+                let plan = RoundPlan::plain();
+                for (i, &token) in emission.tokens.iter().enumerate() {
+                    let position = self.n_prompt + known + i - 1;
+                    let before = if i == 0 { self.chosen[known - 1] } else { emission.tokens[i - 1] };
+                    let round = plain_round(rounds.count, position, before, token);
+                    rounds.count += 1;
+                    rounds.controller.observe(&round, &plan, 0, elapsed_ms.map(|ms| ms / *steps as f64));
+                    emission.rounds.push(round);
+                }
+            }
+            Kind::Round(plan) => {
+                rounds.draft_len = head.0[state::DRAFT_LEN] as usize;
+                if let Some(round) = head.round(rounds.count, plan.mode, &emission.tokens) {
+                    rounds.count += 1;
+                    let matched = head.0[state::REC_MATCH] as usize;
+                    rounds.controller.observe(&round, plan, matched, elapsed_ms);
+                    emission.rounds.push(round);
+                }
             }
         }
-        Ok(())
+        Ok(emission)
     }
+}
+
+impl Head<'_> {
+    /// The last round; `None`: it had nothing to do.
+    fn round(&self, index: usize, mode: RoundMode, emitted: &[u32]) -> Option<Round> {
+        let words = self.0;
+        let n_nodes = (words[state::REC_NODES] as usize).min(MAX_ROWS);
+        if n_nodes == 0 {
+            return None;
+        }
+        let node = |row: usize| {
+            let info = words[state::REC_INFO + row];
+            RoundNode {
+                token: words[state::REC_TOKEN + row],
+                parent: (row > 0).then_some((info & 0xff) as usize),
+                depth: (info >> 8 & 0xff) as usize,
+                log_prob: if row == 0 { 0.0 } else { f32::from_bits(words[state::REC_LOGP + row]) },
+                origin: match info >> 16 {
+                    _ if row == 0 => NodeOrigin::Root,
+                    state::ORIGIN_LOOKUP => NodeOrigin::Lookup,
+                    rank => NodeOrigin::Draft { rank: rank as usize },
+                },
+            }
+        };
+        let accepted = (words[state::N_ACCEPTED] as usize).min(MAX_ROWS - 1);
+        Some(Round {
+            index,
+            position: words[state::REC_BASE] as usize,
+            nodes: (0..n_nodes).map(node).collect(),
+            path: (0..=accepted).map(|k| (words[state::PATH + k] & 0xff) as usize).collect(),
+            emitted: emitted.to_vec(),
+            mode,
+        })
+    }
+}
+
+/// A plain step as a round: the root, and what the target chose after it.
+fn plain_round(index: usize, position: usize, root: u32, token: u32) -> Round {
+    let root = RoundNode { token: root, parent: None, depth: 0, log_prob: 0.0, origin: NodeOrigin::Root };
+    Round { index, position, nodes: vec![root], path: vec![0], emitted: vec![token], mode: RoundMode::Plain }
+}
+
+/// Waits for the reads of steps that nobody wants any more, so that their buffers can be used again.
+async fn drain(gpu: &Gpu, staging: &mut [Staging]) -> Result<()> {
+    for staging in staging {
+        if staging.is_pending() {
+            staging.finish(gpu, DOING, |_| ()).await?;
+        }
+    }
+    Ok(())
 }
 
 fn check_prompt(prompt: &[u32], context: usize, vocab_size: usize) -> Result<()> {

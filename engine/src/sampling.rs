@@ -30,6 +30,11 @@ impl Default for Sampling {
 }
 
 impl Sampling {
+    /// Whether the token is always the largest logit as the model gives it.
+    pub fn is_plain_greedy(&self) -> bool {
+        self.temperature == 0.0 && self.repetition_penalty == 1.0
+    }
+
     /// # Errors
     /// [`Error::BadParameter`] names the first parameter outside its range.
     pub fn validate(&self) -> Result<()> {

@@ -17,6 +17,8 @@ pub struct Kernel {
 const WEIGHTS: &[&str] = &["f16", "f32"];
 /// The workgroup shape: tuned for GPUs, or barrier-free for CPU adapters.
 const PROFILE: &[&str] = &["gpu", "cpu"];
+/// Rows at consecutive positions, or those of a tree (`kernels/lib/state.wesl`).
+const TREE: &[&str] = &["", "tree"];
 /// What a product does with its outputs, and the model's norm. Residual products read what is normed already
 /// and only leave the next norm's sums; all others apply the norm on load.
 const PRODUCT: &[&str] = &[
@@ -38,15 +40,20 @@ const fn kernel(name: &'static str, axes: &'static [&'static [&'static str]]) ->
 
 /// All kernels.
 pub const KERNELS: &[Kernel] = &[
-    kernel("attention", &[PROFILE, &["", "split"]]).without(&[&["cpu", "split"]]),
-    kernel("attention_reduce", &[]),
-    kernel("embed", &[WEIGHTS, PROFILE, &["rms", "layer"], &["", "positions"]]),
+    kernel("accept", &[PROFILE]),
+    kernel("attention", &[PROFILE, &["", "split"], TREE]).without(&[&["cpu", "split"]]),
+    kernel("attention_reduce", &[TREE]),
+    kernel("candidates", &[PROFILE]),
+    kernel("catch_up", &[PROFILE]),
+    kernel("commit", &[&["layers1", "layers2", "layers3"], &["", "draft"]]),
+    kernel("embed", &[WEIGHTS, PROFILE, &["rms", "layer"], &["", "positions", "tree"]]),
+    kernel("grow", &[]),
     kernel("matmul", &[WEIGHTS, PROFILE, PRODUCT, &["cb1", "cb4"]]),
     kernel("matmul_prefill", &[WEIGHTS, PRODUCT, &["cb4 gpu"]]),
     kernel("norm_residual", &[PROFILE, &["rms"]]),
     kernel("peak", &[]),
-    kernel("rope", &[&["", "rotary"], &["", "qknorm"]]),
-    kernel("sample", &[PROFILE, &["", "greedy"]]),
+    kernel("rope", &[&["", "rotary"], &["", "qknorm"], TREE]),
+    kernel("sample", &[PROFILE, &["", "greedy"], &["", "rows"]]),
 ];
 
 impl Kernel {

@@ -6,7 +6,7 @@ use super::products::Spec;
 use crate::Result;
 use crate::engine::Dtype;
 use crate::gpu::{Dispatch, Profile};
-use crate::kernels::{self, Attention, RING, Rope, SPLIT};
+use crate::kernels::{self, Attention, Rope, SPLIT};
 use crate::model::config::NormKind;
 use crate::sampling::Sampling;
 
@@ -159,10 +159,10 @@ impl Bench<'_> {
         let block_max: Vec<u32> = (0..n_blocks as u32).flat_map(best).collect();
         let block_max = self.operands.words(&block_max).await?;
         let tokens = self.operands.words(&[0]).await?;
-        let ring = self.operands.words(&[0; RING as usize]).await?;
+        let history = self.operands.words(&[0; 2]).await?;
         let seen = self.operands.words(&vec![0; vocab.div_ceil(32)]).await?;
         let state = self.state.clone();
-        let buffers = [&logits, &block_max, &state, &tokens, &ring, &seen];
+        let buffers = [&logits, &block_max, &state, &tokens, &history, &seen];
         let sampler = kernels::sampler(&mut self.builder(norm), vocab, buffers).await?;
         let greedy = Sampling::default();
         for (name, sampling, values) in [("greedy", greedy, 2 * n_blocks), ("top-p 0.9", TOP_P, vocab)] {

@@ -15,6 +15,7 @@ use crate::Result;
 use crate::engine::Dtype;
 use crate::gpu::{Dispatch, Gpu, Pipelines, Profile, RowClass, record};
 use crate::kernels::Builder;
+use crate::kernels::state::STATE_WORDS;
 use crate::model::config::{ModelConfig, NormKind};
 
 /// Bytes of weights that no cache holds.
@@ -53,7 +54,7 @@ pub async fn run(
     let copy = copy_bandwidth(gpu).await?;
     let peak = peak_arithmetic(gpu).await?;
     let mut operands = Operands::new(gpu);
-    let state = operands.words(&[0; 4]).await?;
+    let state = operands.words(&[0; STATE_WORDS]).await?;
     let mut bench = Bench {
         gpu,
         config: &config,
@@ -159,7 +160,7 @@ impl Bench<'_> {
     }
 
     fn set_state(&self, pass: Pass) {
-        let state = [pass.rows as u32, pass.base as u32, 0, 0];
+        let state = [pass.rows as u32, pass.base as u32];
         self.gpu.queue().write_buffer(&self.state, 0, bytemuck::cast_slice(&state));
     }
 

@@ -14,6 +14,7 @@ use crate::Result;
 use crate::cache::KvCache;
 use crate::engine::Dtype;
 use crate::gpu::{Buffer, Dispatch, Gpu, Pipelines, Profile, RowClass, record};
+use crate::kernels::state::{LIMIT, N_NODES, N_ROWS};
 use crate::kernels::{self, Builder, Epilogue, Product, SPLIT, Sampler};
 use crate::model::config::ModelConfig;
 use crate::model::device_weights::DeviceWeights;
@@ -22,13 +23,33 @@ use crate::model::device_weights::DeviceWeights;
 pub const FEW_ROWS: usize = 64;
 /// Budget for the scratch of a prefill chunk.
 const SCRATCH_BYTES: usize = 24 << 20;
-const ALL_LOGITS_BYTES: usize = 16 << 20;
+const ALL_LOGITS_BYTES: usize = 32 << 20;
 
-/// Logits of every row, for evaluation and for tests.
+/// Logits of every row: for trees, for evaluation and for tests.
 struct AllLogits {
     head: Vec<Dispatch>,
-    buffer: Buffer,
+    logits: Buffer,
+    block_max: Buffer,
     rows: usize,
+}
+
+/// Whose accepted path moves this model's KV rows.
+struct Commit {
+    /// of the target
+    state: wgpu::Buffer,
+    /// this model is the draft
+    draft: bool,
+}
+
+/// Buffers that the kernels of speculation read and write.
+pub struct Buffers<'a> {
+    pub state: &'a wgpu::Buffer,
+    pub tokens: &'a wgpu::Buffer,
+    pub history: &'a wgpu::Buffer,
+    pub seen: &'a wgpu::Buffer,
+    /// of all rows
+    pub logits: &'a wgpu::Buffer,
+    pub block_max: &'a wgpu::Buffer,
 }
 
 /// What ends a pass.
@@ -53,6 +74,9 @@ pub struct Forward {
     plan: Option<Plan>,
     head: Vec<Dispatch>,
     all: Option<AllLogits>,
+    commit: Option<Commit>,
+    /// Single rows go through the pipelines of trees: where the self-test found other bits between the two.
+    pub shared_pipeline: bool,
 }
 
 impl Forward {
@@ -87,7 +111,7 @@ impl Forward {
         let sampler = kernels::sampler(
             &mut b,
             config.vocab_size,
-            [&s.logits, &s.block_max, &s.state, &s.tokens, &s.ring, &s.seen],
+            [&s.logits, &s.block_max, &s.state, &s.tokens, &s.history, &s.seen],
         )
         .await?;
         on_progress(1, 3);
@@ -105,6 +129,8 @@ impl Forward {
             plan: None,
             head,
             all: None,
+            commit: None,
+            shared_pipeline: false,
         };
         forward.reserve(gpu, 1).await?;
         on_progress(2, 3);
@@ -116,7 +142,7 @@ impl Forward {
     /// Runs every pipeline once with no rows: drivers that compile at the first dispatch do it here.
     fn warm_up(&self, gpu: &Gpu) -> Result<()> {
         for rows in [1, 2, self.max_rows] {
-            self.set_rows(gpu, &[], 0, 0);
+            self.set_rows(gpu, &[], 0);
             let mut encoder = gpu.device().create_command_encoder(&Default::default());
             for choice in self.sampler.both() {
                 self.encode(&mut encoder, rows, 0, &Tail::Sample(choice));
@@ -153,8 +179,20 @@ impl Forward {
 
     /// Rows that a pass at positions `base ..` may have when its rows must not depend on their number.
     pub fn few_rows(&self, base: usize) -> usize {
-        let plan = self.plan.as_ref().expect("reserve() before a pass");
-        if self.splits(base + FEW_ROWS) > 1 { plan.parts_rows } else { FEW_ROWS }
+        if self.splits(base + FEW_ROWS) > 1 { self.plan().parts_rows } else { FEW_ROWS }
+    }
+
+    /// Rows that a tree may have while the cache holds up to `positions` positions.
+    pub fn tree_rows(&self, positions: usize) -> usize {
+        match self.splits(positions) {
+            1 => FEW_ROWS,
+            _ => plan::parts_rows(&self.config, KvCache::capacity_for(positions)),
+        }
+    }
+
+    /// Whether attention is split over long contexts: then there is an edge at [`SPLIT`] positions.
+    pub fn splits_attention(&self) -> bool {
+        self.profile == Profile::Gpu
     }
 
     fn splits(&self, positions: usize) -> u32 {
@@ -164,11 +202,28 @@ impl Forward {
         }
     }
 
-    /// Writes the tokens and the state of the next pass: `tokens` at positions `base ..`.
-    pub fn set_rows(&self, gpu: &Gpu, tokens: &[u32], base: usize, n_chosen: u32) {
-        let state = [tokens.len() as u32, base as u32, n_chosen, 0];
-        gpu.queue().write_buffer(&self.scratch.state, 0, bytemuck::cast_slice(&state));
+    /// Begins a request: nothing chosen, tokens to be chosen for positions below `limit`, `prompt` as history.
+    /// `draft_len` rows of the draft's cache are of use.
+    pub fn begin(&self, gpu: &Gpu, prompt: &[u32], limit: usize, draft_len: usize) {
+        let mut head = [0u32; 32];
+        head[N_NODES] = 1;
+        head[LIMIT] = limit as u32;
+        head[kernels::state::DRAFT_LEN] = draft_len as u32;
+        gpu.queue().write_buffer(&self.scratch.state, 0, bytemuck::cast_slice(&head));
+        gpu.queue().write_buffer(&self.scratch.history, 0, bytemuck::cast_slice(prompt));
+        self.set_seen(gpu, prompt);
+    }
+
+    /// Writes the tokens and the place of the next pass: `tokens` at positions `base ..`.
+    pub fn set_rows(&self, gpu: &Gpu, tokens: &[u32], base: usize) {
+        let place = [tokens.len() as u32, base as u32];
+        gpu.queue().write_buffer(&self.scratch.state, 4 * N_ROWS as u64, bytemuck::cast_slice(&place));
         gpu.queue().write_buffer(&self.scratch.tokens, 0, bytemuck::cast_slice(tokens));
+    }
+
+    /// Writes words of the state from `at` on.
+    pub fn set_words(&self, gpu: &Gpu, at: usize, words: &[u32]) {
+        gpu.queue().write_buffer(&self.scratch.state, 4 * at as u64, bytemuck::cast_slice(words));
     }
 
     /// Marks `tokens` as seen (for the repetition penalty), and nothing else.
@@ -182,38 +237,72 @@ impl Forward {
 
     /// Records one pass over `rows` rows at `base ..`; returns its dispatches.
     pub fn encode(&self, encoder: &mut wgpu::CommandEncoder, rows: usize, base: usize, tail: &Tail<'_>) -> usize {
-        let plan = self.plan.as_ref().expect("reserve() before a pass");
+        let mut pass = encoder.begin_compute_pass(&Default::default());
+        self.record(&mut pass, rows, base, tail)
+    }
+
+    /// As [`Self::encode`], into a compute pass.
+    pub fn record(&self, pass: &mut wgpu::ComputePass<'_>, rows: usize, base: usize, tail: &Tail<'_>) -> usize {
         let class = match rows {
+            0 | 1 if self.shared_pipeline => RowClass::Tree,
             0 | 1 => RowClass::One,
             _ if rows <= FEW_ROWS => RowClass::Few,
             _ => RowClass::Many,
         };
         let splits = if class == RowClass::Many { 1 } else { self.splits(base + rows) };
-        let mut pass = encoder.begin_compute_pass(&Default::default());
-        let rows = rows as u32;
-        let mut count = record(&mut pass, &plan.body, class, rows, splits);
+        let mut count = record(pass, &self.plan().body, class, rows as u32, splits);
         match tail {
             Tail::Nothing => {}
             Tail::Sample(choice) => {
-                count += record(&mut pass, &self.head, RowClass::One, 1, 1);
-                count += record(&mut pass, [*choice], RowClass::One, 1, 1);
+                let class = if self.shared_pipeline { RowClass::Few } else { RowClass::One };
+                count += record(pass, &self.head, class, 1, 1);
+                count += record(pass, [*choice], RowClass::One, 1, 1);
             }
             Tail::AllLogits => {
-                let all = self.all.as_ref().expect("prepare_all_logits() before Tail::AllLogits");
-                let class = if rows == 1 { RowClass::One } else { RowClass::Few };
-                count += record(&mut pass, &all.head, class, rows, 1);
+                let class = if rows == 1 && !self.shared_pipeline { RowClass::One } else { RowClass::Few };
+                count += record(pass, &self.all().head, class, rows as u32, 1);
             }
         }
         count
     }
 
-    /// Makes the buffer for logits of all rows; returns how many rows it holds.
+    /// Records a tree pass of up to `rows` rows, which see fewer than `positions` positions, and the logits of all
+    /// rows; returns its dispatches.
+    pub fn record_tree(&self, pass: &mut wgpu::ComputePass<'_>, rows: usize, positions: usize) -> usize {
+        let splits = self.splits(positions);
+        let count = record(pass, &self.plan().body, RowClass::Tree, rows as u32, splits);
+        count + record(pass, &self.all().head, RowClass::Tree, rows as u32, 1)
+    }
+
+    /// Records the move of the accepted path's KV rows; returns its dispatches.
+    pub fn record_commit(&self, pass: &mut wgpu::ComputePass<'_>) -> usize {
+        record(pass, &self.plan().commit, RowClass::One, 1, 1)
+    }
+
+    fn plan(&self) -> &Plan {
+        self.plan.as_ref().expect("reserve() before a pass")
+    }
+
+    fn all(&self) -> &AllLogits {
+        self.all.as_ref().expect("prepare_all_logits() before a pass with all logits")
+    }
+
+    /// Makes this model's KV rows follow the accepted paths of `target` (its own state, unless it is the `draft`).
+    pub fn commit_with(&mut self, target: &wgpu::Buffer, draft: bool) {
+        self.commit = Some(Commit { state: target.clone(), draft });
+        // Planned again, with it, at the next reserve().
+        self.plan = None;
+    }
+
+    /// Makes the buffers for logits of all rows; returns how many rows they hold.
     pub async fn prepare_all_logits(&mut self, gpu: &Gpu) -> Result<usize> {
         if let Some(all) = &self.all {
             return Ok(all.rows);
         }
-        let rows = (ALL_LOGITS_BYTES / (4 * self.config.vocab_size)).clamp(1, FEW_ROWS);
-        let buffer = gpu.storage("logits of all rows", (rows * self.config.vocab_size * 4) as u64).await?;
+        let vocab = self.config.vocab_size;
+        let rows = (ALL_LOGITS_BYTES / (4 * vocab)).clamp(1, FEW_ROWS);
+        let logits = gpu.storage("logits of all rows", (rows * vocab * 4) as u64).await?;
+        let block_max = gpu.storage("logits of all rows", (rows * vocab.div_ceil(4) * 8) as u64).await?;
         let mut b = Builder {
             gpu,
             pipelines: &mut self.pipelines,
@@ -221,20 +310,51 @@ impl Forward {
             dtype: self.dtype,
             norm: self.config.norm.kind,
         };
-        let every_row = head_product(&self.config, &self.weights, &self.scratch, &buffer);
+        let every_row = Product {
+            extra: Some(&block_max),
+            epilogue: Epilogue::Logits,
+            ..head_product(&self.config, &self.weights, &self.scratch, &logits)
+        };
         let head = kernels::product(&mut b, every_row).await?;
-        self.all = Some(AllLogits { head, buffer, rows });
+        self.all = Some(AllLogits { head, logits, block_max, rows });
         Ok(rows)
     }
 
-    /// `[rows, vocab_size]` f32 of the last pass with [`Tail::AllLogits`].
-    pub fn all_logits(&self) -> &wgpu::Buffer {
-        &self.all.as_ref().expect("prepare_all_logits() before all_logits()").buffer
+    /// Launch glue for this model's kernels.
+    pub fn builder<'a>(&'a mut self, gpu: &'a Gpu) -> (Builder<'a>, Buffers<'a>) {
+        let all = self.all.as_ref().expect("prepare_all_logits() before builder()");
+        let s = &self.scratch;
+        let buffers = Buffers {
+            state: &s.state,
+            tokens: &s.tokens,
+            history: &s.history,
+            seen: &s.seen,
+            logits: &all.logits,
+            block_max: &all.block_max,
+        };
+        let b = Builder {
+            gpu,
+            pipelines: &mut self.pipelines,
+            profile: self.profile,
+            dtype: self.dtype,
+            norm: self.config.norm.kind,
+        };
+        (b, buffers)
     }
 
-    /// The token chosen n-th lies at slot `n % RING`.
-    pub fn ring(&self) -> &wgpu::Buffer {
-        &self.scratch.ring
+    /// `[rows, vocab_size]` f32 of the last pass with the logits of all rows.
+    pub fn all_logits(&self) -> &wgpu::Buffer {
+        &self.all().logits
+    }
+
+    /// Where the state lies; `kernels::state` says what its words are.
+    pub fn state(&self) -> &wgpu::Buffer {
+        &self.scratch.state
+    }
+
+    /// What the speed of passes depends on.
+    pub fn shape(&self) -> (&ModelConfig, Dtype, Profile) {
+        (&self.config, self.dtype, self.profile)
     }
 
     pub fn profile(&self) -> Profile {

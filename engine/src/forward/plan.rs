@@ -4,16 +4,18 @@ use super::{FEW_ROWS, Forward};
 use crate::Result;
 use crate::gpu::{Buffer, Dispatch, Gpu, Profile};
 use crate::kernels::{self, Attention, Builder, Epilogue, Product, Rope, SPLIT};
-use crate::model::config::{self, Residual};
+use crate::model::config::{self, ModelConfig, Residual};
 
 const DOING: &str = "planning a pass";
 /// Budget for the parts of split attention.
-const PARTS_BYTES: usize = 8 << 20;
+const PARTS_BYTES: usize = 32 << 20;
 
 /// What depends on the KV cache's buffers.
 pub(super) struct Plan {
     /// embedding and layers
     pub body: Vec<Dispatch>,
+    /// KV commit, where the model takes part in speculation
+    pub commit: Vec<Dispatch>,
     /// (cos, sin) by position, one table a rope
     _angles: Vec<Buffer>,
     /// parts of split attention, and the rows it has room for
@@ -37,8 +39,8 @@ impl Forward {
             angles.push(gpu.storage_from(DOING, bytemuck::cast_slice(&angle_table(rope, capacity))).await?);
         }
         let n_splits = capacity.div_ceil(SPLIT as usize);
-        let split_bytes = config.n_heads * n_splits * (config.head_dim.next_multiple_of(4) + 4) * 4;
-        let parts_rows = (PARTS_BYTES / split_bytes).clamp(1, FEW_ROWS);
+        let split_bytes = split_bytes(config, capacity);
+        let parts_rows = parts_rows(config, capacity);
         let parts = match self.profile == Profile::Gpu && n_splits > 1 {
             true => Some(gpu.storage(DOING, (parts_rows * split_bytes) as u64).await?),
             false => None,
@@ -154,8 +156,23 @@ impl Forward {
                 body.push(kernels::norm_residual(&mut b, config, gamma, &s.state, buffers).await?);
             }
         }
-        Ok(Plan { body, _angles: angles, _parts: parts, parts_rows })
+        let commit = match &self.commit {
+            Some(of) => kernels::commit(&mut b, &self.cache.layers, self.cache.row(), &of.state, of.draft).await?,
+            None => Vec::new(),
+        };
+        Ok(Plan { body, commit, _angles: angles, _parts: parts, parts_rows })
     }
+}
+
+/// Bytes of one row's parts of split attention.
+fn split_bytes(config: &ModelConfig, capacity: usize) -> usize {
+    let n_splits = capacity.div_ceil(SPLIT as usize);
+    config.n_heads * n_splits * (config.head_dim.next_multiple_of(4) + 4) * 4
+}
+
+/// Rows whose parts of split attention there is room for.
+pub(super) fn parts_rows(config: &ModelConfig, capacity: usize) -> usize {
+    (PARTS_BYTES / split_bytes(config, capacity)).clamp(1, FEW_ROWS)
 }
 
 /// (cos, sin) of every angle, `[positions, rotary_dim / 2]`, computed in f64.

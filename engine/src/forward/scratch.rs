@@ -2,7 +2,7 @@
 
 use crate::Result;
 use crate::gpu::{Buffer, Gpu};
-use crate::kernels::RING;
+use crate::kernels::state::STATE_WORDS;
 use crate::model::config::ModelConfig;
 
 const DOING: &str = "allocating activations";
@@ -11,7 +11,8 @@ const DOING: &str = "allocating activations";
 pub(super) struct Scratch {
     pub tokens: Buffer,
     pub state: Buffer,
-    pub ring: Buffer,
+    /// tokens by position
+    pub history: Buffer,
     pub seen: Buffer,
     /// the residual stream, before and after attention, each with its partial sums
     pub x: [Buffer; 2],
@@ -62,8 +63,9 @@ impl Scratch {
         let rows_of = |values: usize| buffer(rows * values);
         Ok(Scratch {
             tokens: rows_of(1).await?,
-            state: buffer(4).await?,
-            ring: buffer(RING as usize).await?,
+            state: buffer(STATE_WORDS).await?,
+            // one more than positions: the last token chosen has none
+            history: buffer(config.max_position_embeddings + 1).await?,
             seen: buffer(config.vocab_size.div_ceil(32)).await?,
             x: [rows_of(r.x).await?, rows_of(r.x).await?],
             stats: [rows_of(r.stats).await?, rows_of(r.stats).await?],

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::device::Buffer;
 use super::pipelines::Pipeline;
 
-/// How many rows go through a pass; decides which permutation of a product runs, never its bits per row
-/// between [`RowClass::One`] and [`RowClass::Few`].
+/// The rows of a pass; decides which permutation of a kernel runs, never the bits of a row, except between
+/// [`RowClass::Many`] and the others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RowClass {
     /// decode
@@ -15,6 +15,8 @@ pub enum RowClass {
     Few,
     /// prefill of long prompts on GPUs
     Many,
+    /// up to 64 rows of a tree
+    Tree,
 }
 
 /// Workgroups of a dispatch, as a function of the pass.
@@ -60,7 +62,7 @@ pub enum When {
 /// One dispatch of a plan.
 pub struct Dispatch {
     /// by [`RowClass`]; `None`: not part of passes of that class
-    pub variants: [Option<(Arc<Pipeline>, Grid)>; 3],
+    pub variants: [Option<(Arc<Pipeline>, Grid)>; 4],
     pub when: When,
     pub bind_group: wgpu::BindGroup,
     /// The kernel's parameters, on the device's account for as long as the dispatch lives.
@@ -70,7 +72,15 @@ pub struct Dispatch {
 impl Dispatch {
     /// The same pipeline and grid for every row class.
     pub fn uniform(pipeline: Arc<Pipeline>, grid: Grid, bind_group: wgpu::BindGroup, params: Buffer) -> Self {
-        Self { variants: [0; 3].map(|_| Some((pipeline.clone(), grid))), when: When::Always, bind_group, params }
+        Self { variants: [0; 4].map(|_| Some((pipeline.clone(), grid))), when: When::Always, bind_group, params }
+    }
+
+    /// With another pipeline for tree passes; it takes the same bindings.
+    pub fn with_tree(mut self, pipeline: Arc<Pipeline>) -> Self {
+        if let Some((tree, _)) = &mut self.variants[RowClass::Tree as usize] {
+            *tree = pipeline;
+        }
+        self
     }
 
     fn runs(&self, splits: u32) -> bool {

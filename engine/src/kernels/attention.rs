@@ -67,12 +67,15 @@ pub async fn attention(
     if b.profile == Profile::Cpu {
         let per_row = n_heads * head_stride.div_ceil(16);
         let grid = Grid::RowsFlat { per_row, group: 8 };
-        return Ok(vec![b.one("attention", &["cpu"], grid, &params, &buffers(op.out)).await?]);
+        return Ok(vec![
+            b.one_and_tree("attention", [&["cpu"], &["cpu", "tree"]], grid, &params, &buffers(op.out)).await?,
+        ]);
     }
     let grid = Grid::RowsSplits(n_heads);
-    let whole = b.one("attention", &["gpu"], grid, &params, &buffers(op.out)).await?;
+    let whole = b.one_and_tree("attention", [&["gpu"], &["gpu", "tree"]], grid, &params, &buffers(op.out)).await?;
     let Some((parts, n_splits)) = op.parts else { return Ok(vec![whole]) };
-    let split = b.one("attention", &["gpu", "split"], grid, &params, &buffers(parts)).await?;
+    let split = [&["gpu", "split"][..], &["gpu", "split", "tree"]];
+    let split = b.one_and_tree("attention", split, grid, &params, &buffers(parts)).await?;
     let reduce_params = ReduceParams {
         n_heads,
         head_dim: config.head_dim as u32,
@@ -83,6 +86,7 @@ pub async fn attention(
     };
     let reduce_grid = Grid::RowsY((head_stride / 4 * n_heads).div_ceil(64));
     let reduce_buffers = [("parts", parts), ("state", op.state), ("out", op.out)];
-    let reduce = b.one("attention_reduce", &[], reduce_grid, &reduce_params, &reduce_buffers).await?;
+    let reduce =
+        b.one_and_tree("attention_reduce", [&[], &["tree"]], reduce_grid, &reduce_params, &reduce_buffers).await?;
     Ok(vec![when(whole, When::OneSplit), when(split, When::ManySplits), when(reduce, When::ManySplits)])
 }

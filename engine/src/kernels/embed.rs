@@ -18,7 +18,7 @@ struct Params {
     pad: [u32; 3],
 }
 
-/// X[m] = E[tokens[m]] * scale (+ P[base + m]); one dispatch for each part of the table.
+/// X[m] = E[tokens[m]] * scale (+ P[position of row m]); one dispatch for each part of the table.
 pub async fn embed(
     b: &mut Builder<'_>,
     table: &Matrix,
@@ -27,8 +27,9 @@ pub async fn embed(
     [tokens, state, x, out_stats]: [&wgpu::Buffer; 4],
 ) -> Result<Vec<Dispatch>> {
     let width = width as u32;
-    let mut features = vec![b.dtype_feature(), b.profile.name(), b.norm_feature()];
-    features.extend(positions.map(|_| "positions"));
+    let features = vec![b.dtype_feature(), b.profile.name(), b.norm_feature()];
+    let with = |feature| features.iter().copied().chain(positions.map(|_| feature)).collect::<Vec<_>>();
+    let [features, tree] = [with("positions"), with("tree")];
     let mut dispatches = Vec::new();
     for part in &table.parts {
         let params = Params { k8: table.k8, width, row0: part.row0, row_count: 4 * part.blocks, scale, pad: [0; 3] };
@@ -36,7 +37,7 @@ pub async fn embed(
             vec![("w", &part.buffer), ("tokens", tokens), ("state", state), ("x", x), ("out_stats", out_stats)];
         buffers.extend(positions.map(|p| ("pos_table", p)));
         let grid = Grid::RowsY(width.div_ceil(4).div_ceil(64));
-        dispatches.push(b.one("embed", &features, grid, &params, &buffers).await?);
+        dispatches.push(b.one_and_tree("embed", [&features, &tree], grid, &params, &buffers).await?);
     }
     Ok(dispatches)
 }

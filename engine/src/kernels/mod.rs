@@ -1,31 +1,39 @@
 //! Launch glue: one file a kernel, named as in `shaders/kernels`. Each makes the dispatches of one operation
 //! with their parameters and bind groups; nothing is recorded here.
 
+mod accept;
 mod attention;
+mod candidates;
+mod catch_up;
+mod commit;
 mod embed;
+mod grow;
 mod norm_residual;
 mod product;
 mod rope;
 mod sample;
+pub mod state;
 
+pub use accept::{AcceptParams, accept};
 pub use attention::{Attention, attention};
+pub use candidates::{CANDIDATES, CandidatesParams, candidates};
+pub use catch_up::{CatchUpParams, catch_up};
+pub use commit::commit;
 pub use embed::embed;
+pub use grow::{GrowParams, grow};
 pub use norm_residual::norm_residual;
 pub use product::{Epilogue, Product, product};
 pub use rope::{Rope, rope};
-pub use sample::{SampleParams, Sampler, sampler};
+pub use sample::{SampleParams, Sampler, row_sampler, sampler};
+pub use state::{NO_TOKEN, RING, SPLIT};
 
 use crate::Result;
 use crate::engine::Dtype;
 use crate::gpu::{Buffer, Dispatch, Gpu, Grid, Pipelines, Profile, When};
 use crate::model::config::NormKind;
 
-/// Keys of one split of attention; `SPLIT` in `shaders/kernels/lib/state.wesl`.
-pub const SPLIT: u32 = 256;
-/// Slots of the output ring; `RING` there.
-pub const RING: u32 = 64;
-/// In the ring where the logits were NaN; `NO_TOKEN` there.
-pub const NO_TOKEN: u32 = u32::MAX;
+/// Milliseconds of a pass by its rows, 0 to 64; padded to whole `vec4`.
+pub type CostTable = [f32; 68];
 
 /// What every operation needs to be built.
 pub struct Builder<'a> {
@@ -62,6 +70,19 @@ impl Builder<'_> {
         let pipeline = self.pipelines.get(self.gpu, kernel, features).await?;
         let (bind_group, params) = self.bind(&pipeline, params, buffers).await?;
         Ok(Dispatch::uniform(pipeline, grid, bind_group, params))
+    }
+
+    /// One dispatch that is the same for every row class but has a variant for trees, with `tree_features`.
+    async fn one_and_tree<P: bytemuck::NoUninit>(
+        &mut self,
+        kernel: &'static str,
+        [features, tree_features]: [&[&str]; 2],
+        grid: Grid,
+        params: &P,
+        buffers: &[(&str, &wgpu::Buffer)],
+    ) -> Result<Dispatch> {
+        let tree = self.pipelines.get(self.gpu, kernel, tree_features).await?;
+        Ok(self.one(kernel, features, grid, params, buffers).await?.with_tree(tree))
     }
 
     async fn bind<P: bytemuck::NoUninit>(

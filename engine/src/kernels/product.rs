@@ -129,7 +129,7 @@ pub async fn product(b: &mut Builder<'_>, op: Product<'_>) -> Result<Vec<Dispatc
         // A single row never needs tiles.
         let many = if op.last_row || prefill.is_none() { Some((few.clone(), rows)) } else { prefill };
         dispatches.push(Dispatch {
-            variants: [Some((one.clone(), rows)), Some((few.clone(), rows)), many],
+            variants: [Some((one.clone(), rows)), Some((few.clone(), rows)), many, Some((few.clone(), rows))],
             when: When::Always,
             bind_group,
             params: uniform,

@@ -56,5 +56,6 @@ pub async fn rope(b: &mut Builder<'_>, config: &ModelConfig, op: Rope<'_>) -> Re
         buffers.push(("qk_gamma", gamma));
     }
     let threads = (heads * config.head_dim.div_ceil(2)) as u32;
-    b.one("rope", &features, Grid::RowsY(threads.div_ceil(64)), &params, &buffers).await
+    let tree = [features.as_slice(), &["tree"]].concat();
+    b.one_and_tree("rope", [&features, &tree], Grid::RowsY(threads.div_ceil(64)), &params, &buffers).await
 }

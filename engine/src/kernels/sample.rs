@@ -1,10 +1,11 @@
-//! `sample.wesl`: the choice of the next token and the step of the device's state.
+//! `sample.wesl`: the choice of the next token and the step of the device's state, or the choices at every row of a
+//! tree.
 
 use bytemuck::{Pod, Zeroable};
 
 use super::Builder;
 use crate::Result;
-use crate::gpu::{Dispatch, Gpu, Grid};
+use crate::gpu::{Dispatch, Gpu, Grid, Profile};
 use crate::sampling::Sampling;
 
 /// The kernel's parameters; written anew for each request.
@@ -49,7 +50,7 @@ pub struct Sampler {
 impl Sampler {
     /// The dispatch that `sampling` needs.
     pub fn choice(&self, sampling: &Sampling) -> &Dispatch {
-        match sampling.temperature == 0.0 && sampling.repetition_penalty == 1.0 {
+        match sampling.is_plain_greedy() {
             true => &self.greedy,
             false => &self.sampled,
         }
@@ -66,10 +67,11 @@ impl Sampler {
     }
 }
 
+/// The choice from one row, which steps the state.
 pub async fn sampler(
     b: &mut Builder<'_>,
     vocab_size: usize,
-    [logits, block_max, state, tokens, ring, seen]: [&wgpu::Buffer; 6],
+    [logits, block_max, state, tokens, history, seen]: [&wgpu::Buffer; 6],
 ) -> Result<Sampler> {
     let params = SampleParams::new(&Sampling::default(), vocab_size);
     let buffers = [
@@ -77,7 +79,7 @@ pub async fn sampler(
         ("block_max", block_max),
         ("state", state),
         ("tokens", tokens),
-        ("ring", ring),
+        ("history", history),
         ("seen", seen),
     ];
     let grid = Grid::Fixed([1, 1, 1]);
@@ -85,5 +87,26 @@ pub async fn sampler(
     Ok(Sampler {
         greedy: b.one("sample", &[profile, "greedy"], grid, &params, &buffers).await?,
         sampled: b.one("sample", &[profile], grid, &params, &buffers).await?,
+    })
+}
+
+/// The choice at each row of a tree, into `chosen`.
+pub async fn row_sampler(
+    b: &mut Builder<'_>,
+    vocab_size: usize,
+    [logits, block_max, state, chosen, seen]: [&wgpu::Buffer; 5],
+) -> Result<Sampler> {
+    let params = SampleParams::new(&Sampling::default(), vocab_size);
+    let buffers =
+        [("logits", logits), ("block_max", block_max), ("state", state), ("chosen", chosen), ("seen", seen)];
+    let profile = b.profile.name();
+    let workgroup_a_row = Grid::RowsY(1);
+    let greedy_grid = match b.profile {
+        Profile::Gpu => workgroup_a_row,
+        Profile::Cpu => Grid::RowsFlat { per_row: 1, group: 8 },
+    };
+    Ok(Sampler {
+        greedy: b.one("sample", &[profile, "greedy", "rows"], greedy_grid, &params, &buffers).await?,
+        sampled: b.one("sample", &[profile, "rows"], workgroup_a_row, &params, &buffers).await?,
     })
 }

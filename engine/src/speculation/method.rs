@@ -2,6 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::calibration::MATCHES;
+use super::grow::MAX_BRANCH;
+use super::tree::MAX_NODES;
+use crate::error::{Error, Result};
+
 /// How tokens are found. Every method gives the same text.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "name", rename_all = "snake_case")]
@@ -34,4 +39,59 @@ pub enum Schedule {
     Heuristic { start: usize },
     /// up to `most`, ending with the first token whose probability is below `threshold`
     Confidence { most: usize, threshold: f32 },
+}
+
+impl Method {
+    pub fn name(&self) -> &'static str {
+        match self {
+            Method::Ar => "ar",
+            Method::Linear { .. } => "linear",
+            Method::Tree { .. } => "tree",
+            Method::DynaTree => "dynatree",
+            Method::Assisted { .. } => "assisted",
+            Method::Lookup { .. } => "lookup",
+            Method::Auto => "auto",
+        }
+    }
+
+    /// Whether there is nothing to do for it without a draft model.
+    pub fn needs_draft(&self) -> bool {
+        match self {
+            Method::Ar | Method::Lookup { .. } | Method::Auto => false,
+            Method::Linear { .. } | Method::Tree { .. } | Method::DynaTree | Method::Assisted { .. } => true,
+        }
+    }
+
+    /// # Errors
+    /// [`Error::BadParameter`] names the first parameter outside its range.
+    pub fn validate(&self) -> Result<()> {
+        let bad = |name, value: String, expected| Err(Error::BadParameter { name, value, expected });
+        let count = |name, value: usize, most: usize, expected| match (1..=most).contains(&value) {
+            true => Ok(()),
+            false => bad(name, value.to_string(), expected),
+        };
+        let probability = |name, p: f32| match (0.0..=1.0).contains(&p) {
+            true => Ok(()),
+            false => bad(name, p.to_string(), "a number from 0 to 1"),
+        };
+        match *self {
+            Method::Ar | Method::DynaTree | Method::Auto => Ok(()),
+            Method::Linear { k } => count("k", k, MAX_NODES, "1 to 63"),
+            Method::Tree { depth, branch, tau, budget } => {
+                count("depth", depth, 16, "1 to 16")?;
+                count("branch", branch, MAX_BRANCH, "1 to 4")?;
+                probability("tau", tau)?;
+                count("budget", budget, MAX_NODES, "1 to 63")
+            }
+            Method::Assisted { schedule: Schedule::Heuristic { start } } => count("start", start, MAX_NODES, "1 to 63"),
+            Method::Assisted { schedule: Schedule::Confidence { most, threshold } } => {
+                count("most", most, MAX_NODES, "1 to 63")?;
+                probability("threshold", threshold)
+            }
+            Method::Lookup { ngram, tokens } => {
+                count("ngram", ngram, MATCHES, "1 to 8")?;
+                count("tokens", tokens, MAX_NODES, "1 to 63")
+            }
+        }
+    }
 }

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use understory_engine::gpu::{Gpu, Profile};
 use understory_engine::model::files::FolderFiles;
-use understory_engine::protocol::{GenerateRequest, Generation, Prompt};
+use understory_engine::protocol::{GenerateRequest, Generation, Method, Prompt};
 use understory_engine::sampling::Sampling;
 use understory_engine::{Dtype, Engine, LoadOptions};
 
@@ -90,6 +90,9 @@ pub fn request(prompt: &[u32], max_new_tokens: usize) -> GenerateRequest {
         ignore_eos: true,
         stop: Vec::new(),
         sampling: Sampling::default(),
+        method: Method::Ar,
+        synthetic_acceptance: None,
+        trace: false,
     }
 }
 

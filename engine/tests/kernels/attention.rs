@@ -7,6 +7,7 @@ use understory_engine::model::config::{LayerKind, NormKind};
 
 use crate::device::{Device, PROFILES, config, pad};
 use crate::random::Random;
+use crate::tree::TreePass;
 use crate::{assert_close, limit, reference, unpad};
 
 /// Around the edges of tiles (4 and 64 keys) and splits (256).
@@ -19,9 +20,10 @@ struct Problem {
     n_kv_heads: usize,
     head_dim: usize,
     window: usize,
-    /// keys that the last row sees without a window
+    /// slots of the cache; without a tree the keys that the last row sees without a window
     context: usize,
     rows: usize,
+    tree: Option<TreePass>,
     q: Vec<f32>,
     k: Vec<f32>,
     v: Vec<f32>,
@@ -33,22 +35,62 @@ impl Problem {
         let n_kv_heads = random.pick(&[1, 2, 3]);
         let n_heads = n_kv_heads * random.pick(&[1, 2, 3, 4]);
         let rows = random.pick(&[1, 2, 5, 33]).min(context);
+        Self::of_rows(random, [n_heads, n_kv_heads, head_dim], context, rows)
+    }
+
+    /// Rows of a tree, some of them at positions on both sides of `context`.
+    fn on_tree(random: &mut Random, context: usize) -> Self {
+        let (base, chain) = (context - random.below(context.min(20)), random.pick(&[1, 1, 17]));
+        let rows = chain + random.below(64);
+        let tree = TreePass::new(random, base, rows, chain);
+        let n_kv_heads = random.pick(&[1, 2, 3]);
+        let shape = [n_kv_heads * random.pick(&[1, 2, 3, 4]), n_kv_heads, random.pick(&HEAD_DIMS)];
+        let mut problem = Self::of_rows(random, shape, base + tree.paths.len(), tree.rows());
+        // What is on no row's path may be anything.
+        let row = n_kv_heads * problem.head_dim;
+        let seen: Vec<usize> = tree.paths[tree.row0..].concat();
+        for t in (0..tree.paths.len()).filter(|t| !seen.contains(t)) {
+            problem.k[(base + t) * row..][..row].fill(f32::NAN);
+            problem.v[(base + t) * row..][..row].fill(f32::NAN);
+        }
+        Self { tree: Some(tree), ..problem }
+    }
+
+    fn of_rows(random: &mut Random, [n_heads, n_kv_heads, head_dim]: [usize; 3], context: usize, rows: usize) -> Self {
         let kv = context * n_kv_heads * head_dim;
         // Queries large enough for scores of around 10: a flat softmax would hide errors in them.
         let q = random.values(rows * n_heads * head_dim).iter().map(|v| 6.0 * v).collect();
         let window = random.pick(&WINDOWS);
-        Self { n_heads, n_kv_heads, head_dim, window, context, rows, q, k: random.values(kv), v: random.values(kv) }
+        let [k, v] = [(); 2].map(|()| random.values(kv));
+        Self { n_heads, n_kv_heads, head_dim, window, context, rows, tree: None, q, k, v }
     }
 
     fn what(&self, profile: Profile, splits: u32) -> String {
         let Self { n_heads, n_kv_heads, head_dim, window, context, rows, .. } = self;
+        let tree = self.tree.as_ref().map(TreePass::what);
         format!(
-            "{profile:?}, {n_heads}/{n_kv_heads} heads of {head_dim}, window {window}, context {context}, rows {rows}, splits {splits}"
+            "{profile:?}, {n_heads}/{n_kv_heads} heads of {head_dim}, window {window}, context {context}, rows {rows}, {tree:?}, splits {splits}"
         )
     }
 
     fn scale(&self) -> f32 {
         (self.head_dim as f32).powf(-0.5)
+    }
+
+    fn positions(&self) -> reference::Positions<'_> {
+        let plain = reference::Positions::plain(self.context - self.rows);
+        self.tree.as_ref().map_or(plain, TreePass::positions)
+    }
+
+    /// Row `m` as a pass of its own, over a cache that holds nothing but what it may see, in order.
+    fn alone(&self, m: usize) -> Self {
+        let context = self.positions().position(m) + 1;
+        let row = self.n_kv_heads * self.head_dim;
+        let slot = |position| self.positions().slot(m, position) * row;
+        let cache =
+            |values: &[f32]| (0..context).flat_map(|position| values[slot(position)..][..row].to_vec()).collect();
+        let q = self.q[m * self.n_heads * self.head_dim..][..self.n_heads * self.head_dim].to_vec();
+        Self { rows: 1, context, tree: None, q, k: cache(&self.k), v: cache(&self.v), ..*self }
     }
 
     fn expected(&self) -> Vec<f64> {
@@ -58,7 +100,7 @@ impl Problem {
             head_dim: self.head_dim,
             window: self.window,
             scale: self.scale(),
-            base: self.context - self.rows,
+            positions: self.positions(),
             k_cache: &self.k,
             v_cache: &self.v,
         };
@@ -76,7 +118,11 @@ impl Problem {
         };
         let (k_cache, v_cache) = (cache(&self.k), cache(&self.v));
         let q = device.buffer(&pad(&self.q, self.head_dim, stride));
-        let state = device.state(self.rows, self.context - self.rows);
+        let (class, state) = match &self.tree {
+            Some(tree) => (RowClass::Tree, device.tree_state(tree)),
+            None if self.rows == 1 => (RowClass::One, device.state(self.rows, self.context - self.rows)),
+            None => (RowClass::Few, device.state(self.rows, self.context - self.rows)),
+        };
         let width = self.n_heads * self.head_dim;
         let out_stride = width.next_multiple_of(8);
         let out = device.marked((self.rows + 1) * out_stride);
@@ -95,7 +141,7 @@ impl Problem {
         };
         let mut b = device.builder(profile, Dtype::F32, NormKind::Rms);
         let dispatches = pollster::block_on(attention(&mut b, &config, &layer, op)).expect("builds");
-        device.run(&dispatches, RowClass::Few, self.rows, splits);
+        device.run(&dispatches, class, self.rows, splits);
         unpad(
             &self.what(profile, splits),
             &device.read(&out, (self.rows + 1) * out_stride),
@@ -135,12 +181,15 @@ fn split_attention_has_the_bits_of_whole_attention_within_one_split() {
     for context in [1, 4, 64, 65, 255, 256] {
         for _ in 0..4 {
             let problem = Problem::new(&mut random, context);
-            let bits = |values: Vec<f32>| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
-            let whole = bits(problem.run(&mut device, Profile::Gpu, 1));
-            let split = bits(problem.run(&mut device, Profile::Gpu, 2));
+            let [whole, split] = [1, 2].map(|splits| bits(&problem.run(&mut device, Profile::Gpu, splits)));
             assert_eq!(whole, split, "{}", problem.what(Profile::Gpu, 2));
         }
     }
+}
+
+/// Bits of a row of heads.
+fn bits(values: &[f32]) -> Vec<u32> {
+    values.iter().map(|v| v.to_bits()).collect()
 }
 
 /// The same position has the same bits whatever rows are beside it.
@@ -152,9 +201,47 @@ fn one_row_has_the_bits_it_has_among_many() {
         let problem = Problem { window: 50, ..Problem::new(&mut random, context) };
         let width = problem.n_heads * problem.head_dim;
         let together = problem.run(&mut device, profile, 1);
-        let last = Problem { rows: 1, q: problem.q[problem.q.len() - width..].to_vec(), ..problem };
-        let alone = last.run(&mut device, profile, 1);
-        let same = together[together.len() - width..].iter().zip(&alone).all(|(a, b)| a.to_bits() == b.to_bits());
-        assert!(same, "{}", last.what(profile, 1));
+        for m in [0, problem.rows - 1] {
+            let alone = problem.alone(m).run(&mut device, profile, 1);
+            assert_eq!(bits(&together[m * width..][..width]), bits(&alone), "row {m}, {}", problem.what(profile, 1));
+        }
+    }
+}
+
+/// Positions and slots differ on a tree.
+#[test]
+fn attention_on_trees() {
+    let mut device = Device::open();
+    let mut random = Random::new(12);
+    for context in CONTEXTS {
+        for _ in 0..4 {
+            let problem = Problem::on_tree(&mut random, context);
+            let want = problem.expected();
+            let splits = (problem.context as u32).div_ceil(SPLIT) + 1;
+            for (profile, splits) in [(Profile::Cpu, 1), (Profile::Gpu, 1), (Profile::Gpu, splits)] {
+                let got = problem.run(&mut device, profile, splits);
+                assert_close(&problem.what(profile, splits), &got, &want, limit::SOFTMAX);
+            }
+        }
+    }
+}
+
+/// What tree speculation rests on: a row of a tree has the bits of plain decoding along its path.
+#[test]
+fn rows_of_a_tree_have_the_bits_of_their_paths() {
+    let mut device = Device::open();
+    let mut random = Random::new(13);
+    for context in CONTEXTS {
+        let problem = Problem::on_tree(&mut random, context);
+        let width = problem.n_heads * problem.head_dim;
+        let splits = (problem.context as u32).div_ceil(SPLIT).max(2);
+        for (profile, splits) in [(Profile::Cpu, 1), (Profile::Gpu, 1), (Profile::Gpu, splits)] {
+            let together = problem.run(&mut device, profile, splits);
+            for m in [0, random.below(problem.rows), problem.rows - 1] {
+                let alone = problem.alone(m).run(&mut device, profile, splits);
+                let what = problem.what(profile, splits);
+                assert_eq!(bits(&together[m * width..][..width]), bits(&alone), "row {m}, {what}");
+            }
+        }
     }
 }

@@ -6,12 +6,14 @@
 mod attention;
 mod device;
 mod embed;
+mod grow;
 mod matmul;
 mod matmul_rows;
 mod norm_residual;
 mod random;
 mod rope;
 mod sample;
+mod tree;
 
 use understory_shaders::reference;
 

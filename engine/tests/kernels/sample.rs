@@ -2,7 +2,8 @@
 
 use understory_engine::Dtype;
 use understory_engine::gpu::{Buffer, Profile, RowClass};
-use understory_engine::kernels::{NO_TOKEN, RING, sampler};
+use understory_engine::kernels::sampler;
+use understory_engine::kernels::state::{LIMIT, NO_TOKEN, RING, RING_AT, STATE_WORDS};
 use understory_engine::model::config::NormKind;
 use understory_engine::sampling::Sampling;
 
@@ -27,22 +28,29 @@ fn run(
 ) -> State {
     let block_max: Vec<[u32; 2]> = logits.chunks(4).enumerate().map(block_maximum).collect();
     let (logits_buffer, block_max) = (device.buffer(logits), device.buffer(&block_max));
-    let state = device.buffer(&[start.n_rows, start.base, start.n_chosen, start.flags]);
-    let (tokens, ring, seen) =
-        (device.buffer(&[start.next; 4]), device.buffer(&start.ring), device.buffer(&start.seen));
-    let buffers: [&Buffer; 6] = [&logits_buffer, &block_max, &state, &tokens, &ring, &seen];
+    let mut words = vec![0u32; STATE_WORDS];
+    words[..4].copy_from_slice(&[start.n_rows, start.base, start.n_chosen, start.flags]);
+    words[LIMIT] = u32::MAX;
+    words[RING_AT..RING_AT + RING].copy_from_slice(&start.ring);
+    let state = device.buffer(&words);
+    let (tokens, seen) = (device.buffer(&[start.next; 4]), device.buffer(&start.seen));
+    let history = device.buffer(&vec![u32::MAX; start.base as usize + start.n_rows as usize + steps]);
+    let buffers: [&Buffer; 6] = [&logits_buffer, &block_max, &state, &tokens, &history, &seen];
     let mut b = device.builder(profile, Dtype::F32, NormKind::Rms);
     let sampler = pollster::block_on(sampler(&mut b, logits.len(), buffers.map(|b| &**b))).expect("builds");
     sampler.prepare(&device.gpu, sampling, logits.len());
     device.run(std::iter::repeat_n(sampler.choice(sampling), steps), RowClass::One, 1, 1);
-    let words = device.read::<u32>(&state, 4);
+    let words = device.read::<u32>(&state, STATE_WORDS);
+    let next = device.read::<u32>(&tokens, 1)[0];
+    let last = start.base as usize + start.n_rows as usize + steps - 1;
+    assert_eq!(device.read::<u32>(&history, last + 1)[last], next, "the last token in the history");
     State {
         n_rows: words[0],
         base: words[1],
         n_chosen: words[2],
         flags: words[3],
-        next: device.read::<u32>(&tokens, 1)[0],
-        ring: device.read::<u32>(&ring, RING as usize).try_into().expect("a ring"),
+        next,
+        ring: words[RING_AT..RING_AT + RING].try_into().expect("a ring"),
         seen: device.read(&seen, start.seen.len()),
     }
 }
@@ -117,7 +125,7 @@ fn nan_is_no_token_and_raises_the_flag() {
                 let mut want = start(&mut random, vocab);
                 let sampling = Sampling { temperature, ..Sampling::default() };
                 let got = run(&mut device, profile, &sampling, &logits, &want, 1);
-                let slot = want.n_chosen as usize % RING as usize;
+                let slot = want.n_chosen as usize % RING;
                 want.advance(NO_TOKEN);
                 assert_eq!((got.ring[slot], got.flags), (NO_TOKEN, 1), "{profile:?} at {temperature}");
                 assert_eq!(got, want, "{profile:?} at {temperature}");
@@ -145,7 +153,7 @@ fn follow(what: &str, sampling: &Sampling, logits: &[f32], mut state: State, got
     let mut close = 0;
     for step in 0..steps {
         let choice: Choice = sample(&reference_of(sampling), logits, &state);
-        let token = got.ring[state.n_chosen as usize % RING as usize];
+        let token = got.ring[state.n_chosen as usize % RING];
         if choice.lead < LEAD || choice.clearance < CLEARANCE {
             close += 1;
         } else {
@@ -163,7 +171,7 @@ fn follow(what: &str, sampling: &Sampling, logits: &[f32], mut state: State, got
 fn sampled_tokens_are_those_of_the_reference() {
     let mut device = Device::open();
     let mut random = Random::new(14);
-    let steps = RING as usize;
+    let steps = RING;
     let (mut total, mut close) = (0, 0);
     for case in 0..64 {
         let profile = PROFILES[case % 2];

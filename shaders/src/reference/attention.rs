@@ -1,6 +1,8 @@
 //! `attention.wesl`, and its split form with `attention_reduce.wesl`: causal attention of each row of Q over the
 //! cache, grouped queries, optional sliding window. The softmax here is over all keys at once.
 
+use super::positions::Positions;
+
 pub struct Attention<'a> {
     pub n_heads: usize,
     pub n_kv_heads: usize,
@@ -8,24 +10,24 @@ pub struct Attention<'a> {
     /// 0: none
     pub window: usize,
     pub scale: f32,
-    /// position of row 0
-    pub base: usize,
+    pub positions: Positions<'a>,
     /// `[slots, n_kv_heads, head_dim]`
     pub k_cache: &'a [f32],
     pub v_cache: &'a [f32],
 }
 
 /// Out[m, h, :] = softmax_j(scale * Q[m, h] . K[j, h / group]) V[j, h / group] over
-/// j = max(0, pos - window + 1) ..= pos, pos = base + m; `q` and the result `[rows, n_heads, head_dim]`.
+/// j = max(0, pos - window + 1) ..= pos, pos the position of row m; `q` and the result `[rows, n_heads, head_dim]`.
 pub fn attention(op: &Attention, q: &[f32]) -> Vec<f64> {
     let d = op.head_dim;
     let group = op.n_heads / op.n_kv_heads;
     let mut out = Vec::with_capacity(q.len());
     for (i, query) in q.chunks_exact(d).enumerate() {
-        let pos = op.base + i / op.n_heads;
+        let m = i / op.n_heads;
+        let pos = op.positions.position(m);
         let kv_head = i % op.n_heads / group;
         let first = if op.window == 0 { 0 } else { (pos + 1).saturating_sub(op.window) };
-        let at = |j: usize| (j * op.n_kv_heads + kv_head) * d;
+        let at = |j: usize| (op.positions.slot(m, j) * op.n_kv_heads + kv_head) * d;
         let score = |j: usize| -> f64 {
             let key = &op.k_cache[at(j)..][..d];
             let dot: f64 = query.iter().zip(key).map(|(&a, &b)| f64::from(a) * f64::from(b)).sum();

@@ -1,17 +1,17 @@
-//! `embed.wesl`: X[m, :] = E[token[m], :] * scale (+ P[base + m, :]), and the partial sums of each row.
+//! `embed.wesl`: X[m, :] = E[token[m], :] * scale (+ P[pos, :]), pos the position of row m, and the partial sums of
+//! each row.
 
 use super::block_stats::row_blocks;
+use super::positions::Positions;
 use super::row_stats::Norm;
 
 pub struct Embed<'a> {
     /// `[vocab, width]`
     pub table: &'a [f32],
-    /// `[positions, width]`
-    pub positions: Option<&'a [f32]>,
+    /// `[positions, width]`, and those of the rows
+    pub positions: Option<(&'a [f32], Positions<'a>)>,
     pub width: usize,
     pub scale: f32,
-    /// position of row 0
-    pub base: usize,
     /// the norm that reads the partial sums
     pub norm: Norm,
 }
@@ -23,8 +23,8 @@ pub fn embed(op: &Embed, tokens: &[u32]) -> (Vec<f64>, Vec<[f64; 2]>) {
     for (m, &token) in tokens.iter().enumerate() {
         let row = &op.table[token as usize * op.width..][..op.width];
         let mut out: Vec<f64> = row.iter().map(|&e| f64::from(e) * f64::from(op.scale)).collect();
-        if let Some(positions) = op.positions {
-            let position = &positions[(op.base + m) * op.width..][..op.width];
+        if let Some((table, positions)) = op.positions {
+            let position = &table[positions.position(m) * op.width..][..op.width];
             out.iter_mut().zip(position).for_each(|(o, &p)| *o += f64::from(p));
         }
         stats.extend(row_blocks(op.norm, &out));

@@ -1,14 +1,14 @@
 //! `rope.wesl`: an optional RMS norm over each head of q and k, the half-split rotation, and K and V apart.
 
 use super::block_stats::row_blocks;
+use super::positions::Positions;
 use super::row_stats::{Norm, row_stats};
 
 pub struct Rope<'a> {
     pub n_heads: usize,
     pub n_kv_heads: usize,
     pub head_dim: usize,
-    /// position of row 0
-    pub base: usize,
+    pub positions: Positions<'a>,
     /// `[positions, rotary_dim / 2]` (cos, sin)
     pub angles: &'a [[f32; 2]],
     /// 0: no rotation
@@ -17,7 +17,7 @@ pub struct Rope<'a> {
     pub qk_norm: Option<(&'a [f32], f32)>,
 }
 
-/// `q: [rows, n_heads, head_dim]`; `k`, `v`: `[rows, n_kv_heads, head_dim]`, to lie from slot `base` on.
+/// `q: [rows, n_heads, head_dim]`; `k`, `v`: `[rows, n_kv_heads, head_dim]`, to lie each in its row's slot.
 #[derive(Default)]
 pub struct Rotated {
     pub q: Vec<f64>,
@@ -53,7 +53,7 @@ fn turned(op: &Rope, m: usize, which: usize, mut head: Vec<f64>) -> Vec<f64> {
     }
     let half = op.rotary_dim / 2;
     for i in 0..half {
-        let [cos, sin] = op.angles[(op.base + m) * half + i].map(f64::from);
+        let [cos, sin] = op.angles[op.positions.position(m) * half + i].map(f64::from);
         let (a, b) = (head[i], head[i + half]);
         head[i] = a * cos - b * sin;
         head[i + half] = b * cos + a * sin;

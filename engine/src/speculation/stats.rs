@@ -1,0 +1,71 @@
+//! What speculation did in one request, counted round by round. Definitions: README, "Numbers".
+
+use super::Method;
+use crate::protocol::{DepthCount, GovernorDecision, Lossless, Round, Speculation};
+
+/// Counts of one request.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Stats {
+    rounds: usize,
+    drafted: usize,
+    accepted: usize,
+    nodes_verified: usize,
+    by_depth: Vec<DepthCount>,
+}
+
+/// What [`Stats::finish`] needs to know beside the rounds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Totals {
+    pub method: Method,
+    /// tokens of the text, the first one and an end token included
+    pub tokens: usize,
+    /// times that tokens were handed on
+    pub emissions: usize,
+    /// waits for the device
+    pub host_syncs: usize,
+    pub governor: Vec<GovernorDecision>,
+    pub lossless: Lossless,
+    pub synthetic_acceptance: Option<f32>,
+}
+
+impl Stats {
+    /// Counts a round of which the first `kept` emitted tokens became part of the text: fewer than all in a round that
+    /// ran past an end, a stop text or the limit. Rounds that lie wholly beyond the end do not belong here.
+    pub fn observe(&mut self, round: &Round, kept: usize) {
+        let nodes = round.nodes.len().saturating_sub(1);
+        let accepted = round.path.len().saturating_sub(1).min(kept);
+        self.rounds += 1;
+        self.drafted += nodes;
+        self.accepted += accepted;
+        self.nodes_verified += round.nodes.len();
+        let deepest = round.nodes.iter().map(|n| n.depth).max().unwrap_or(0);
+        if self.by_depth.len() < deepest {
+            self.by_depth.resize(deepest, DepthCount::default());
+        }
+        for (i, count) in self.by_depth.iter_mut().enumerate() {
+            count.offered += usize::from(i < deepest);
+            count.accepted += usize::from(i < accepted);
+            count.nodes += round.nodes.iter().filter(|n| n.depth == i + 1).count();
+        }
+    }
+
+    pub fn finish(self, totals: Totals) -> Speculation {
+        let Totals { method, tokens, emissions, host_syncs, governor, lossless, synthetic_acceptance } = totals;
+        let over = |a: usize, b: usize| if b == 0 { 0.0 } else { a as f64 / b as f64 };
+        Speculation {
+            method,
+            rounds: self.rounds,
+            drafted: self.drafted,
+            accepted: self.accepted,
+            acceptance_rate: (self.drafted > 0).then(|| over(self.accepted, self.drafted)),
+            acceptance_length: 1.0 + over(self.accepted, self.rounds),
+            by_depth: self.by_depth,
+            nodes_verified: self.nodes_verified,
+            tokens_per_emission: over(tokens, emissions),
+            governor,
+            host_syncs_per_token: over(host_syncs, tokens),
+            lossless,
+            synthetic_acceptance,
+        }
+    }
+}

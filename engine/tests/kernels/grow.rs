@@ -1,0 +1,273 @@
+//! `grow.wesl` against `speculation::grow` and `speculation::prune`: whole trees, level by level.
+
+use understory_engine::Dtype;
+use understory_engine::gpu::{Buffer, Profile, RowClass};
+use understory_engine::kernels::state::*;
+use understory_engine::kernels::{GrowParams, grow as dispatch};
+use understory_engine::model::config::NormKind;
+use understory_engine::protocol::{NodeOrigin, RoundNode};
+use understory_engine::speculation::grow::{Branch, GrowRule, grow};
+use understory_engine::speculation::prune::{Prune, VerifyMs, prune};
+use understory_engine::speculation::tree::DraftTree;
+
+use crate::device::Device;
+use crate::random::Random;
+
+const POSITION: u32 = 100;
+
+/// The buffers of a round whose draft had `n_catch` rows to catch up with, the root included.
+struct Round {
+    state: Buffer,
+    draft_state: Buffer,
+    draft_tokens: Buffer,
+    tokens: Buffer,
+    n_catch: usize,
+    /// the draft's rows by the row of the target's tree
+    draft_rows: Vec<(usize, usize)>,
+}
+
+fn write_row(state: &mut [u32], tree: &DraftTree, row: usize) {
+    let node = &tree.rows()[row];
+    state[TOKEN + row] = node.token;
+    state[PARENT + row] = node.parent.map_or(NO_ROW, |p| p as u32);
+    state[DEPTH + row] = node.depth as u32;
+    state[LOGP + row] = node.log_prob.to_bits();
+    state[ORIGIN + row] = if node.origin == NodeOrigin::Lookup { ORIGIN_LOOKUP } else { 0 };
+    state[DRAFT_ROW + row] = NO_ROW;
+    let table = tree.ancestor_table();
+    let words = row * ANCESTOR_WORDS..(row + 1) * ANCESTOR_WORDS;
+    state[ANCESTORS + words.start..ANCESTORS + words.end].copy_from_slice(&table[words]);
+}
+
+impl Round {
+    /// `tree` holds the root and what was looked up.
+    fn new(device: &Device, tree: &DraftTree, n_catch: usize, limit: u32) -> Self {
+        // Where nothing was written lies what must not be used.
+        let mut state = vec![0xffff_fff0u32; STATE_WORDS];
+        let mut draft = state.clone();
+        for row in 0..tree.rows().len() {
+            write_row(&mut state, tree, row);
+        }
+        let rows = tree.rows().len() as u32;
+        for (word, value) in [
+            (N_ROWS, 1),
+            (BASE_WORD, POSITION),
+            (LIMIT, limit),
+            (N_NODES, rows),
+            (N_LOOKUP, rows - 1),
+            (DRAFT_ROWS, n_catch as u32),
+            (N_CATCH, n_catch as u32),
+            (LEVEL, 1),
+            (DRAFT_ROW, n_catch as u32 - 1),
+        ] {
+            state[word] = value;
+        }
+        for (word, value) in [(N_ROWS, n_catch as u32), (ROW0, 0)] {
+            draft[word] = value;
+        }
+        for row in 0..n_catch {
+            draft[DEPTH + row] = row as u32;
+            draft[PARENT + row] = if row + 1 == n_catch { 0 } else { NO_ROW };
+            for d in 0..4 {
+                draft[ANCESTORS + row * ANCESTOR_WORDS + d] = u32::from_le_bytes([0, 1, 2, 3].map(|i| i + 4 * d as u8));
+            }
+        }
+        Self {
+            state: device.buffer(&state),
+            draft_state: device.buffer(&draft),
+            draft_tokens: device.buffer(&[77u32; 64]),
+            tokens: device.buffer(&[77u32; 64]),
+            n_catch,
+            draft_rows: vec![(0, n_catch - 1)],
+        }
+    }
+
+    fn run(&self, device: &mut Device, candidates: &[[u32; 2]], params: &GrowParams) {
+        let candidates = device.buffer(candidates);
+        let buffers = [&*candidates, &self.state, &self.draft_state, &self.draft_tokens, &self.tokens];
+        let mut b = device.builder(Profile::Gpu, Dtype::F32, NormKind::Rms);
+        let one = pollster::block_on(dispatch(&mut b, params, buffers)).expect("builds");
+        device.run([&one], RowClass::One, 1, 1);
+    }
+
+    fn rows(&self, device: &Device) -> Vec<RoundNode> {
+        let state = device.read::<u32>(&self.state, STATE_WORDS);
+        let node = |row: usize| RoundNode {
+            token: state[TOKEN + row],
+            parent: (row > 0).then_some(state[PARENT + row] as usize),
+            depth: state[DEPTH + row] as usize,
+            log_prob: f32::from_bits(state[LOGP + row]),
+            origin: match state[ORIGIN + row] {
+                0 => NodeOrigin::Root,
+                ORIGIN_LOOKUP => NodeOrigin::Lookup,
+                rank => NodeOrigin::Draft { rank: rank as usize },
+            },
+        };
+        (0..state[N_NODES] as usize).map(node).collect()
+    }
+
+    /// The device's tree is `tree`, with its ancestors.
+    fn check_tree(&self, device: &Device, tree: &DraftTree, what: &str) {
+        assert_eq!(self.rows(device), tree.rows(), "{what}");
+        let state = device.read::<u32>(&self.state, STATE_WORDS);
+        for row in 0..tree.rows().len() {
+            let path = tree.ancestors(row);
+            let theirs: Vec<usize> =
+                (0..path.len()).map(|d| (state[ANCESTORS + row * ANCESTOR_WORDS + d / 4] >> (d % 4 * 8) & 0xff) as usize).collect();
+            assert_eq!(theirs, path, "{what}: ancestors of row {row}");
+        }
+    }
+
+    /// The draft's next pass is over `frontier`, each row of it below its parent's.
+    fn check_frontier(&mut self, device: &Device, tree: &DraftTree, frontier: &[usize], what: &str) {
+        let draft = device.read::<u32>(&self.draft_state, STATE_WORDS);
+        let tokens = device.read::<u32>(&self.draft_tokens, 64);
+        assert_eq!(draft[N_ROWS] as usize, frontier.len(), "{what}: rows of the frontier");
+        for (m, &row) in frontier.iter().enumerate() {
+            let t = draft[ROW0] as usize + m;
+            assert_eq!((draft[PARENT + t] as usize, tokens[m]), (row, tree.rows()[row].token), "{what}: row {m}");
+            self.draft_rows.push((row, t));
+            let mut path: Vec<usize> = (0..self.n_catch - 1).collect();
+            let of = |row: usize| self.draft_rows.iter().find(|(r, _)| *r == row).expect("the draft ran it").1;
+            path.extend(tree.ancestors(row).into_iter().map(of));
+            assert_eq!(draft[DEPTH + t] as usize + 1, path.len(), "{what}: depth in the draft");
+            let theirs: Vec<usize> =
+                (0..path.len()).map(|d| (draft[ANCESTORS + t * ANCESTOR_WORDS + d / 4] >> (d % 4 * 8) & 0xff) as usize).collect();
+            assert_eq!(theirs, path, "{what}: ancestors in the draft");
+        }
+    }
+}
+
+const BASE_WORD: usize = understory_engine::kernels::state::BASE;
+
+fn rule(random: &mut Random) -> GrowRule {
+    GrowRule {
+        branch: match random.below(5) {
+            0 => Branch::ByConfidence,
+            n => Branch::Fixed(n),
+        },
+        frontier: random.pick(&[1, 3, 8, 40]),
+        level_nodes: random.pick(&[1, 5, 12, 63]),
+        max_nodes: random.pick(&[3, 20, 63]),
+        tau: random.pick(&[0.0, 0.0, 0.01, 0.1]),
+        deep_from: random.pick(&[2, 64]),
+        deep: random.pick(&[0.05, 0.3]),
+        stop_below: random.pick(&[0.0, 0.0, 0.2]),
+        max_depth: random.pick(&[2, 4, 6]),
+    }
+}
+
+/// Four candidates of each row, best first; now and then a token that no model has.
+fn candidates(random: &mut Random, frontier: &[usize], tree: &DraftTree, vocab: u32) -> Vec<Vec<(u32, f32)>> {
+    let of_row = |random: &mut Random, row: usize| {
+        let sharp = random.below(2) == 0;
+        let mut left = 1.0f32;
+        let mut out: Vec<(u32, f32)> = Vec::new();
+        for _ in 0..4 {
+            let p = left * (if sharp { 0.9 } else { 0.4 });
+            left -= p;
+            // Often what was looked up.
+            let looked_up = tree.rows().iter().find(|n| n.parent == Some(row) && n.origin == NodeOrigin::Lookup);
+            let token = match looked_up {
+                Some(node) if random.below(3) == 0 => node.token,
+                _ => random.below(vocab as usize) as u32,
+            };
+            if out.iter().all(|c| c.0 != token) {
+                out.push((token, p.ln() + 1e-3 * random.value()));
+            }
+        }
+        out.sort_by(|a, b| b.1.total_cmp(&a.1));
+        out
+    };
+    frontier.iter().map(|&row| of_row(random, row)).collect()
+}
+
+fn as_words(rows: &[Vec<(u32, f32)>], skipped: usize) -> Vec<[u32; 2]> {
+    let none = [NO_TOKEN, f32::NEG_INFINITY.to_bits()];
+    let mut words = vec![none; 4 * skipped];
+    for row in rows {
+        words.extend((0..4).map(|i| row.get(i).map_or(none, |c| [c.0, c.1.to_bits()])));
+    }
+    words
+}
+
+fn params(rule: &GrowRule, prune: Option<(&Prune, &VerifyMs)>, last: bool, vocab: u32) -> GrowParams {
+    let t = rule.thresholds();
+    let branch = match rule.branch {
+        Branch::Fixed(n) => n as u32,
+        Branch::ByConfidence => 0,
+    };
+    let verify = prune.map_or([1.0; 65], |(_, v)| *v);
+    GrowParams {
+        branch,
+        frontier: rule.frontier as u32,
+        level_nodes: rule.level_nodes as u32,
+        max_nodes: rule.max_nodes as u32,
+        tau: t.tau,
+        deep: t.deep,
+        stop_below: t.stop_below,
+        deep_from: rule.deep_from as u32,
+        max_depth: rule.max_depth as u32,
+        n_shared: vocab,
+        last: last.into(),
+        prune: prune.is_some().into(),
+        sunk_ms: prune.map_or(0.0, |(p, _)| p.sunk_ms),
+        pad: [0; 3],
+        log_ratio: prune.map_or([0.0; 16], |(p, _)| p.log_ratio()),
+        verify_ms: std::array::from_fn(|i| verify.get(i).copied().unwrap_or(1e30)),
+    }
+}
+
+/// Seen to fail here: a frontier in order of rows, a budget that forgets the looked-up nodes.
+#[test]
+fn trees_grow_and_are_pruned_as_the_rules_say() {
+    let mut device = Device::open();
+    let mut random = Random::new(21);
+    for case in 0..60 {
+        let vocab = random.pick(&[5, 1000]);
+        let mut rule = rule(&mut random);
+        let mut tree = DraftTree::new(random.below(vocab as usize) as u32);
+        if random.below(2) == 0 {
+            let n = random.below(8);
+            let chain: Vec<u32> = (0..n).map(|_| random.below(vocab as usize) as u32).collect();
+            tree.push_lookup(&chain, -0.4);
+        }
+        let n_catch = random.pick(&[1, 2, 3, 16]);
+        // Now and then the request's end is nearer than the rule's depth.
+        let room = random.pick(&[2, 4, 1000]);
+        let mut round = Round::new(&device, &tree, n_catch, POSITION + 2 + room);
+        rule.max_depth = rule.max_depth.min(room as usize);
+        let mut frontier = vec![0];
+        let levels = random.pick(&[1, 3, 5]);
+        let mut skipped = n_catch - 1;
+        for level in 1..=levels {
+            let what = format!("case {case}, level {level} of {levels}, {rule:?}");
+            let proposed = candidates(&mut random, &frontier, &tree, vocab);
+            let last = level == levels;
+            let next = grow(&mut tree, &frontier, &proposed, &rule);
+            let (pruning, verify_ms) = (random.below(2) == 0, costs(&mut random));
+            let how = Prune { ratio: std::array::from_fn(|_| 0.3 + random.value().abs()), sunk_ms: 2.0 };
+            let how = (last && pruning).then_some((&how, &verify_ms));
+            let words = as_words(&proposed, skipped);
+            round.run(&mut device, &words, &params(&rule, how, last, vocab));
+            skipped = 0;
+            if last {
+                if let Some((how, verify_ms)) = how {
+                    tree = prune(&tree, how, verify_ms).tree;
+                }
+                let tokens: Vec<u32> = tree.rows().iter().map(|n| n.token).collect();
+                assert_eq!(device.read::<u32>(&round.tokens, 64)[..tokens.len()], tokens, "{what}");
+                assert_eq!(device.read::<u32>(&round.state, 1)[0] as usize, tokens.len(), "{what}: rows to verify");
+            } else {
+                round.check_frontier(&device, &tree, &next, &what);
+                frontier = next;
+            }
+            round.check_tree(&device, &tree, &what);
+        }
+    }
+}
+
+fn costs(random: &mut Random) -> VerifyMs {
+    let step = random.pick(&[0.01, 0.2, 1.0]);
+    std::array::from_fn(|rows| 5.0 + step * rows as f32)
+}
