@@ -1,5 +1,8 @@
 //! The command line as types. Help texts live here and nowhere else.
 
+mod inspect;
+mod speculation;
+
 use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
@@ -7,10 +10,14 @@ use understory_engine::bench::Shape;
 use understory_engine::sampling::Sampling;
 use understory_engine::{Dtype, LoadOptions, gpu};
 
+pub use inspect::{CalibrateArgs, TraceArgs, VerifyLosslessArgs};
+pub use speculation::{DraftArgs, MethodName, ScheduleName, SpeculationArgs};
+
 const EXAMPLES: &str = "\
 Examples:
   understory generate \"Once upon a time\"
   understory generate --model HuggingFaceTB/SmolLM2-135M-Instruct \"Why is the sky blue?\"
+  understory generate --model ./target --draft ./draft \"Once upon a time\"
   understory chat --model ./my-model
   understory devices
 
@@ -21,6 +28,8 @@ Examples:
   understory generate \"Once upon a time\"
   understory generate \"Once upon a time\" --temperature 0.8 --top-p 0.95 --seed 7
   understory generate --prompt-file story.txt --max-new-tokens 400 --stop \"THE END\"
+  understory generate \"Once upon a time\" --method tree --depth 4 --branch 3
+  understory generate --model ./target --draft ./draft --method linear --k 8 \"Hello\"
   printf 'The king said' | understory generate - --json | jq .metrics.tpot_ms
   understory generate --model ~/models/llama --dtype f32 --raw \"Hello\"";
 
@@ -74,6 +83,15 @@ pub enum Command {
     /// Hold a conversation on the terminal; the KV cache stays between turns
     #[command(after_help = CHAT_EXAMPLES)]
     Chat(ChatArgs),
+    /// Show the tree of every round of speculation, and what the target accepted of it
+    #[command(after_help = inspect::TRACE_EXAMPLES)]
+    Trace(TraceArgs),
+    /// Check that every method gives plain decoding's text, token for token
+    #[command(after_help = inspect::VERIFY_EXAMPLES)]
+    VerifyLossless(VerifyLosslessArgs),
+    /// Measure what speculation's passes cost on this device, and test that they are lossless here
+    #[command(after_help = inspect::CALIBRATE_EXAMPLES)]
+    Calibrate(CalibrateArgs),
     /// Measure how well a model predicts a text (negative log-likelihood, perplexity)
     #[command(after_help = EVAL_EXAMPLES)]
     Eval(EvalArgs),
@@ -176,17 +194,15 @@ impl SamplingArgs {
     }
 }
 
+/// What to continue and where to end.
 #[derive(Debug, Args)]
-pub struct GenerateArgs {
+pub struct PromptArgs {
     /// The text to continue; `-` reads it from stdin, as does leaving it out where stdin is not a terminal
     #[arg(conflicts_with = "prompt_file")]
     pub prompt: Option<String>,
     /// Read the prompt from a file, byte for byte (UTF-8; a final newline is part of it)
     #[arg(long, value_name = "FILE")]
     pub prompt_file: Option<PathBuf>,
-    /// Most tokens to generate
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 128, value_parser = at_least_one)]
-    pub max_new_tokens: usize,
     /// Go on past the model's end tokens
     #[arg(long)]
     pub ignore_eos: bool,
@@ -199,13 +215,26 @@ pub struct GenerateArgs {
     /// Take the prompt as a user's message, through the model's chat template
     #[arg(long)]
     pub chat: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct GenerateArgs {
+    #[command(flatten)]
+    pub prompt: PromptArgs,
+    /// Most tokens to generate
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 128, value_parser = at_least_one)]
+    pub max_new_tokens: usize,
     /// One JSON object on stdout at the end, and no streaming
     #[arg(long, help_heading = "Output")]
     pub json: bool,
     #[command(flatten)]
+    pub speculation: SpeculationArgs,
+    #[command(flatten)]
     pub sampling: SamplingArgs,
     #[command(flatten)]
     pub load: LoadArgs,
+    #[command(flatten)]
+    pub draft: DraftArgs,
 }
 
 #[derive(Debug, Args)]
@@ -217,9 +246,13 @@ pub struct ChatArgs {
     #[arg(short = 'n', long, value_name = "N", default_value_t = 512, value_parser = at_least_one)]
     pub max_new_tokens: usize,
     #[command(flatten)]
+    pub speculation: SpeculationArgs,
+    #[command(flatten)]
     pub sampling: SamplingArgs,
     #[command(flatten)]
     pub load: LoadArgs,
+    #[command(flatten)]
+    pub draft: DraftArgs,
 }
 
 #[derive(Debug, Args)]

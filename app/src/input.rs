@@ -7,12 +7,13 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use understory_engine::Error;
 
+use crate::cli::PromptArgs;
 use crate::exit::usage;
 
 /// The prompt: the argument, a file, or standard input (`-`, or nothing given and stdin not a terminal). Files and
 /// stdin are taken byte for byte, a final newline included.
-pub fn prompt(argument: Option<&str>, file: Option<&Path>) -> Result<String> {
-    let text = match (argument, file) {
+pub fn prompt(args: &PromptArgs) -> Result<String> {
+    let text = match (args.prompt.as_deref(), args.prompt_file.as_deref()) {
         (_, Some(path)) => text_file(path)?,
         (Some(text), None) if text != "-" => text.to_owned(),
         (None, None) if io::stdin().is_terminal() => {

@@ -1,15 +1,19 @@
 //! `understory`: the engine on a terminal. Text goes to stdout, everything else to stderr.
 
+mod calibration;
 mod cli;
 mod commands;
 mod exit;
 mod hub;
 mod input;
 mod interrupt;
+mod methods;
 mod models;
 mod output;
 mod process;
 mod timings;
+mod tokens;
+mod tree;
 
 use std::process::ExitCode;
 
@@ -27,6 +31,9 @@ fn main() -> ExitCode {
     let result = match cli.command {
         Command::Generate(args) => commands::generate::run(&args, &console),
         Command::Chat(args) => commands::chat::run(&args, &console),
+        Command::Trace(args) => commands::trace::run(&args, &console),
+        Command::VerifyLossless(args) => commands::verify_lossless::run(&args, &console),
+        Command::Calibrate(args) => commands::calibrate::run(&args, &console),
         Command::Eval(args) => commands::eval::run(&args, &console),
         Command::Kernels(args) => commands::kernels::run(&args, &console),
         Command::Devices(args) => commands::devices::run(&args, &console),

@@ -1,11 +1,10 @@
-//! From the name after `--model` to a model's files.
+//! From the name after `--model` or `--draft` to a model's files.
 
 use std::path::Path;
 
 use anyhow::{Result, bail};
 use understory_engine::model::files::{FolderFiles, ModelFiles, StaticFiles};
 
-use crate::cli::LoadArgs;
 use crate::hub::{Hub, HubName};
 use crate::output::Console;
 
@@ -32,9 +31,9 @@ macro_rules! bundled {
 /// The models inside the program.
 pub static BUNDLED: [StaticFiles; 2] = [bundled!("tales"), bundled!("tales-draft")];
 
-/// Finds `args.model`: a bundled one, else an existing folder, else a repository on the hub (downloaded if need be).
-pub fn find(args: &LoadArgs, console: &Console) -> Result<Found> {
-    let name = args.model.as_str();
+/// Finds `name`: a bundled model, else an existing folder, else a repository on the hub (downloaded if need be, unless
+/// `offline`).
+pub fn find(name: &str, offline: bool, console: &Console) -> Result<Found> {
     if let Some(bundled) = BUNDLED.iter().find(|model| model.name == name) {
         return Ok(Found { label: name.into(), files: Box::new(*bundled) });
     }
@@ -43,10 +42,10 @@ pub fn find(args: &LoadArgs, console: &Console) -> Result<Found> {
         return Ok(Found { label: name.into(), files: Box::new(FolderFiles::open(path)?) });
     }
     if path.is_file() {
-        bail!("{name} is a file; --model takes the folder that holds it, together with config.json and tokenizer.json");
+        bail!("{name} is a file; expected the folder that holds it, together with config.json and tokenizer.json");
     }
     if let Some(hub_name) = HubName::parse(name) {
-        let folder = Hub::from_env(args.offline, *console)?.fetch(&hub_name)?;
+        let folder = Hub::from_env(offline, *console)?.fetch(&hub_name)?;
         return Ok(Found { label: name.into(), files: Box::new(FolderFiles::open(folder)?) });
     }
     let bundled = BUNDLED.map(|model| format!("`{}`", model.name)).join(" or ");

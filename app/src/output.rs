@@ -81,7 +81,18 @@ pub fn bar_style(counts: &str) -> ProgressStyle {
 /// # Errors
 /// [`Stop::StdoutClosed`] where the reader is gone.
 pub fn text(text: &str) -> Result<()> {
-    let mut stdout = io::stdout().lock();
+    write(io::stdout().lock(), text)
+}
+
+/// [`text`] with ANSI styles, which are left out where stdout is no terminal or `NO_COLOR` is set.
+///
+/// # Errors
+/// [`Stop::StdoutClosed`] where the reader is gone.
+pub fn styled(text: &str) -> Result<()> {
+    write(anstream::AutoStream::auto(io::stdout().lock()), text)
+}
+
+fn write(mut stdout: impl Write, text: &str) -> Result<()> {
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Err(Stop::StdoutClosed.into()),

@@ -3,13 +3,15 @@
 use std::fmt::Write as _;
 
 use understory_engine::gpu::AdapterReport;
-use understory_engine::protocol::{FinishReason, Generation, Metrics, Phases};
+use understory_engine::protocol::{DepthCount, FinishReason, Generation, Metrics, Phases, Speculation};
 
+use crate::methods;
 use crate::output::{binary_bytes, bytes};
 
 /// What was run and what it ran on.
 pub struct Subject<'a> {
     pub model: &'a str,
+    pub draft: Option<&'a str>,
     pub dtype: &'a str,
     pub profile: &'a str,
     pub device: &'a AdapterReport,
@@ -37,14 +39,61 @@ pub fn table(subject: &Subject<'_>, generation: &Generation) -> String {
         let rate = metrics.decode_tokens_per_s.map_or(String::new(), |rate| format!(" ({} tokens/s)", rounded(rate)));
         rows.push(("TPOT", format!("{} a token{rate}", millis(tpot))));
     }
+    rows.extend(generation.speculation.iter().flat_map(|speculation| speculated(subject, speculation)));
     rows.push(("E2EL", format!("{} from request to last token", millis(metrics.e2el_ms))));
     rows.push(("start", phases(&metrics.phases_ms)));
     rows.push(("GPU", gpu(metrics)));
     let mut table = String::new();
     for (name, value) in rows {
-        let _ = writeln!(table, "  {name:<8} {value}");
+        let _ = writeln!(table, "  {name:<10} {value}");
     }
     table
+}
+
+/// What speculation did. Definitions: README, "Numbers".
+fn speculated(subject: &Subject<'_>, speculation: &Speculation) -> Vec<(&'static str, String)> {
+    let draft = subject.draft.map_or_else(|| "no draft model".into(), |draft| format!("draft model {draft}"));
+    let mut rows = vec![("method", format!("{}, {draft}", methods::describe(&speculation.method)))];
+    if let Some(p) = speculation.synthetic_acceptance {
+        rows.push(("", synthetic(p)));
+    }
+    let rate = speculation.acceptance_rate.map_or_else(
+        || "nothing drafted".into(),
+        |rate| {
+            format!("{} of {} drafted tokens accepted ({})", speculation.accepted, speculation.drafted, percent(rate))
+        },
+    );
+    rows.push(("accepted", format!("acceptance length {}, {rate}", rounded(speculation.acceptance_length))));
+    if let Some(depths) = by_depth(&speculation.by_depth) {
+        rows.push(("by depth", depths));
+    }
+    let nodes = speculation.drafted as f64 / speculation.rounds.max(1) as f64;
+    rows.push(("rounds", format!("{}, {} nodes a round", speculation.rounds, rounded(nodes))));
+    let (emission, syncs) = (rounded(speculation.tokens_per_emission), rounded(speculation.host_syncs_per_token));
+    rows.push(("emissions", format!("{emission} tokens each, {syncs} host syncs a token")));
+    if let Some(last) = speculation.governor.last() {
+        let (changes, mode) = (speculation.governor.len(), methods::mode(last.mode));
+        rows.push(("governor", format!("{changes} changes of mode, the last to {mode}: {}", last.reason)));
+    }
+    rows.push(("lossless", methods::lossless(speculation.lossless).into()));
+    rows
+}
+
+/// The mark of a run whose acceptance was injected.
+pub fn synthetic(p: f32) -> String {
+    format!("SYNTHETIC acceptance {p}: injected, to measure the system; the text is not the target's")
+}
+
+/// `1: 71 %, 2: 55 % (of the rounds that reached it)`; `None` if no tree had a level.
+fn by_depth(counts: &[DepthCount]) -> Option<String> {
+    let share = |count: &DepthCount| percent(count.accepted as f64 / count.offered as f64);
+    let reached = counts.iter().enumerate().filter(|(_, count)| count.offered > 0);
+    let depths: Vec<_> = reached.map(|(index, count)| format!("{}: {}", index + 1, share(count))).collect();
+    (!depths.is_empty()).then(|| format!("{} (of the rounds that reached it)", depths.join(", ")))
+}
+
+fn percent(share: f64) -> String {
+    format!("{:.0} %", 100.0 * share)
 }
 
 /// One line about a turn of a conversation.
@@ -57,6 +106,12 @@ pub fn brief(generation: &Generation, reused_tokens: usize, context: usize) -> S
     }
     if let Some(rate) = metrics.decode_tokens_per_s {
         let _ = write!(line, ", {} tokens/s", rounded(rate));
+    }
+    if let Some(speculation) = &generation.speculation {
+        let _ = write!(line, ", {} tokens a round", rounded(speculation.acceptance_length));
+        if let Some(p) = speculation.synthetic_acceptance {
+            let _ = write!(line, " ({})", synthetic(p));
+        }
     }
     let _ = write!(line, ", {reused_tokens} reused, context {used}/{context}");
     line
@@ -118,7 +173,7 @@ pub fn rounded(value: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use understory_engine::protocol::Phases;
+    use understory_engine::protocol::{DepthCount, Phases};
 
     #[test]
     fn numbers_keep_about_three_digits() {
@@ -133,5 +188,14 @@ mod tests {
     fn unknown_phases_are_left_out() {
         let phases = Phases { device: Some(80.0), prefill: Some(5.5), ..Phases::default() };
         assert_eq!(super::phases(&phases), "device 80.0, prefill 5.5 ms");
+    }
+
+    #[test]
+    fn depths_that_no_tree_reached_are_left_out() {
+        let count = |offered, accepted| DepthCount { offered, nodes: 2 * offered, accepted };
+        let counts = [count(8, 6), count(4, 1), count(0, 0)];
+        let text = super::by_depth(&counts);
+        assert_eq!(text.as_deref(), Some("1: 75 %, 2: 25 % (of the rounds that reached it)"));
+        assert_eq!(super::by_depth(&counts[2..]), None);
     }
 }

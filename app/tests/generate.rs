@@ -33,7 +33,7 @@ fn the_json_report_has_every_field_and_the_tokens_of_transformers() {
     let report = generate(&golden_args(&fixture("llama")), &["--json", "-n", &n.to_string()]).json();
     assert_eq!(report["prompt_token_ids"], golden["token_ids"]);
     assert_eq!(report["token_ids"], golden["greedy_ids"]);
-    assert_eq!(report["method"], "ar");
+    assert_eq!(report["method"]["name"], "ar");
     assert_eq!(report["finish_reason"], "length");
     assert_eq!(report["dtype"], "f32");
     assert!(report["model"].as_str().unwrap().ends_with("llama"));

@@ -17,7 +17,7 @@ const { values: args } = parseArgs({
   },
 });
 
-const command = ['generate', args.prompt, '--model', args.model, '--dtype', args.dtype, '--raw', '--json'];
+const command = ['generate', args.prompt, '--model', args.model, '--dtype', args.dtype, '--raw', '--json', '--method', 'ar'];
 command.push('--temperature', '0', '--ignore-eos', '--max-new-tokens', args['n-out']);
 if (args.device) command.push('--device', args.device);
 if (args.profile) command.push('--profile', args.profile);

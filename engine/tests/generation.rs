@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use common::{bundled, engine, fixtures, generate, golden, name, request};
 use understory_engine::gpu::Profile;
-use understory_engine::protocol::{Event, FinishReason, GenerateRequest, Prompt};
+use understory_engine::protocol::{Event, FinishReason, GenerateRequest, Method, Prompt};
 use understory_engine::sampling::Sampling;
 use understory_engine::{Dtype, Engine};
 
@@ -26,6 +26,9 @@ fn sampled(prompt: &str, seed: u64) -> GenerateRequest {
         ignore_eos: true,
         stop: Vec::new(),
         sampling: Sampling { temperature: 0.8, top_p: 0.95, top_k: 200, min_p: 0.001, repetition_penalty: 1.1, seed },
+        method: Method::Ar,
+        synthetic_acceptance: None,
+        trace: false,
     }
 }
 

@@ -1,24 +1,24 @@
 //! `understory chat`: a conversation. The engine stays, and with it the KV cache of what was said.
 
 use std::io::{self, BufRead, IsTerminal};
-use std::ops::ControlFlow;
 
 use anyhow::{Context, Result};
 use understory_engine::Error;
 use understory_engine::protocol::{ChatMessage, Event, FinishReason, GenerateRequest, Generation, Prompt};
 
-use super::{Loaded, load};
+use super::{Loaded, load_for, sampling};
 use crate::cli::ChatArgs;
-use crate::exit::usage;
 use crate::input;
 use crate::interrupt::{self, Mode};
+use crate::methods::{self, Plan};
 use crate::output::{self, Console};
 use crate::timings;
 
 pub fn run(args: &ChatArgs, console: &Console) -> Result<()> {
-    args.sampling.sampling().validate().map_err(|error| usage(error.to_string()))?;
+    sampling(&args.sampling)?;
+    let plan = methods::plan(&args.speculation, &args.draft, &args.load.model)?;
     pollster::block_on(async {
-        let mut loaded = load(&args.load, console).await?;
+        let mut loaded = load_for(&plan, &args.load, console).await?;
         let mut conversation = Conversation::new(&loaded, args.system.as_deref());
         if matches!(conversation, Conversation::Transcript(_)) {
             console.note(&format!(
@@ -35,7 +35,9 @@ pub fn run(args: &ChatArgs, console: &Console) -> Result<()> {
                     conversation = Conversation::new(&loaded, args.system.as_deref());
                     console.note("(the conversation starts over)");
                 }
-                line if conversation.accepts(line) => turn(args, console, &mut loaded, &mut conversation, line).await?,
+                line if conversation.accepts(line) => {
+                    turn(args, &plan, console, &mut loaded, &mut conversation, line).await?;
+                }
                 _ => {}
             }
         }
@@ -121,6 +123,7 @@ fn read_line(terminal: bool) -> Result<Option<String>> {
 /// Answers `line`. A conversation that has outgrown the model's context is said and left as it was.
 async fn turn(
     args: &ChatArgs,
+    plan: &Plan,
     console: &Console,
     loaded: &mut Loaded,
     conversation: &mut Conversation,
@@ -132,6 +135,9 @@ async fn turn(
         ignore_eos: false,
         stop: Vec::new(),
         sampling: args.sampling.sampling(),
+        method: plan.method,
+        synthetic_acceptance: plan.synthetic_acceptance,
+        trace: false,
     };
     let (generation, reused) = match answer(loaded, &request).await {
         Err(error) if matches!(error.downcast_ref(), Some(Error::PromptTooLong { .. })) => {
@@ -151,19 +157,15 @@ async fn turn(
 
 /// Streams one answer; also how many tokens of the prompt the KV cache still held.
 async fn answer(loaded: &mut Loaded, request: &GenerateRequest) -> Result<(Generation, usize)> {
-    interrupt::set_mode(Mode::Generating)?;
-    let mut written = Ok(());
     let mut reused = 0;
-    let mut on_event = |event| {
-        match event {
-            Event::Started { reused_tokens, .. } => reused = reused_tokens,
-            Event::Emission { text, .. } if !text.is_empty() => written = output::text(&text),
-            Event::Emission { .. } => {}
+    let mut on_event = |event| match event {
+        Event::Started { reused_tokens, .. } => {
+            reused = reused_tokens;
+            Ok(())
         }
-        if written.is_err() || interrupt::cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        Event::Emission { text, .. } if !text.is_empty() => output::text(&text),
+        Event::Emission { .. } | Event::Round(_) => Ok(()),
     };
-    let generation = loaded.engine.generate(request, &mut on_event).await;
-    interrupt::set_mode(Mode::Exit)?;
-    written?;
-    Ok((generation?, reused))
+    let generation = loaded.generate(request, &mut on_event).await?;
+    Ok((generation, reused))
 }

@@ -31,7 +31,7 @@ pub fn run(args: &EvalArgs, console: &Console) -> Result<()> {
         bail!("{} is empty: there is nothing to measure", args.text_file.display());
     }
     pollster::block_on(async {
-        let mut loaded = load(&args.load, console).await?;
+        let mut loaded = load(&args.load, None, console).await?;
         let start = Instant::now();
         let mut bar = console.engine_progress();
         let evaluation = loaded.engine.evaluate(&text, &mut |progress| bar.show(progress)).await?;

@@ -1,33 +1,47 @@
 //! One module a subcommand, and what those that run a model share.
 
+pub mod calibrate;
 pub mod chat;
 pub mod devices;
 pub mod eval;
 pub mod generate;
 pub mod kernels;
 pub mod models;
+pub mod trace;
+pub mod verify_lossless;
 
+use std::ops::ControlFlow;
 use std::time::Instant;
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 use understory_engine::gpu::{AdapterReport, Gpu, Profile};
+use understory_engine::protocol::{ChatMessage, Event, GenerateRequest, Generation, Method, Prompt};
+use understory_engine::sampling::Sampling;
 use understory_engine::{Dtype, Engine};
 
-use crate::cli::LoadArgs;
+use crate::calibration;
+use crate::cli::{LoadArgs, PromptArgs, SamplingArgs};
+use crate::exit::usage;
+use crate::interrupt::{self, Mode};
+use crate::methods::Plan;
 use crate::models::{Found, find};
 use crate::output::Console;
 use crate::timings::Subject;
 
-/// A model on a device, ready to run.
+/// A model on a device, ready to run, perhaps with a draft model.
 pub struct Loaded {
     pub label: String,
+    pub draft: Option<String>,
     pub dtype: Dtype,
+    pub profile: Profile,
     pub engine: Engine,
 }
 
-/// Finds, reads and uploads the model that `args` names.
-pub async fn load(args: &LoadArgs, console: &Console) -> Result<Loaded> {
-    let Found { label, files } = find(args, console)?;
+/// Finds, reads and uploads the model that `args` names, and the draft model `draft`.
+pub async fn load(args: &LoadArgs, draft: Option<&str>, console: &Console) -> Result<Loaded> {
+    // Both are found before the long work begins.
+    let Found { label, files } = find(&args.model, args.offline, console)?;
+    let draft = draft.map(|name| find(name, args.offline, console)).transpose().context("--draft")?;
     let start = Instant::now();
     let gpu = Gpu::open(args.device).await?;
     let device_ms = start.elapsed().as_secs_f64() * 1000.0;
@@ -35,10 +49,24 @@ pub async fn load(args: &LoadArgs, console: &Console) -> Result<Loaded> {
     let options = args.options();
     let mut bar = console.engine_progress();
     let mut engine = Engine::open(gpu, files.as_ref(), &options, &mut |progress| bar.show(progress)).await?;
+    if let Some(draft) = &draft {
+        let loaded = engine.load_draft(draft.files.as_ref(), &options, &mut |progress| bar.show(progress)).await;
+        loaded.with_context(|| format!("draft model {}", draft.label))?;
+    }
     let phases = engine.phases_mut();
     phases.process_start = console.process_start_ms;
     phases.device.get_or_insert(device_ms);
-    Ok(Loaded { label, dtype: options.dtype, engine })
+    let profile = engine.profile();
+    Ok(Loaded { label, draft: draft.map(|draft| draft.label), dtype: options.dtype, profile, engine })
+}
+
+/// [`load`] for `plan`, with the costs that its method needs to know.
+pub async fn load_for(plan: &Plan, args: &LoadArgs, console: &Console) -> Result<Loaded> {
+    let mut loaded = load(args, plan.draft.as_deref(), console).await?;
+    if plan.method != Method::Ar {
+        calibration::calibrate(&mut loaded.engine, false).await?;
+    }
+    Ok(loaded)
 }
 
 impl Loaded {
@@ -46,11 +74,73 @@ impl Loaded {
         self.engine.gpu().report()
     }
 
-    pub fn subject(&self, profile: Profile) -> Subject<'_> {
+    pub fn subject(&self) -> Subject<'_> {
+        let (model, draft) = (self.label.as_str(), self.draft.as_deref());
         let dtype = match self.dtype {
             Dtype::F16 => "f16",
             Dtype::F32 => "f32",
         };
-        Subject { model: &self.label, dtype, profile: profile.name(), device: self.device() }
+        Subject { model, draft, dtype, profile: self.profile.name(), device: self.device() }
     }
+
+    /// The request that `args` and `plan` make of `text`.
+    pub fn request(
+        &self,
+        args: &PromptArgs,
+        text: String,
+        max_new_tokens: usize,
+        sampling: Sampling,
+        plan: &Plan,
+    ) -> Result<GenerateRequest> {
+        let has_template = self.engine.chat_template().is_some();
+        if args.chat && !has_template {
+            bail!("{} has no chat template; leave out --chat to continue the text as it is", self.label);
+        }
+        let prompt = if has_template && !args.raw {
+            Prompt::Chat(vec![ChatMessage { role: "user".into(), content: text }])
+        } else {
+            Prompt::Text(text)
+        };
+        Ok(GenerateRequest {
+            prompt,
+            max_new_tokens,
+            ignore_eos: args.ignore_eos,
+            stop: args.stop.clone(),
+            sampling,
+            method: plan.method,
+            synthetic_acceptance: plan.synthetic_acceptance,
+            trace: false,
+        })
+    }
+
+    /// Generates. An error of `on_event` ends it; Ctrl-C does too, and what was made so far is the result
+    /// ([`FinishReason::Cancelled`](understory_engine::protocol::FinishReason::Cancelled)).
+    pub async fn generate(
+        &mut self,
+        request: &GenerateRequest,
+        on_event: &mut dyn FnMut(Event) -> Result<()>,
+    ) -> Result<Generation> {
+        interrupt::set_mode(Mode::Generating)?;
+        let mut handled = Ok(());
+        let mut on_event = |event| {
+            if handled.is_ok() {
+                handled = on_event(event);
+            }
+            if handled.is_err() || interrupt::cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        };
+        let result = self.engine.generate(request, &mut on_event).await;
+        interrupt::set_mode(Mode::Exit)?;
+        handled?;
+        Ok(result?)
+    }
+}
+
+/// The sampling parameters that `args` give.
+///
+/// # Errors
+/// A usage error names the first that is out of range.
+pub fn sampling(args: &SamplingArgs) -> Result<Sampling> {
+    let sampling = args.sampling();
+    sampling.validate().map_err(|error| usage(error.to_string()))?;
+    Ok(sampling)
 }

@@ -46,6 +46,8 @@ pub fn understory(args: &[&str]) -> Command {
     for name in ["HF_TOKEN", "HF_HUB_OFFLINE", "HF_ENDPOINT", "RUST_LOG"].into_iter().chain(proxies) {
         command.env_remove(name);
     }
+    // Measured costs stay in the build's folder.
+    command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
     command
 }
 

@@ -21,7 +21,7 @@ use understory_engine::bench::copy_bandwidth;
 use understory_engine::gpu::Gpu;
 use understory_engine::model::config::ModelConfig;
 use understory_engine::model::files::{FolderFiles, ModelFiles};
-use understory_engine::protocol::{GenerateRequest, Generation, Prompt};
+use understory_engine::protocol::{GenerateRequest, Method, Generation, Prompt};
 use understory_engine::sampling::Sampling;
 use understory_engine::tokenizer::Tokenizer;
 use understory_engine::{Dtype, Engine, LoadOptions};
@@ -171,6 +171,9 @@ async fn generate(engine: &mut Engine, prompt: &[u32], n_out: usize) -> Outcome<
         ignore_eos: true,
         stop: Vec::new(),
         sampling: Sampling::default(),
+        method: Method::Ar,
+        synthetic_acceptance: None,
+        trace: false,
     };
     Ok(engine.generate(&request, &mut |_| ControlFlow::Continue(())).await?)
 }

@@ -14,8 +14,7 @@ use crate::tokenizer::Tokenizer;
 /// # Errors
 /// [`Error::PairMismatch`] with the first id that differs.
 pub fn check_pair(target: (&Tokenizer, usize), draft: (&Tokenizer, usize)) -> Result<()> {
-    // Two models with rows that stand for no token can still be strangers that share no token at all; then some id
-    // below both sizes differs. An id beyond both embeddings (an image placeholder) is never chosen.
+    // An id beyond both embeddings, such as an image placeholder, is never chosen.
     let ids = 0..target.1.max(draft.1) as u32;
     let mut texts = ids.map(|token| (token, target.0.token_text(token), draft.0.token_text(token)));
     match texts.find(|(_, target, draft)| target != draft) {

@@ -4,6 +4,7 @@
 mod broken_files;
 mod chat;
 mod config;
+mod pair;
 mod tokens;
 mod weights;
 

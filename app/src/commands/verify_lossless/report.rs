@@ -1,0 +1,152 @@
+//! What the comparison found, for people and as JSON.
+
+use std::fmt::Write as _;
+
+use serde::Serialize;
+use understory_engine::Dtype;
+use understory_engine::gpu::{AdapterReport, Profile};
+use understory_engine::protocol::Lossless;
+use understory_engine::sampling::Sampling;
+
+use super::{Choice, Divergence, Tally};
+use crate::cli::VerifyLosslessArgs;
+use crate::commands::Loaded;
+use crate::methods;
+use crate::output;
+use crate::timings::rounded;
+use crate::tokens::quoted;
+
+/// The `--json` report.
+#[derive(Serialize)]
+pub struct Report<'a> {
+    model: &'a str,
+    draft: Option<&'a str>,
+    device: &'a AdapterReport,
+    dtype: Dtype,
+    profile: Profile,
+    /// `seed` is the first one
+    sampling: Sampling,
+    seeds: usize,
+    prompts: usize,
+    max_new_tokens: usize,
+    lossless: Lossless,
+    methods: &'a [Tally],
+    divergences: &'a [Divergence],
+}
+
+impl<'a> Report<'a> {
+    pub fn new(
+        loaded: &'a Loaded,
+        args: &VerifyLosslessArgs,
+        sampling: Sampling,
+        prompts: usize,
+        lossless: Lossless,
+        methods: &'a [Tally],
+        divergences: &'a [Divergence],
+    ) -> Self {
+        Self {
+            model: &loaded.label,
+            draft: loaded.draft.as_deref(),
+            device: loaded.device(),
+            dtype: loaded.dtype,
+            profile: loaded.profile,
+            sampling,
+            seeds: args.seeds,
+            prompts,
+            max_new_tokens: args.max_new_tokens,
+            lossless,
+            methods,
+            divergences,
+        }
+    }
+}
+
+/// A table of the methods, then each divergence.
+pub fn text(loaded: &Loaded, lossless: Lossless, tallies: &[Tally], divergences: &[Divergence]) -> String {
+    let subject = loaded.subject();
+    let draft = subject.draft.map_or_else(|| "no draft model".into(), |draft| format!("draft model {draft}"));
+    let mut text = format!(
+        "{}, {} weights, {draft}, on {} ({}), {} kernels\nself-test: {}\n\n{}",
+        subject.model,
+        subject.dtype,
+        subject.device.name,
+        subject.device.backend,
+        subject.profile,
+        methods::lossless(lossless),
+        output::columns("<>>>>", &rows(tallies)),
+    );
+    for divergence in divergences {
+        text.push_str(&paragraph(divergence));
+    }
+    text
+}
+
+/// The last two columns tell whether there was anything to verify.
+fn rows(tallies: &[Tally]) -> Vec<Vec<String>> {
+    let heading = ["METHOD", "IDENTICAL", "ROUNDS", "NODES A ROUND", "ACCEPTANCE LENGTH"].map(str::to_owned).to_vec();
+    let row = |tally: &Tally| {
+        let per_round = |n: usize| n as f64 / tally.rounds.max(1) as f64;
+        vec![
+            methods::describe(&tally.method),
+            format!("{} of {}", tally.identical, tally.runs),
+            tally.rounds.to_string(),
+            rounded(per_round(tally.drafted)),
+            rounded(1.0 + per_round(tally.accepted)),
+        ]
+    };
+    std::iter::once(heading).chain(tallies.iter().map(row)).collect()
+}
+
+fn paragraph(divergence: &Divergence) -> String {
+    let Divergence { prompt, seed, method, index, position, plain, speculative, finish_plain, finish_speculative } =
+        divergence;
+    let mut text = format!(
+        "\n{} differs on prompt {prompt} with seed {seed} at new token {index} (position {position})\n",
+        methods::describe(method)
+    );
+    let sides = [("plain", plain, finish_plain), ("speculative", speculative, finish_speculative)];
+    for (name, choice, finish) in sides {
+        let _ = match choice {
+            Some(Choice { token, text: of, logit, rank }) => {
+                writeln!(text, "  {name:<11}  {} (token {token}), logit {logit}, rank {rank}", quoted(of))
+            }
+            None => writeln!(text, "  {name:<11}  had ended here: {finish:?}"),
+        };
+    }
+    if let (Some(plain), Some(speculative)) = (plain, speculative) {
+        let _ = writeln!(text, "  gap          {:e}", plain.logit - speculative.logit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use understory_engine::protocol::{FinishReason, Method};
+
+    use super::*;
+
+    #[test]
+    fn a_divergence_names_both_sides() {
+        let choice = |token, logit, rank| Some(Choice { token, text: format!(" t{token}"), logit, rank });
+        let mut divergence = Divergence {
+            prompt: "fox".into(),
+            seed: 3,
+            method: Method::Linear { k: 2 },
+            index: 4,
+            position: 10,
+            plain: choice(8, 1.5, 1),
+            speculative: choice(9, 1.25, 2),
+            finish_plain: FinishReason::Length,
+            finish_speculative: FinishReason::Length,
+        };
+        let text = paragraph(&divergence);
+        let words =
+            ["linear (k 2)", "prompt fox", "seed 3", "position 10", "\" t8\" (token 8), logit 1.5, rank 1", "2.5e-1"];
+        for word in words {
+            assert!(text.contains(word), "`{word}` is not in: {text}");
+        }
+        divergence.speculative = None;
+        divergence.finish_speculative = FinishReason::Eos;
+        assert!(paragraph(&divergence).contains("speculative  had ended here: Eos"), "{}", paragraph(&divergence));
+    }
+}

@@ -1,0 +1,75 @@
+//! Single tokens as text, for people who look at trees and differences.
+
+use std::collections::BTreeMap;
+
+use understory_engine::tokenizer::Tokenizer;
+
+/// What stands before a word in vocabularies of the SentencePiece kind; decoders drop it from the first word.
+const WORD_START: char = '\u{2581}';
+
+/// The text of one token: its own, or as the vocabulary spells it where it has none (special tokens) or only part of
+/// a character; empty for an id that stands for no token.
+pub fn text(tokenizer: &Tokenizer, id: u32) -> String {
+    let spelled = tokenizer.token_text(id).unwrap_or_default();
+    if spelled.starts_with(WORD_START) {
+        return spelled.replace(WORD_START, " ");
+    }
+    match tokenizer.decode(&[id]) {
+        Ok(text) if !text.is_empty() && !text.contains(char::REPLACEMENT_CHARACTER) => text,
+        _ => spelled,
+    }
+}
+
+/// The texts of `ids`.
+pub fn texts(tokenizer: &Tokenizer, ids: impl IntoIterator<Item = u32>) -> BTreeMap<u32, String> {
+    ids.into_iter().map(|id| (id, text(tokenizer, id))).collect()
+}
+
+/// `" king"`, `"\n"`: quoted, with what does not show escaped.
+pub fn quoted(text: &str) -> String {
+    format!("{text:?}")
+}
+
+#[cfg(test)]
+mod tests {
+    use understory_engine::model::config::ModelConfig;
+    use understory_engine::model::files::StaticFiles;
+
+    use super::*;
+
+    /// Words that begin with U+2581, a special token, half of a character; ids without a token.
+    const FILES: StaticFiles = StaticFiles {
+        name: "words",
+        files: &[
+            ("config.json", br#"{ "model_type": "llama", "vocab_size": 9 }"#),
+            (
+                "tokenizer.json",
+                r#"{
+                    "version": "1.0",
+                    "added_tokens": [{ "id": 0, "content": "</s>", "special": true, "single_word": false,
+                        "lstrip": false, "rstrip": false, "normalized": false }],
+                    "decoder": { "type": "Sequence", "decoders": [
+                        { "type": "Replace", "pattern": { "String": "▁" }, "content": " " },
+                        { "type": "ByteFallback" }, { "type": "Fuse" },
+                        { "type": "Strip", "content": " ", "start": 1, "stop": 0 } ] },
+                    "model": { "type": "BPE", "unk_token": "</s>", "fuse_unk": true, "byte_fallback": true,
+                        "vocab": { "</s>": 0, "<0xC3>": 1, "▁": 2, "▁king": 3, "s": 4, "\n": 5, "▁▁": 6 },
+                        "merges": [] }
+                }"#
+                .as_bytes(),
+            ),
+        ],
+    };
+
+    /// Decoding alone loses the space before a word, and shows special tokens and bytes as nothing or as U+FFFD.
+    #[test]
+    fn a_token_alone_keeps_its_space_and_its_name() {
+        let config = ModelConfig::from_files(&FILES).unwrap();
+        let tokenizer = Tokenizer::from_files(&FILES, &config).unwrap();
+        let expected = ["</s>", "<0xC3>", " ", " king", "s", "\n", "  ", ""];
+        for (id, expected) in (0..).zip(expected) {
+            assert_eq!(text(&tokenizer, id), expected, "token {id}");
+        }
+        assert_eq!(quoted(&text(&tokenizer, 5)), r#""\n""#);
+    }
+}
