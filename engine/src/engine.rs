@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::evaluate;
 use crate::forward::Forward;
 use crate::generate::{Decoder, Emission, Task, Timeline, Wanted};
-use crate::gpu::{Gpu, Profile};
+use crate::gpu::{Gpu, Profile, Staging};
 use crate::model::config::ModelConfig;
 use crate::model::device_weights;
 use crate::model::files::ModelFiles;
@@ -342,6 +342,27 @@ impl Engine {
             Ok(())
         })
         .await?;
+        Ok(all)
+    }
+
+    /// K, then V, of every layer, for the tokens that the cache holds: `[layers, 2, tokens, n_kv_heads, head_stride]`.
+    ///
+    /// # Errors
+    /// [`Error::OutOfDeviceMemory`], [`Error::DeviceLost`].
+    pub async fn kv_cache(&self) -> Result<Vec<f32>> {
+        let doing = "reading the KV cache";
+        let cache = &self.forward.cache;
+        let bytes = (4 * cache.row() * cache.tokens.len()) as u64;
+        let mut all = Vec::new();
+        if bytes > 0 {
+            let mut staging = Staging::new(&self.gpu, bytes).await?;
+            for buffer in cache.layers.iter().flat_map(|layer| [&layer.k, &layer.v]) {
+                let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
+                staging.copy_from(&mut encoder, buffer, 0, bytes);
+                staging.start(self.gpu.queue().submit([encoder.finish()]), bytes);
+                all.extend(staging.finish(&self.gpu, doing, bytemuck::pod_collect_to_vec::<u8, f32>).await?);
+            }
+        }
         Ok(all)
     }
 
