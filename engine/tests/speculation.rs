@@ -93,12 +93,13 @@ fn every_family_with_a_random_draft_writes_its_own_text() {
         for (j, (dtype, profile)) in VARIANTS.into_iter().enumerate() {
             let mut engine = pair(folder, draft, dtype, profile);
             let what = format!("{} drafted by {}, {dtype:?}, {profile:?}", name(folder), name(draft));
-            // Half of the methods in each variant, the others in the next.
-            let methods: Vec<Method> = METHODS.into_iter().skip((i + j) % 2).step_by(2).collect();
+            // Some of the methods in each variant, others in the next. Barriers are dear where the device is a CPU.
+            let (apart, tokens) = if profile == Profile::Cpu { (2, 20) } else { (4, 10) };
+            let methods: Vec<Method> = METHODS.into_iter().skip((i + j) % apart).step_by(apart).collect();
             let prompt = &golden.prompts[j % golden.prompts.len()];
-            let ask = request(&prompt.token_ids, 20);
+            let ask = request(&prompt.token_ids, tokens);
             let greedy = assert_lossless(&mut engine, &ask, &methods, &what);
-            assert_eq!(greedy.token_ids, prompt.greedy_ids[..20], "{what}: transformers' own");
+            assert_eq!(greedy.token_ids, prompt.greedy_ids[..tokens], "{what}: transformers' own");
             let sampling = Sampling {
                 temperature: 0.8,
                 top_p: 0.95,

@@ -17,7 +17,7 @@ pub struct AcceptParams {
     pub lookup_tokens: u32,
     /// 1: as many tokens as pay
     pub sized: u32,
-    /// injected acceptance; 0: none
+    /// injected acceptance; negative: none
     pub synthetic: f32,
     pub seed: [u32; 2],
     /// by length of the match, from 1

@@ -69,7 +69,7 @@ impl Speculator {
             min_match: 1,
             lookup_tokens: 0,
             sized: 0,
-            synthetic: 0.0,
+            synthetic: -1.0,
             seed: [0; 2],
             lookup_log_prob: [0.0; 8],
             verify_ms: [1.0; 68],
@@ -158,7 +158,7 @@ impl Speculator {
     pub fn prepare(&mut self, gpu: &Gpu, target: &Forward, sampling: &Sampling, synthetic: Option<f32>) {
         let vocab = target.config.vocab_size;
         self.choices.prepare(gpu, sampling, vocab);
-        self.accept_params.synthetic = synthetic.unwrap_or(0.0);
+        self.accept_params.synthetic = synthetic.unwrap_or(-1.0);
         self.accept_params.seed = [sampling.seed as u32, (sampling.seed >> 32) as u32];
         let verify_ms = self.costs.as_ref().map_or([1.0; MAX_ROWS + 1], prune::verify_ms);
         self.accept_params.verify_ms = cost_table(&verify_ms);
