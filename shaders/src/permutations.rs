@@ -9,8 +9,6 @@ pub struct Kernel {
     /// Each axis is a list of alternatives of which every permutation takes one. An alternative is the features
     /// it turns on, separated by spaces; the empty string turns on none.
     pub axes: &'static [&'static [&'static str]],
-    /// Combinations to leave out: a permutation is skipped when it has all features of one entry.
-    pub skip: &'static [&'static [&'static str]],
 }
 
 /// How weights are stored: pairs of f16 in a u32, or f32.
@@ -35,20 +33,22 @@ const PRODUCT: &[&str] = &[
 ];
 
 const fn kernel(name: &'static str, axes: &'static [&'static [&'static str]]) -> Kernel {
-    Kernel { name, axes, skip: &[] }
+    Kernel { name, axes }
 }
 
 /// All kernels.
 pub const KERNELS: &[Kernel] = &[
     kernel("accept", &[PROFILE]),
-    kernel("attention", &[PROFILE, &["", "split"], TREE]).without(&[&["cpu", "split"]]),
+    kernel("attention", &[&["gpu"], &["", "split"], TREE]),
+    kernel("attention_cpu", &[&["cpu"], &["q4", "q8"], TREE]),
     kernel("attention_reduce", &[TREE]),
     kernel("candidates", &[PROFILE]),
     kernel("catch_up", &[PROFILE]),
     kernel("commit", &[&["layers1", "layers2", "layers3"], &["", "draft"]]),
     kernel("embed", &[WEIGHTS, PROFILE, &["rms", "layer"], &["", "positions", "tree"]]),
     kernel("grow", &[]),
-    kernel("matmul", &[WEIGHTS, PROFILE, PRODUCT, &["cb1", "cb4"]]),
+    kernel("matmul", &[WEIGHTS, &["gpu"], PRODUCT, &["cb1", "cb4"]]),
+    kernel("matmul_cpu", &[WEIGHTS, &["cpu"], PRODUCT, &["cb1", "cb8"]]),
     kernel("matmul_prefill", &[WEIGHTS, PRODUCT, &["cb4 gpu"]]),
     kernel("norm_residual", &[PROFILE, &["rms"]]),
     kernel("peak", &[]),
@@ -57,10 +57,6 @@ pub const KERNELS: &[Kernel] = &[
 ];
 
 impl Kernel {
-    const fn without(self, skip: &'static [&'static [&'static str]]) -> Self {
-        Self { skip, ..self }
-    }
-
     /// The features that occur in any permutation.
     pub fn features(&self) -> impl Iterator<Item = &'static str> {
         self.axes.iter().copied().flatten().flat_map(|alternative| alternative.split_whitespace())
@@ -75,7 +71,6 @@ impl Kernel {
             };
             sets = sets.iter().flat_map(|set| axis.iter().map(move |alternative| extend(set, alternative))).collect();
         }
-        sets.retain(|set| !self.skip.iter().any(|skip| skip.iter().all(|feature| set.contains(feature))));
         for set in &mut sets {
             set.sort_unstable();
         }

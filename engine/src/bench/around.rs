@@ -1,16 +1,18 @@
 //! The kernels around the products: embedding, rotation, attention, Gemma's norm, the head and the choice of a token.
-//! All of one row, as in decoding.
+//! All of one row, as in decoding; attention also of a few.
 
 use super::kernels::{Bench, Cost, Pass, all};
 use super::products::Spec;
 use crate::Result;
 use crate::engine::Dtype;
-use crate::gpu::{Dispatch, Profile};
-use crate::kernels::{self, Attention, Rope, SPLIT};
+use crate::gpu::Dispatch;
+use crate::kernels::{self, Attention, Rope, split_keys};
 use crate::model::config::NormKind;
 use crate::sampling::Sampling;
 
 const CONTEXTS: [usize; 4] = [128, 512, 1024, 2048];
+/// Rows of attention: decoding, and verification.
+const ATTENTION_ROWS: [usize; 2] = [1, 8];
 const TOP_P: Sampling =
     Sampling { temperature: 0.8, top_k: 0, top_p: 0.9, min_p: 0.0, repetition_penalty: 1.0, seed: 1 };
 
@@ -33,13 +35,13 @@ impl Bench<'_> {
     }
 
     fn splits(&self, context: usize) -> u32 {
-        if self.profile == Profile::Gpu { context.div_ceil(SPLIT as usize) as u32 } else { 1 }
+        context.div_ceil(split_keys(self.profile)) as u32
     }
 
     /// Measurements that this file makes.
     pub fn n_around(&self) -> usize {
         let attention: usize = self.contexts().map(|c| if self.splits(c) > 1 { 2 } else { 1 }).sum();
-        attention + 6
+        ATTENTION_ROWS.len() * attention + 6
     }
 
     pub async fn embed(&mut self) -> Result<()> {
@@ -88,11 +90,12 @@ impl Bench<'_> {
         let head_stride = config.head_dim.next_multiple_of(4);
         let most = self.contexts().max().unwrap_or(1);
         let cache_row = config.n_kv_heads * head_stride;
-        let q = self.operands.floats(config.n_heads * head_stride).await?;
-        let out = self.operands.floats(config.q_dim().next_multiple_of(8)).await?;
+        let rows = ATTENTION_ROWS[ATTENTION_ROWS.len() - 1];
+        let q = self.operands.floats(rows * config.n_heads * head_stride).await?;
+        let out = self.operands.floats(rows * config.q_dim().next_multiple_of(8)).await?;
         let n_splits = self.splits(most);
         let part_values = config.n_heads * (head_stride + 4);
-        let parts = self.operands.floats(part_values * n_splits as usize).await?;
+        let parts = self.operands.floats(rows * part_values * n_splits as usize).await?;
         let state = self.state.clone();
         let mut dispatches = Vec::new();
         for layer in &config.layers[..self.layers] {
@@ -109,19 +112,20 @@ impl Bench<'_> {
             };
             dispatches.extend(kernels::attention(&mut self.builder(config.norm.kind), config, layer, attention).await?);
         }
-        for context in self.contexts().collect::<Vec<_>>() {
+        let cases: Vec<_> = self.contexts().flat_map(|c| ATTENTION_ROWS.map(|rows| (c, rows))).collect();
+        for (context, rows) in cases {
             let splits = self.splits(context);
-            let pass = Pass { rows: 1, base: context - 1, splits };
+            let pass = Pass { rows, base: context - rows, splits };
             let name =
                 if splits > 1 { format!("context {context}, {splits} splits") } else { format!("context {context}") };
             let cost = Cost {
-                flops: Some(4 * (context * config.q_dim()) as u64),
-                ..bytes_of_f32(2 * context * cache_row + 2 * config.q_dim())
+                flops: Some(4 * (rows * context * config.q_dim()) as u64),
+                ..bytes_of_f32(2 * context * cache_row + 2 * rows * config.q_dim())
             };
             self.row(("attention", name.clone()), &refs(&dispatches), self.layers, pass, cost).await?;
             if splits > 1 {
                 let reduce: Vec<_> = dispatches.iter().filter(|d| is_reduce(d)).collect();
-                let cost = bytes_of_f32(part_values * splits as usize + config.q_dim());
+                let cost = bytes_of_f32(rows * (part_values * splits as usize + config.q_dim()));
                 self.row(("attention_reduce", name), &reduce, self.layers, pass, cost).await?;
             }
         }

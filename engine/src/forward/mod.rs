@@ -15,7 +15,7 @@ use crate::cache::KvCache;
 use crate::engine::Dtype;
 use crate::gpu::{Buffer, Dispatch, Gpu, Pipelines, Profile, RowClass, record};
 use crate::kernels::state::{LIMIT, N_NODES, N_ROWS};
-use crate::kernels::{self, Builder, Epilogue, Product, SPLIT, Sampler};
+use crate::kernels::{self, Builder, Epilogue, Product, Sampler, split_keys};
 use crate::model::config::ModelConfig;
 use crate::model::device_weights::DeviceWeights;
 
@@ -186,20 +186,18 @@ impl Forward {
     pub fn tree_rows(&self, positions: usize) -> usize {
         match self.splits(positions) {
             1 => FEW_ROWS,
-            _ => plan::parts_rows(&self.config, KvCache::capacity_for(positions)),
+            _ => plan::parts_rows(&self.config, self.profile, KvCache::capacity_for(positions)),
         }
     }
 
-    /// Whether attention is split over long contexts: then there is an edge at [`SPLIT`] positions.
+    /// Whether attention is whole over short contexts and split over long ones: then there is an edge at
+    /// [`kernels::SPLIT`] positions.
     pub fn splits_attention(&self) -> bool {
         self.profile == Profile::Gpu
     }
 
     fn splits(&self, positions: usize) -> u32 {
-        match self.profile {
-            Profile::Gpu => positions.div_ceil(SPLIT as usize).max(1) as u32,
-            Profile::Cpu => 1,
-        }
+        positions.div_ceil(split_keys(self.profile)).max(1) as u32
     }
 
     /// Begins a request: nothing chosen, tokens to be chosen for positions below `limit`, `prompt` as history.

@@ -3,12 +3,17 @@
 use super::{FEW_ROWS, Forward};
 use crate::Result;
 use crate::gpu::{Buffer, Dispatch, Gpu, Profile};
-use crate::kernels::{self, Attention, Builder, Epilogue, Product, Rope, SPLIT};
+use crate::kernels::{self, Attention, Builder, Epilogue, Product, Rope, split_keys};
 use crate::model::config::{self, ModelConfig, Residual};
 
 const DOING: &str = "planning a pass";
-/// Budget for the parts of split attention.
-const PARTS_BYTES: usize = 32 << 20;
+/// Budget for the parts of split attention; splits are small on CPU adapters.
+fn parts_bytes(profile: Profile) -> usize {
+    match profile {
+        Profile::Gpu => 32 << 20,
+        Profile::Cpu => 64 << 20,
+    }
+}
 
 /// What depends on the KV cache's buffers.
 pub(super) struct Plan {
@@ -38,10 +43,10 @@ impl Forward {
         for rope in &config.ropes {
             angles.push(gpu.storage_from(DOING, bytemuck::cast_slice(&angle_table(rope, capacity))).await?);
         }
-        let n_splits = capacity.div_ceil(SPLIT as usize);
-        let split_bytes = split_bytes(config, capacity);
-        let parts_rows = parts_rows(config, capacity);
-        let parts = match self.profile == Profile::Gpu && n_splits > 1 {
+        let n_splits = capacity.div_ceil(split_keys(self.profile)).max(1);
+        let split_bytes = split_bytes(config, self.profile, capacity);
+        let parts_rows = parts_rows(config, self.profile, capacity);
+        let parts = match self.profile == Profile::Cpu || n_splits > 1 {
             true => Some(gpu.storage(DOING, (parts_rows * split_bytes) as u64).await?),
             false => None,
         };
@@ -165,14 +170,14 @@ impl Forward {
 }
 
 /// Bytes of one row's parts of split attention.
-fn split_bytes(config: &ModelConfig, capacity: usize) -> usize {
-    let n_splits = capacity.div_ceil(SPLIT as usize);
+fn split_bytes(config: &ModelConfig, profile: Profile, capacity: usize) -> usize {
+    let n_splits = capacity.div_ceil(split_keys(profile)).max(1);
     config.n_heads * n_splits * (config.head_dim.next_multiple_of(4) + 4) * 4
 }
 
 /// Rows whose parts of split attention there is room for.
-pub(super) fn parts_rows(config: &ModelConfig, capacity: usize) -> usize {
-    (PARTS_BYTES / split_bytes(config, capacity)).clamp(1, FEW_ROWS)
+pub(super) fn parts_rows(config: &ModelConfig, profile: Profile, capacity: usize) -> usize {
+    (parts_bytes(profile) / split_bytes(config, profile, capacity)).clamp(1, FEW_ROWS)
 }
 
 /// (cos, sin) of every angle, `[positions, rotary_dim / 2]`, computed in f64.

@@ -32,6 +32,14 @@ pub enum Grid {
     },
     /// x fixed, y = rows, z = splits
     RowsSplits(u32),
+    /// attention on CPU adapters: threads for each tile of keys and a few queries that share a KV head
+    /// (`attention_cpu.wesl`), of which a group of 8 is a workgroup
+    KeyTiles {
+        kv_heads: u32,
+        /// query heads on a KV head, and queries that a thread takes
+        group: u32,
+        queries: u32,
+    },
     /// prefill tiles: x, ceil(rows / 32), z
     Tiles {
         x: u32,
@@ -46,6 +54,12 @@ impl Grid {
             Grid::RowsY(x) => [x, rows, 1],
             Grid::RowsFlat { per_row, group } => [(rows * per_row).div_ceil(group), 1, 1],
             Grid::RowsSplits(x) => [x, rows, splits],
+            Grid::KeyTiles { kv_heads, group, queries } => {
+                // Tiles that only some rows see: up to 80 rows of a tree in tiles of 16, wherever they begin.
+                let last_tiles = splits.min(6) * rows * group.div_ceil(queries);
+                let threads = kv_heads * (splits * (rows * group).div_ceil(queries) + last_tiles);
+                [threads.div_ceil(8), 1, 1]
+            }
             Grid::Tiles { x, z } => [x, rows.div_ceil(32), z],
         }
     }

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::{Builder, when};
+use super::{Builder, split_keys, when};
 use crate::Result;
 use crate::gpu::{Dispatch, Grid, Profile, When};
 use crate::model::config::{LayerKind, ModelConfig};
@@ -28,7 +28,9 @@ struct ReduceParams {
     head_stride: u32,
     out_stride: u32,
     n_splits: u32,
-    pad: [u32; 3],
+    split: u32,
+    window: u32,
+    pad: u32,
 }
 
 /// The buffers of one layer's attention.
@@ -39,7 +41,7 @@ pub struct Attention<'a> {
     pub state: &'a wgpu::Buffer,
     pub out: &'a wgpu::Buffer,
     pub out_stride: usize,
-    /// partial results of splits, and how many splits of a row it holds
+    /// partial results of splits, and how many splits of a row it holds; always there on the `cpu` profile
     pub parts: Option<(&'a wgpu::Buffer, u32)>,
 }
 
@@ -64,29 +66,40 @@ pub async fn attention(
     };
     let buffers =
         |out| [("q", op.q), ("k_cache", op.k_cache), ("v_cache", op.v_cache), ("state", op.state), ("out", out)];
-    if b.profile == Profile::Cpu {
-        let per_row = n_heads * head_stride.div_ceil(16);
-        let grid = Grid::RowsFlat { per_row, group: 8 };
-        return Ok(vec![
-            b.one_and_tree("attention", [&["cpu"], &["cpu", "tree"]], grid, &params, &buffers(op.out)).await?,
-        ]);
-    }
     let grid = Grid::RowsSplits(n_heads);
-    let whole = b.one_and_tree("attention", [&["gpu"], &["gpu", "tree"]], grid, &params, &buffers(op.out)).await?;
-    let Some((parts, n_splits)) = op.parts else { return Ok(vec![whole]) };
-    let split = [&["gpu", "split"][..], &["gpu", "split", "tree"]];
-    let split = b.one_and_tree("attention", split, grid, &params, &buffers(parts)).await?;
+    let mut whole = Vec::new();
+    if b.profile == Profile::Gpu {
+        let features: [&[&str]; 2] = [&["gpu"], &["gpu", "tree"]];
+        whole.push(b.one_and_tree("attention", features, grid, &params, &buffers(op.out)).await?);
+    }
+    let Some((parts, n_splits)) = op.parts else { return Ok(whole) };
     let reduce_params = ReduceParams {
         n_heads,
         head_dim: config.head_dim as u32,
         head_stride,
         out_stride: op.out_stride as u32,
         n_splits,
-        pad: [0; 3],
+        split: split_keys(b.profile) as u32,
+        window: params.window,
+        pad: 0,
     };
     let reduce_grid = Grid::RowsY((head_stride / 4 * n_heads).div_ceil(64));
     let reduce_buffers = [("parts", parts), ("state", op.state), ("out", op.out)];
     let reduce =
         b.one_and_tree("attention_reduce", [&[], &["tree"]], reduce_grid, &reduce_params, &reduce_buffers).await?;
-    Ok(vec![when(whole, When::OneSplit), when(split, When::ManySplits), when(reduce, When::ManySplits)])
+    if b.profile == Profile::Cpu {
+        let grid =
+            |queries| Grid::KeyTiles { kv_heads: params.n_kv_heads, group: n_heads / params.n_kv_heads, queries };
+        let one = b.one("attention_cpu", &["cpu", "q4"], grid(4), &params, &buffers(parts)).await?;
+        let few = (b.pipelines.get(b.gpu, "attention_cpu", &["cpu", "q8"]).await?, grid(8));
+        let tree = (b.pipelines.get(b.gpu, "attention_cpu", &["cpu", "q8", "tree"]).await?, grid(8));
+        let [first, ..] = one.variants;
+        let split = Dispatch { variants: [first, Some(few.clone()), Some(few), Some(tree)], ..one };
+        return Ok(vec![split, reduce]);
+    }
+    let features: [&[&str]; 2] = [&["gpu", "split"], &["gpu", "split", "tree"]];
+    let split = b.one_and_tree("attention", features, grid, &params, &buffers(parts)).await?;
+    let mut dispatches: Vec<_> = whole.into_iter().map(|d| when(d, When::OneSplit)).collect();
+    dispatches.extend([when(split, When::ManySplits), when(reduce, When::ManySplits)]);
+    Ok(dispatches)
 }

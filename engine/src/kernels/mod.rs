@@ -35,6 +35,14 @@ use crate::model::config::NormKind;
 /// Milliseconds of a pass by its rows, 0 to 64; padded to whole `vec4`.
 pub type CostTable = [f32; 68];
 
+/// Keys of one split of attention: `SPLIT` in `shaders/kernels/lib/state.wesl`, `TILE` in `attention_cpu.wesl`.
+pub fn split_keys(profile: Profile) -> usize {
+    match profile {
+        Profile::Gpu => SPLIT as usize,
+        Profile::Cpu => 16,
+    }
+}
+
 /// What every operation needs to be built.
 pub struct Builder<'a> {
     pub gpu: &'a Gpu,

@@ -59,8 +59,8 @@ struct Params {
     pad: [u32; 3],
 }
 
-/// Blocks that one workgroup of the CPU profile computes (a thread each).
-const CPU_BLOCKS: u32 = 8;
+/// Blocks that one workgroup of the CPU profile computes (8 threads, 4 each).
+const CPU_BLOCKS: u32 = 32;
 /// Blocks that one prefill tile covers.
 const TILE_BLOCKS: u32 = 8;
 
@@ -85,8 +85,12 @@ pub async fn product(b: &mut Builder<'_>, op: Product<'_>) -> Result<Vec<Dispatc
     let mut features = vec![b.dtype_feature(), b.profile.name(), b.norm_feature(), epilogue];
     features.extend(op.norm.map(|_| "norm"));
     let with = |extra: &[&'static str]| [features.as_slice(), extra].concat();
-    let one = b.pipelines.get(b.gpu, "matmul", &with(&["cb1"])).await?;
-    let few = b.pipelines.get(b.gpu, "matmul", &with(&["cb4"])).await?;
+    let (kernel, block) = match b.profile {
+        Profile::Gpu => ("matmul", "cb4"),
+        Profile::Cpu => ("matmul_cpu", "cb8"),
+    };
+    let one = b.pipelines.get(b.gpu, kernel, &with(&["cb1"])).await?;
+    let few = b.pipelines.get(b.gpu, kernel, &with(&[block])).await?;
     let many = match b.profile {
         Profile::Gpu => Some(b.pipelines.get(b.gpu, "matmul_prefill", &with(&["cb4"])).await?),
         Profile::Cpu => None,

@@ -2,7 +2,7 @@
 
 use understory_engine::Dtype;
 use understory_engine::gpu::{Profile, RowClass};
-use understory_engine::kernels::{Attention, SPLIT, attention};
+use understory_engine::kernels::{Attention, attention, split_keys};
 use understory_engine::model::config::{LayerKind, NormKind};
 
 use crate::device::{Device, PROFILES, config, pad};
@@ -73,6 +73,10 @@ impl Problem {
         )
     }
 
+    fn splits(&self, profile: Profile) -> u32 {
+        self.context.div_ceil(split_keys(profile)) as u32
+    }
+
     fn scale(&self) -> f32 {
         (self.head_dim as f32).powf(-0.5)
     }
@@ -107,8 +111,12 @@ impl Problem {
         reference::attention(&op, &self.q)
     }
 
-    /// `[rows, n_heads * head_dim]`; `splits` > 1: the split form.
+    /// `[rows, n_heads * head_dim]`; `splits` > 1: the split form, which is the only one on the `cpu` profile.
     fn run(&self, device: &mut Device, profile: Profile, splits: u32) -> Vec<f32> {
+        let splits = match profile {
+            Profile::Cpu => self.splits(profile),
+            Profile::Gpu => splits,
+        };
         let stride = self.head_dim.next_multiple_of(4);
         // Beyond the context lies what no row may see.
         let cache = |values: &[f32]| {
@@ -137,7 +145,7 @@ impl Problem {
             state: &state,
             out: &out,
             out_stride,
-            parts: (splits > 1).then_some((&*parts, splits)),
+            parts: (splits > 1 || profile == Profile::Cpu).then_some((&*parts, splits)),
         };
         let mut b = device.builder(profile, Dtype::F32, NormKind::Rms);
         let dispatches = pollster::block_on(attention(&mut b, &config, &layer, op)).expect("builds");
@@ -166,7 +174,7 @@ fn whole_and_split_attention() {
                 assert_close(&problem.what(profile, 1), &got, &want, limit::SOFTMAX);
             }
             // One more than the context fills: an empty split changes nothing.
-            let splits = (context as u32).div_ceil(SPLIT) + 1;
+            let splits = problem.splits(Profile::Gpu) + 1;
             let got = problem.run(&mut device, Profile::Gpu, splits);
             assert_close(&problem.what(Profile::Gpu, splits), &got, &want, limit::SOFTMAX);
         }
@@ -209,6 +217,8 @@ fn one_row_has_the_bits_it_has_among_many() {
 }
 
 /// Positions and slots differ on a tree.
+///
+/// Seen to fail here: ancestors of row m in place of t, and the join of splits that counts positions by rows.
 #[test]
 fn attention_on_trees() {
     let mut device = Device::open();
@@ -217,7 +227,7 @@ fn attention_on_trees() {
         for _ in 0..4 {
             let problem = Problem::on_tree(&mut random, context);
             let want = problem.expected();
-            let splits = (problem.context as u32).div_ceil(SPLIT) + 1;
+            let splits = problem.splits(Profile::Gpu) + 1;
             for (profile, splits) in [(Profile::Cpu, 1), (Profile::Gpu, 1), (Profile::Gpu, splits)] {
                 let got = problem.run(&mut device, profile, splits);
                 assert_close(&problem.what(profile, splits), &got, &want, limit::SOFTMAX);
@@ -227,6 +237,8 @@ fn attention_on_trees() {
 }
 
 /// What tree speculation rests on: a row of a tree has the bits of plain decoding along its path.
+///
+/// Seen to fail here: what the test above fails on.
 #[test]
 fn rows_of_a_tree_have_the_bits_of_their_paths() {
     let mut device = Device::open();
@@ -234,7 +246,7 @@ fn rows_of_a_tree_have_the_bits_of_their_paths() {
     for context in CONTEXTS {
         let problem = Problem::on_tree(&mut random, context);
         let width = problem.n_heads * problem.head_dim;
-        let splits = (problem.context as u32).div_ceil(SPLIT).max(2);
+        let splits = problem.splits(Profile::Gpu).max(2);
         for (profile, splits) in [(Profile::Cpu, 1), (Profile::Gpu, 1), (Profile::Gpu, splits)] {
             let together = problem.run(&mut device, profile, splits);
             for m in [0, random.below(problem.rows), problem.rows - 1] {
