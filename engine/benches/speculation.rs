@@ -137,7 +137,9 @@ fn options() -> Options {
         let number = || value.parse().unwrap_or_else(|_| panic!("{name} {value}: expected a number"));
         match name.as_str() {
             "--prompts" => options.prompts = value.into(),
-            "--lengths" => options.lengths = value.split(',').map(|n| n.parse().expect("lengths are numbers")).collect(),
+            "--lengths" => {
+                options.lengths = value.split(',').map(|n| n.parse().expect("lengths are numbers")).collect()
+            }
             "--every" => options.every = number(),
             "--offset" => options.offset = number(),
             "--repeat" => options.repeat = number(),
@@ -248,9 +250,8 @@ fn with_interval(values: &[f64]) -> String {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) as usize % values.len()
     };
-    let mut medians: Vec<f64> = (0..1000)
-        .filter_map(|_| median(&mut (0..values.len()).map(|_| values[draw()]).collect::<Vec<_>>()))
-        .collect();
+    let mut medians: Vec<f64> =
+        (0..1000).filter_map(|_| median(&mut (0..values.len()).map(|_| values[draw()]).collect::<Vec<_>>())).collect();
     medians.sort_by(f64::total_cmp);
     format!("{middle:.3} ({:.3} to {:.3})", medians[25], medians[974])
 }
@@ -259,8 +260,17 @@ fn report(engine: &Engine, costs: &Costs, runs: &[Run], options: &Options) -> St
     let mut out = String::new();
     let adapter = engine.gpu().report();
     let _ = writeln!(out, "# Methods of speculation: tales with tales-draft\n");
-    let _ = writeln!(out, "Device: {} ({:?} kernels). f16 weights, temperature {}. Raw runs: speculation.jsonl.", adapter.name, engine.profile(), options.temperature);
-    let _ = writeln!(out, "Speed and TTFT are ratios to `ar` of the same prompt and repeat, run beside it in one process: median with the 95 % interval (bootstrap).\n");
+    let _ = writeln!(
+        out,
+        "Device: {} ({:?} kernels). f16 weights, temperature {}. Raw runs: speculation.jsonl.",
+        adapter.name,
+        engine.profile(),
+        options.temperature
+    );
+    let _ = writeln!(
+        out,
+        "Speed and TTFT are ratios to `ar` of the same prompt and repeat, run beside it in one process: median with the 95 % interval (bootstrap).\n"
+    );
     let _ = writeln!(out, "Costs measured at load ({:.0} ms): a plain step {:.2} ms.\n", costs.took_ms, costs.plain_ms);
     let _ = writeln!(out, "| rows n | verify ms | c(n) | draft level ms |\n|---|---|---|---|");
     for (rows, ms) in &costs.verify_ms {
@@ -274,7 +284,10 @@ fn report(engine: &Engine, costs: &Costs, runs: &[Run], options: &Options) -> St
     for (tokens, group) in &groups {
         let n = group.iter().map(|r| &r.prompt).collect::<HashSet<_>>().len();
         let _ = writeln!(out, "\n## {tokens} tokens, {n} prompts x {} runs\n", options.repeat);
-        let _ = writeln!(out, "| method | identical | acceptance length | nodes a round | tokens a target pass | speed / ar | TTFT / ar | syncs a token | repetition |\n|---|---|---|---|---|---|---|---|---|");
+        let _ = writeln!(
+            out,
+            "| method | identical | acceptance length | nodes a round | tokens a target pass | speed / ar | TTFT / ar | syncs a token | repetition |\n|---|---|---|---|---|---|---|---|---|"
+        );
         for (name, _) in METHODS {
             let of: Vec<&&Run> = group.iter().filter(|r| r.method == name).collect();
             let identical = of.iter().filter(|r| r.identical).count();
@@ -300,7 +313,8 @@ fn report(engine: &Engine, costs: &Costs, runs: &[Run], options: &Options) -> St
             let _ = writeln!(out, "{line}");
         }
     }
-    let _ = writeln!(out, "\n## `auto` by class of prompt\n\n| words | tokens | runs | speed / ar |\n|---|---|---|---|");
+    let _ =
+        writeln!(out, "\n## `auto` by class of prompt\n\n| words | tokens | runs | speed / ar |\n|---|---|---|---|");
     let mut classes: BTreeMap<(usize, usize), Vec<f64>> = BTreeMap::new();
     for run in runs.iter().filter(|r| r.method == "auto") {
         classes.entry((run.n_words, run.tokens)).or_default().extend(speed_up(runs, run));

@@ -415,8 +415,7 @@ async fn load(
 ) -> Result<(Forward, Option<f64>)> {
     let profile = options.profile.unwrap_or(gpu.report().profile);
     let mut on_upload = |done_bytes, total_bytes| on_progress(Progress::Upload { done_bytes, total_bytes });
-    let device_weights =
-        device_weights::upload(gpu, weights, &config, options.dtype, profile, &mut on_upload).await?;
+    let device_weights = device_weights::upload(gpu, weights, &config, options.dtype, profile, &mut on_upload).await?;
     let upload = clock.lap();
     let forward = Forward::new(gpu, config, device_weights, options.dtype, profile, &mut |done, total| {
         on_progress(Progress::Pipelines { done, total });

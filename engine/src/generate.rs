@@ -234,7 +234,7 @@ impl Run<'_> {
         forward.cache.tokens.truncate(reused);
         let mut draft_known = 0;
         if let Some(rounds) = &mut self.rounds {
-            rounds.speculator.prepare(gpu, forward, task.sampling, task.synthetic_acceptance);
+            rounds.speculator.prepare(gpu, forward, task.method, task.sampling, task.synthetic_acceptance);
             if let Some(draft) = &mut rounds.speculator.draft {
                 draft.forward.reserve(gpu, positions).await?;
                 draft_known = draft.forward.cache.reusable(task.prompt);
@@ -263,16 +263,9 @@ impl Run<'_> {
         on_emission: &mut dyn FnMut(&Emission) -> Result<Wanted>,
     ) -> Result<()> {
         let mut reads = VecDeque::from([self.prefill(forward)]);
-        if let Some(rounds) = &mut self.rounds
-            && let Some(draft) = rounds.speculator.draft.as_mut().filter(|_| self.limit > 1)
-        {
-            // Behind the first token, not before it.
-            draft.prefill_prompt(self.gpu, rounds.draft_known, self.n_prompt);
-            rounds.draft_len = draft.reach(self.n_prompt);
-        }
         while let Some(read) = reads.pop_front() {
-            // Keep the device busy before waiting for it.
-            while self.enqueued < self.limit && reads.len() + 1 < IN_FLIGHT {
+            // Keep the device busy before waiting for it; but nothing comes before the first token.
+            while !matches!(read.kind, Kind::First) && self.enqueued < self.limit && reads.len() + 1 < IN_FLIGHT {
                 reads.push_back(self.enqueue(forward).await?);
             }
             let gpu = self.gpu;
@@ -300,8 +293,22 @@ impl Run<'_> {
             if !wanted.more {
                 break;
             }
+            if matches!(read.kind, Kind::First) && self.limit > 1 {
+                self.prefill_draft();
+                reads.push_back(self.enqueue(forward).await?);
+            }
         }
         Ok(())
+    }
+
+    /// Submits the prompt to the draft, once the first token is out.
+    fn prefill_draft(&mut self) {
+        if let Some(rounds) = &mut self.rounds
+            && let Some(draft) = &mut rounds.speculator.draft
+        {
+            draft.prefill_prompt(self.gpu, rounds.draft_known, self.n_prompt);
+            rounds.draft_len = draft.reach(self.n_prompt);
+        }
     }
 
     /// Submits the prompt; the last chunk chooses the first token.
@@ -366,8 +373,7 @@ impl Run<'_> {
         rounds.speculator.set_plan(gpu, &plan, &rounds.next, tree_rows);
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
         let mut pass = encoder.begin_compute_pass(&Default::default());
-        let count =
-            rounds.speculator.record(&mut pass, forward, &plan, self.task.sampling, tree_rows, positions);
+        let count = rounds.speculator.record(&mut pass, forward, &plan, self.task.sampling, tree_rows, positions);
         drop(pass);
         self.timeline.dispatches_per_token = count;
         self.enqueued += 1;

@@ -283,10 +283,9 @@ fn what_cannot_work_is_refused() {
     let ask = request(&[1, 2, 3], 4);
     let message = fails(&with(&ask, Method::DynaTree));
     assert!(message.contains("dynatree") && message.contains("draft"), "{message}");
-    for (method, word) in [
-        (Method::Lookup { ngram: 0, tokens: 5 }, "ngram"),
-        (Method::Lookup { ngram: 3, tokens: 64 }, "tokens"),
-    ] {
+    for (method, word) in
+        [(Method::Lookup { ngram: 0, tokens: 5 }, "ngram"), (Method::Lookup { ngram: 3, tokens: 64 }, "tokens")]
+    {
         assert!(fails(&with(&ask, method)).contains(word));
     }
     let p = GenerateRequest { synthetic_acceptance: Some(1.5), ..with(&ask, Method::Auto) };

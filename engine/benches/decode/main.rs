@@ -21,7 +21,7 @@ use understory_engine::bench::copy_bandwidth;
 use understory_engine::gpu::Gpu;
 use understory_engine::model::config::ModelConfig;
 use understory_engine::model::files::{FolderFiles, ModelFiles};
-use understory_engine::protocol::{GenerateRequest, Method, Generation, Prompt};
+use understory_engine::protocol::{GenerateRequest, Generation, Method, Prompt};
 use understory_engine::sampling::Sampling;
 use understory_engine::tokenizer::Tokenizer;
 use understory_engine::{Dtype, Engine, LoadOptions};

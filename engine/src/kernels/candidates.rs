@@ -20,12 +20,13 @@ pub struct CandidatesParams {
     seed: [u32; 2],
     temperature: f32,
     penalty: f32,
-    pad: u32,
+    sharpness: f32,
 }
 
 impl CandidatesParams {
-    /// `vocab_size` of the draft, of which the target knows the first `n_shared`.
-    pub fn new(sampling: &Sampling, vocab_size: usize, n_shared: usize) -> Self {
+    /// `vocab_size` of the draft, of which the target knows the first `n_shared`. At temperature 0 probabilities are those
+    /// of `sharpness` times the logits.
+    pub fn new(sampling: &Sampling, vocab_size: usize, n_shared: usize, sharpness: f32) -> Self {
         // The target's choice among one token is not moved by noise.
         let greedy = sampling.temperature == 0.0 || sampling.top_k == 1;
         Self {
@@ -35,7 +36,7 @@ impl CandidatesParams {
             seed: [sampling.seed as u32, (sampling.seed >> 32) as u32],
             temperature: if greedy { 0.0 } else { sampling.temperature },
             penalty: sampling.repetition_penalty,
-            pad: 0,
+            sharpness,
         }
     }
 }

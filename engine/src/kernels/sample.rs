@@ -97,8 +97,7 @@ pub async fn row_sampler(
     [logits, block_max, state, chosen, seen]: [&wgpu::Buffer; 5],
 ) -> Result<Sampler> {
     let params = SampleParams::new(&Sampling::default(), vocab_size);
-    let buffers =
-        [("logits", logits), ("block_max", block_max), ("state", state), ("chosen", chosen), ("seen", seen)];
+    let buffers = [("logits", logits), ("block_max", block_max), ("state", state), ("chosen", chosen), ("seen", seen)];
     let profile = b.profile.name();
     let workgroup_a_row = Grid::RowsY(1);
     let greedy_grid = match b.profile {

@@ -41,6 +41,10 @@ pub enum Schedule {
     Confidence { most: usize, threshold: f32 },
 }
 
+/// With the bundled pair, of 1, 1.5 and 2: the one at which `dynatree` accepts more than a chain of six greedily and
+/// verifies less than twice its nodes.
+const SHARPNESS: f32 = 1.5;
+
 impl Method {
     pub fn name(&self) -> &'static str {
         match self {
@@ -51,6 +55,16 @@ impl Method {
             Method::Assisted { .. } => "assisted",
             Method::Lookup { .. } => "lookup",
             Method::Auto => "auto",
+        }
+    }
+
+    /// What the draft's logits are multiplied by at temperature 0, before they become probabilities. The policies that
+    /// weigh paths against each other ask which token is the target's largest, which is a surer thing than which token
+    /// it would draw; published thresholds of the others are on the draft's plain probabilities.
+    pub fn sharpness(&self) -> f32 {
+        match self {
+            Method::DynaTree | Method::Auto => SHARPNESS,
+            _ => 1.0,
         }
     }
 

@@ -7,13 +7,14 @@
 use super::controller::RoundPlan;
 use super::grow::{Branch, GrowRule};
 use super::measure;
+use super::method::Method;
 use super::prune::{self, VerifyMs};
 use super::tree::MAX_ROWS;
 use crate::Result;
 use crate::forward::Forward;
 use crate::gpu::{Buffer, Dispatch, Gpu, RowClass, record};
 use crate::kernels::{
-    self, state, AcceptParams, CANDIDATES, CandidatesParams, CatchUpParams, CostTable, GrowParams, Sampler,
+    self, AcceptParams, CANDIDATES, CandidatesParams, CatchUpParams, CostTable, GrowParams, Sampler, state,
 };
 use crate::protocol::{Costs, RoundMode};
 use crate::sampling::Sampling;
@@ -75,8 +76,7 @@ impl Speculator {
             verify_ms: [1.0; 68],
         };
         let (mut b, t) = target.builder(gpu);
-        let choices =
-            kernels::row_sampler(&mut b, vocab, [t.logits, t.block_max, t.state, &chosen, t.seen]).await?;
+        let choices = kernels::row_sampler(&mut b, vocab, [t.logits, t.block_max, t.state, &chosen, t.seen]).await?;
         let buffers = [&*chosen, t.state, t.tokens, t.history, t.seen];
         let accept = kernels::accept(&mut b, &accept_params, buffers).await?;
         let state = t.state.clone();
@@ -120,7 +120,7 @@ impl Speculator {
         let prefill = kernels::catch_up(&mut b, CatchUpParams { start: 0, chunk: 0, pad: [0; 2] }, catch_up).await?;
         let start = kernels::catch_up(&mut b, CatchUpParams { start: 1, chunk: 0, pad: [0; 2] }, catch_up).await?;
         let buffers = [d.logits, d.block_max, d.state, t.state, t.seen, &candidates_buffer];
-        let candidate_params = CandidatesParams::new(&Sampling::default(), vocab, n_shared);
+        let candidate_params = CandidatesParams::new(&Sampling::default(), vocab, n_shared, 1.0);
         let candidates = kernels::candidates(&mut b, &candidate_params, buffers).await?;
         let buffers = [&*candidates_buffer, t.state, d.state, d.tokens, t.tokens];
         let grow = [
@@ -155,7 +155,14 @@ impl Speculator {
     }
 
     /// Sets what holds for all rounds of a request.
-    pub fn prepare(&mut self, gpu: &Gpu, target: &Forward, sampling: &Sampling, synthetic: Option<f32>) {
+    pub fn prepare(
+        &mut self,
+        gpu: &Gpu,
+        target: &Forward,
+        method: &Method,
+        sampling: &Sampling,
+        synthetic: Option<f32>,
+    ) {
         let vocab = target.config.vocab_size;
         self.choices.prepare(gpu, sampling, vocab);
         self.accept_params.synthetic = synthetic.unwrap_or(-1.0);
@@ -163,7 +170,7 @@ impl Speculator {
         let verify_ms = self.costs.as_ref().map_or([1.0; MAX_ROWS + 1], prune::verify_ms);
         self.accept_params.verify_ms = cost_table(&verify_ms);
         if let Some(d) = &mut self.draft {
-            let params = CandidatesParams::new(sampling, d.forward.config.vocab_size, d.n_shared);
+            let params = CandidatesParams::new(sampling, d.forward.config.vocab_size, d.n_shared, method.sharpness());
             gpu.queue().write_buffer(&d.candidates.params, 0, bytemuck::bytes_of(&params));
             for (_, params) in &mut d.grow {
                 params.verify_ms = cost_table(&verify_ms);

@@ -112,8 +112,9 @@ impl Round {
         let state = device.read::<u32>(&self.state, STATE_WORDS);
         for row in 0..tree.rows().len() {
             let path = tree.ancestors(row);
-            let theirs: Vec<usize> =
-                (0..path.len()).map(|d| (state[ANCESTORS + row * ANCESTOR_WORDS + d / 4] >> (d % 4 * 8) & 0xff) as usize).collect();
+            let theirs: Vec<usize> = (0..path.len())
+                .map(|d| (state[ANCESTORS + row * ANCESTOR_WORDS + d / 4] >> (d % 4 * 8) & 0xff) as usize)
+                .collect();
             assert_eq!(theirs, path, "{what}: ancestors of row {row}");
         }
     }
@@ -131,8 +132,9 @@ impl Round {
             let of = |row: usize| self.draft_rows.iter().find(|(r, _)| *r == row).expect("the draft ran it").1;
             path.extend(tree.ancestors(row).into_iter().map(of));
             assert_eq!(draft[DEPTH + t] as usize + 1, path.len(), "{what}: depth in the draft");
-            let theirs: Vec<usize> =
-                (0..path.len()).map(|d| (draft[ANCESTORS + t * ANCESTOR_WORDS + d / 4] >> (d % 4 * 8) & 0xff) as usize).collect();
+            let theirs: Vec<usize> = (0..path.len())
+                .map(|d| (draft[ANCESTORS + t * ANCESTOR_WORDS + d / 4] >> (d % 4 * 8) & 0xff) as usize)
+                .collect();
             assert_eq!(theirs, path, "{what}: ancestors in the draft");
         }
     }

@@ -3,7 +3,11 @@
 //! The references are `understory_shaders::reference`. Outputs lie in buffers filled with a mark beforehand: what a
 //! kernel has no business to write must still hold it.
 
+mod accept;
 mod attention;
+mod candidates;
+mod catch_up;
+mod commit;
 mod device;
 mod embed;
 mod grow;
@@ -12,7 +16,9 @@ mod matmul_rows;
 mod norm_residual;
 mod random;
 mod rope;
+mod round;
 mod sample;
+mod sample_rows;
 mod tree;
 
 use understory_shaders::reference;

@@ -7,6 +7,7 @@
 mod activation;
 mod attention;
 mod block_stats;
+mod candidates;
 mod embed;
 mod matmul;
 mod norm_residual;
@@ -19,6 +20,7 @@ mod sample;
 pub use activation::{Activation, activate};
 pub use attention::{Attention, attention};
 pub use block_stats::{BLOCK, block_stats, row_blocks};
+pub use candidates::{Candidates, Ranked, candidates};
 pub use embed::{Embed, embed};
 pub use matmul::{Epilogue, Matmul, NormOnLoad, matmul};
 pub use norm_residual::{NormResidual, norm_residual};
