@@ -153,7 +153,7 @@ fn options() -> Options {
 
 async fn open() -> (Engine, Costs) {
     let models = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("engine lies in the repository").join("models");
-    let files = |name: &str| FolderFiles::open(&models.join(name)).expect("a bundled model");
+    let files = |name: &str| FolderFiles::open(models.join(name)).expect("a bundled model");
     let options = LoadOptions { dtype: Dtype::F16, profile: None };
     let gpu = Gpu::open(None).await.expect("an adapter");
     let mut engine = Engine::open(gpu, &files("tales"), &options, &mut |_| {}).await.expect("the target loads");

@@ -66,7 +66,7 @@ enum Kind {
     First,
     /// plain steps
     Steps(usize),
-    Round(RoundPlan),
+    Round(Box<RoundPlan>),
 }
 
 /// A submission that has not been read.
@@ -378,7 +378,7 @@ impl Run<'_> {
         self.timeline.dispatches_per_token = count;
         self.enqueued += 1;
         self.most_chosen = (self.most_chosen + (1 + plan.rule.max_nodes).min(tree_rows)).min(self.limit);
-        Ok(self.submit(forward, encoder, Kind::Round(plan)))
+        Ok(self.submit(forward, encoder, Kind::Round(Box::new(plan))))
     }
 
     /// Submits `steps` plain steps.

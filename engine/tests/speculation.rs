@@ -293,7 +293,7 @@ fn what_cannot_work_is_refused() {
     // `auto` without a draft has lookup.
     assert_lossless(&mut alone, &request(&[1, 2, 3], 20), &[Method::Auto, METHODS[6]], "no draft");
 
-    let files = FolderFiles::open(&bundled("tales-draft")).expect("a model folder");
+    let files = FolderFiles::open(bundled("tales-draft")).expect("a model folder");
     let options = LoadOptions { dtype: Dtype::F16, profile: Some(Profile::Cpu) };
     let error = pollster::block_on(alone.load_draft(&files, &options, &mut |_| {})).expect_err("another vocabulary");
     assert!(matches!(error, Error::PairMismatch { .. }), "{error}");

@@ -218,7 +218,7 @@ fn filters_keep_exactly_their_set() {
         let mut drawn = Vec::new();
         for seed in 0..4 {
             let sampling = Sampling { seed, ..sampling };
-            let got = run(&mut device, profile, &sampling, &logits, &State::new(105), RING as usize);
+            let got = run(&mut device, profile, &sampling, &logits, &State::new(105), RING);
             drawn.extend(got.ring);
         }
         drawn.sort_unstable();
