@@ -292,28 +292,24 @@ impl Speculator {
         gpu.queue().submit([encoder.finish()]);
     }
 
-    /// Submits `passes` passes over a tree of `rows` rows, with the choices.
-    pub(super) fn submit_verifications(&self, gpu: &Gpu, target: &Forward, rows: usize, base: usize, passes: usize) {
+    /// Submits a pass over a tree of `rows` rows, with the choices.
+    pub(super) fn submit_verification(&self, gpu: &Gpu, target: &Forward, rows: usize, base: usize) {
         target.set_tree(gpu, &measure::star(rows), base);
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
         let mut pass = encoder.begin_compute_pass(&Default::default());
-        for _ in 0..passes {
-            target.record_tree(&mut pass, rows, base + MAX_ROWS);
-            let choice = self.choices.choice(&Sampling::default());
-            record(&mut pass, [choice], RowClass::Tree, rows as u32, 1);
-        }
+        target.record_tree(&mut pass, rows, base + MAX_ROWS);
+        let choice = self.choices.choice(&Sampling::default());
+        record(&mut pass, [choice], RowClass::Tree, rows as u32, 1);
         drop(pass);
         gpu.queue().submit([encoder.finish()]);
     }
 
-    /// Submits `passes` walks over a tree of one row.
-    pub(super) fn submit_accepts(&self, gpu: &Gpu, target: &Forward, base: usize, passes: usize) {
+    /// Submits a walk over a tree of one row.
+    pub(super) fn submit_accept(&self, gpu: &Gpu, target: &Forward, base: usize) {
         target.set_tree(gpu, &measure::star(1), base);
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
         let mut pass = encoder.begin_compute_pass(&Default::default());
-        for _ in 0..passes {
-            record(&mut pass, [&self.accept], RowClass::Tree, 1, 1);
-        }
+        record(&mut pass, [&self.accept], RowClass::Tree, 1, 1);
         drop(pass);
         gpu.queue().submit([encoder.finish()]);
     }
@@ -356,8 +352,8 @@ impl Draft {
         self.behind = 0;
     }
 
-    /// Submits `passes` levels of `rows` rows, without what joins them to the tree.
-    pub(super) fn submit_levels(&self, gpu: &Gpu, target: &Forward, rows: usize, base: usize, passes: usize) {
+    /// Submits a level of `rows` rows, without what joins it to the tree.
+    pub(super) fn submit_level(&self, gpu: &Gpu, target: &Forward, rows: usize, base: usize) {
         target.set_tree(gpu, &measure::star(rows), base);
         let forward = &self.forward;
         forward.set_tree(gpu, &measure::star(rows), base);
@@ -365,10 +361,8 @@ impl Draft {
         forward.set_words(gpu, state::PARENT, &itself);
         let mut encoder = gpu.device().create_command_encoder(&Default::default());
         let mut pass = encoder.begin_compute_pass(&Default::default());
-        for _ in 0..passes {
-            forward.record_tree(&mut pass, rows, base + MAX_ROWS);
-            record(&mut pass, [&self.candidates], RowClass::Tree, rows as u32, 1);
-        }
+        forward.record_tree(&mut pass, rows, base + MAX_ROWS);
+        record(&mut pass, [&self.candidates], RowClass::Tree, rows as u32, 1);
         drop(pass);
         gpu.queue().submit([encoder.finish()]);
     }
