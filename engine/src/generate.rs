@@ -183,6 +183,7 @@ impl<'a> Rounds<'a> {
     fn new(speculator: &'a mut Speculator, forward: &Forward, task: &Task<'_>, limit: usize) -> Self {
         let costs = speculator.costs.clone().expect("calibrate() before speculation");
         let mut controller = Controller::new(task.method, speculator.draft.is_some(), &costs);
+        controller.begin(task.prompt);
         let tree_rows = speculator.tree_rows(forward, task.prompt.len() + limit + MAX_ROWS);
         let next = controller.plan();
         Self {

@@ -3,11 +3,13 @@
 //!
 //! - `economy`: what a round of each mode costs, corrected by what rounds took;
 //! - `evidence`: what rounds of each mode give, from what they gave;
+//! - `shadow`: what lookup would have given while it did not run;
 //! - `governor`: when to change the mode, and when to try one that is paused.
 
 mod economy;
 mod evidence;
 mod governor;
+mod shadow;
 
 use super::{LookupPlan, RoundPlan};
 use crate::{
@@ -15,6 +17,7 @@ use crate::{
     speculation::{
         calibration::{Calibration, MATCHES},
         grow::{Branch, GrowRule},
+        lookup::LookupRule,
         prune::Prune,
         tree::MAX_NODES,
     },
@@ -23,6 +26,7 @@ use crate::{
 use economy::Economy;
 use evidence::Evidence;
 use governor::Governor;
+use shadow::Shadow;
 
 /// The most draft passes of a round.
 const MAX_LEVELS: usize = 6;
@@ -30,6 +34,9 @@ const BRANCH: usize = 4;
 const MAX_LEVEL_NODES: usize = 12;
 /// Shorter matches are found everywhere and lead nowhere.
 const MIN_MATCH: usize = 2;
+
+/// Tokens of an imagined chain: a short one tells sooner what a token's chance is.
+const IMAGINED_TOKENS: usize = 4;
 
 /// Tokens per millisecond of plain, lookup and draft; `None`: not to be had.
 type Expected = [Option<f64>; 3];
@@ -40,6 +47,7 @@ pub(super) struct Auto {
     evidence: Evidence,
     calibration: Calibration,
     governor: Governor,
+    shadow: Shadow,
 }
 
 fn slot(mode: RoundMode) -> usize {
@@ -55,7 +63,11 @@ impl Auto {
         let economy = Economy::new(has_draft, costs);
         let (evidence, calibration) = (Evidence::default(), Calibration::default());
         let (expected, _) = expectations(&economy, &evidence, &calibration);
-        Self { governor: Governor::new(expected), economy, evidence, calibration }
+        Self { governor: Governor::new(expected), economy, evidence, calibration, shadow: Shadow::default() }
+    }
+
+    pub fn begin(&mut self, prompt: &[u32]) {
+        self.shadow.begin(prompt);
     }
 
     pub fn plan(&mut self) -> RoundPlan {
@@ -69,8 +81,20 @@ impl Auto {
     }
 
     pub fn observe(&mut self, round: &Round, plan: &RoundPlan, matched: usize, elapsed_ms: Option<f64>) {
-        self.calibration.observe(&round.nodes, &round.path, matched);
-        self.evidence.observe(round, plan, matched);
+        if plan.mode == RoundMode::Plain {
+            let tokens = self.economy.lookup_tokens().min(IMAGINED_TOKENS);
+            let rule = LookupRule { max_match: MATCHES, min_match: MIN_MATCH, tokens };
+            for &token in &round.emitted {
+                if let Some(imagined) = self.shadow.observe(token, &rule) {
+                    self.calibration.observe(&imagined.nodes, &imagined.path, imagined.matched);
+                    self.evidence.observe_match(imagined.matched);
+                }
+            }
+        } else {
+            self.shadow.extend(&round.emitted);
+            self.calibration.observe(&round.nodes, &round.path, matched);
+            self.evidence.observe(round, plan, matched);
+        }
         let elapsed_ms = self.economy.observe(plan.mode, round.nodes.len(), plan.levels, elapsed_ms);
         let (expected, _) = expectations(&self.economy, &self.evidence, &self.calibration);
         self.governor.observe(plan, round.emitted.len(), elapsed_ms, expected);

@@ -115,6 +115,13 @@ impl Controller {
         Self(policy)
     }
 
+    /// Tells the prompt: what the text may repeat.
+    pub fn begin(&mut self, prompt: &[u32]) {
+        if let Policy::Auto(policy) = &mut self.0 {
+            policy.begin(prompt);
+        }
+    }
+
     /// The next round. May run ahead of [`Self::observe`] by a few rounds.
     pub fn plan(&mut self) -> RoundPlan {
         match &mut self.0 {

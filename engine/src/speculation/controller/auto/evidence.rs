@@ -67,9 +67,7 @@ impl Default for Evidence {
 impl Evidence {
     pub fn observe(&mut self, round: &Round, plan: &RoundPlan, matched: usize) {
         if plan.lookup.is_some() {
-            for (i, share) in self.matches.iter_mut().enumerate() {
-                share.observe(if i == matched.min(MATCHES) { 1.0 } else { 0.0 });
-            }
+            self.observe_match(matched);
         }
         if plan.mode != RoundMode::Draft {
             return;
@@ -82,6 +80,13 @@ impl Evidence {
         }
         self.beyond.observe(accepted.saturating_sub(plan.levels) as f64);
         self.nodes_per_level.observe(round.nodes.len().saturating_sub(1) as f64 / plan.levels.max(1) as f64);
+    }
+
+    /// A round, run or imagined, that began with a match of so many tokens.
+    pub fn observe_match(&mut self, matched: usize) {
+        for (i, share) in self.matches.iter_mut().enumerate() {
+            share.observe(if i == matched.min(MATCHES) { 1.0 } else { 0.0 });
+        }
     }
 
     /// What is known of `mode` is old: what comes now weighs more.

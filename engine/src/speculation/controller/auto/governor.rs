@@ -13,6 +13,11 @@ use crate::{
 
 /// By how much another mode must be better to be preferred.
 const HYSTERESIS: f64 = 1.03;
+/// By how much a mode must be better that was only imagined.
+const IMAGINED_HYSTERESIS: f64 = 1.15;
+/// What is imagined to be so much better begins whatever was lost before, with credit for so many plain steps.
+const STRIKING: f64 = 1.5;
+const STRIKING_STEPS: f64 = 2.0;
 const PROBE_ROUNDS: usize = 3;
 /// Rounds to the first probe of a paused mode; doubled each time that one fails.
 const FIRST_WAIT: usize = 24;
@@ -20,7 +25,7 @@ const LONGEST_WAIT: usize = 256;
 /// What probes may have cost against the mode that runs, as a share of all time so far.
 const PROBE_SHARE: f64 = 0.015;
 /// What speculation may have cost against plain decoding: so many plain steps, and a share of all time so far.
-const DEBT_STEPS: f64 = 1.5;
+const DEBT_STEPS: f64 = 1.25;
 const DEBT_SHARE: f64 = 0.005;
 /// After so many rounds in a mode its pauses are short again, and what is known of plain decoding is old.
 const LONG: usize = 64;
@@ -43,6 +48,7 @@ pub(super) struct Governor {
     speculated_ms: f64,
     speculated_tokens: usize,
     probes_lost_ms: f64,
+    granted_ms: f64,
     decisions: Vec<GovernorDecision>,
 }
 
@@ -85,6 +91,7 @@ impl Governor {
             speculated_ms: 0.0,
             speculated_tokens: 0,
             probes_lost_ms: 0.0,
+            granted_ms: 0.0,
             decisions: Vec::new(),
         };
         let start = MODES.into_iter().fold(RoundMode::Plain, |best, mode| {
@@ -165,11 +172,12 @@ impl Governor {
         })
     }
 
-    /// Whether the rounds that run now, or did lately, tell what to expect of `mode`. Rounds with a draft look up too.
+    /// Whether the rounds that run now, or did lately, tell what to expect of `mode`. Rounds with a draft look up too,
+    /// and while the text is decoded plainly, lookup is imagined.
     fn knows(&self, mode: RoundMode) -> bool {
         match mode {
             RoundMode::Plain => self.last_plain.is_some_and(|round| self.planned - round < LONG),
-            RoundMode::Lookup => self.mode != RoundMode::Plain,
+            RoundMode::Lookup => true,
             RoundMode::Draft => self.mode == RoundMode::Draft,
         }
     }
@@ -179,7 +187,7 @@ impl Governor {
     fn credit_ms(&self, expected: Expected) -> f64 {
         let step_ms = 1.0 / rate(expected, RoundMode::Plain);
         let lost_ms = self.speculated_ms - self.speculated_tokens as f64 * step_ms;
-        DEBT_STEPS * step_ms + DEBT_SHARE * self.spent_ms - lost_ms
+        self.granted_ms + DEBT_STEPS * step_ms + DEBT_SHARE * self.spent_ms - lost_ms
     }
 
     /// After a round of the mode that runs.
@@ -191,12 +199,30 @@ impl Governor {
             return self.change(RoundMode::Plain, expected, "lost too much so far");
         }
         let here = rate(expected, self.mode);
-        let better = MODES.into_iter().filter(|&m| m != self.mode && self.knows(m)).find(|&mode| {
-            let needed = if mode == RoundMode::Plain { 1.0 } else { HYSTERESIS };
+        // What it costs is not imagined: a mode that lost comes back after its pause, and while there is credit.
+        let striking = |mode| rate(expected, mode) > STRIKING * rate(expected, RoundMode::Plain);
+        let may_begin = |mode| {
+            let rested = self.planned >= self.pauses[slot(mode)].until;
+            mode == RoundMode::Plain
+                || self.mode != RoundMode::Plain
+                || (rested && (striking(mode) || self.credit_ms(expected) > 0.0))
+        };
+        let candidates = MODES.into_iter().filter(|&m| m != self.mode && self.knows(m) && may_begin(m));
+        let better = candidates.into_iter().find(|&mode| {
+            let needed = match (self.mode, mode) {
+                (_, RoundMode::Plain) => 1.0,
+                (RoundMode::Plain, _) => IMAGINED_HYSTERESIS,
+                _ => HYSTERESIS,
+            };
             rate(expected, mode) > needed * here
         });
         if let Some(mode) = better {
-            self.change(mode, expected, "measured");
+            if self.mode == RoundMode::Plain && striking(mode) {
+                let enough = STRIKING_STEPS / rate(expected, RoundMode::Plain);
+                self.granted_ms += (enough - self.credit_ms(expected)).max(0.0);
+            }
+            let how = if self.mode == RoundMode::Plain { "imagined" } else { "measured" };
+            self.change(mode, expected, how);
         }
     }
 
@@ -222,10 +248,12 @@ impl Governor {
     fn pause(&mut self, mode: RoundMode) {
         let pause = &mut self.pauses[slot(mode)];
         pause.until = self.planned + pause.wait;
-        pause.wait = (2 * pause.wait).min(LONGEST_WAIT);
-        if mode == RoundMode::Plain {
-            pause.wait = FIRST_WAIT;
-        }
+        pause.wait = match mode {
+            RoundMode::Plain => FIRST_WAIT,
+            // Coming back to a mode that was imagined meanwhile is no shot in the dark.
+            RoundMode::Lookup => (2 * pause.wait).min(4 * FIRST_WAIT),
+            RoundMode::Draft => (2 * pause.wait).min(LONGEST_WAIT),
+        };
     }
 
     fn decide(&mut self, expected: Expected, reason: String) {
