@@ -20,7 +20,7 @@ const TEST_ROWS: [usize; 6] = [1, 2, 3, 5, 8, 9];
 /// Sizes whose costs are measured, as far as the time goes.
 const COST_ROWS: [usize; 7] = [1, 2, 4, 8, 16, 32, 64];
 /// Time for both, in milliseconds, after which no further measurement begins.
-const BUDGET_MS: f64 = 220.0;
+const BUDGET_MS: f64 = 150.0;
 
 /// Checks and measures `target`, with the draft of `speculator` if it has one. Leaves `target` in the mode that is
 /// lossless, and the caches empty.
