@@ -68,7 +68,9 @@ fn speculated(subject: &Subject<'_>, speculation: &Speculation) -> Vec<(&'static
         rows.push(("by depth", depths));
     }
     let nodes = speculation.drafted as f64 / speculation.rounds.max(1) as f64;
+    let (passes, a_pass) = (speculation.target_passes, rounded(speculation.tokens_per_target_pass));
     rows.push(("rounds", format!("{}, {} nodes a round", speculation.rounds, rounded(nodes))));
+    rows.push(("passes", format!("{passes} of the target, {a_pass} tokens a pass")));
     let (emission, syncs) = (rounded(speculation.tokens_per_emission), rounded(speculation.host_syncs_per_token));
     rows.push(("emissions", format!("{emission} tokens each, {syncs} host syncs a token")));
     if let Some(last) = speculation.governor.last() {
@@ -108,7 +110,7 @@ pub fn brief(generation: &Generation, reused_tokens: usize, context: usize) -> S
         let _ = write!(line, ", {} tokens/s", rounded(rate));
     }
     if let Some(speculation) = &generation.speculation {
-        let _ = write!(line, ", {} tokens a round", rounded(speculation.acceptance_length));
+        let _ = write!(line, ", {} tokens a pass", rounded(speculation.tokens_per_target_pass));
         if let Some(p) = speculation.synthetic_acceptance {
             let _ = write!(line, " ({})", synthetic(p));
         }

@@ -117,12 +117,14 @@ fn every_method_gives_plain_decodings_tokens() {
 fn check_counts(report: &Value, method: &str) {
     let speculation = &report["speculation"];
     let count = |name: &str| speculation[name].as_f64().unwrap_or_else(|| panic!("{name}: {speculation}"));
-    let (rounds, drafted, accepted) = (count("rounds"), count("drafted"), count("accepted"));
-    assert!(rounds > 0.0 && accepted <= drafted, "{speculation}");
+    let (passes, rounds) = (count("target_passes"), count("rounds"));
+    let (drafted, accepted) = (count("drafted"), count("accepted"));
+    assert!(passes > 0.0 && rounds <= passes && rounds <= drafted && accepted <= drafted, "{speculation}");
     if ["linear", "tree", "dynatree", "assisted"].contains(&method) {
         assert!(drafted > 0.0 && accepted > 0.0, "{method}: {speculation}");
     }
-    assert!((count("acceptance_length") - (1.0 + accepted / rounds)).abs() < 1e-9, "{speculation}");
+    assert!((count("acceptance_length") - (1.0 + accepted / rounds.max(1.0))).abs() < 1e-9, "{speculation}");
+    assert!((count("tokens_per_target_pass") - (1.0 + accepted / passes)).abs() < 1e-9, "{speculation}");
     match speculation["acceptance_rate"].as_f64() {
         Some(rate) => assert!((rate - accepted / drafted).abs() < 1e-9, "{speculation}"),
         None => assert!(drafted == 0.0 && speculation["acceptance_rate"].is_null(), "{speculation}"),
@@ -132,7 +134,7 @@ fn check_counts(report: &Value, method: &str) {
     assert_eq!(sum("nodes"), drafted, "{speculation}");
     // The limit of new tokens may cut what the last round accepted.
     assert!(accepted <= sum("accepted") && sum("accepted") < accepted + 64.0, "{speculation}");
-    assert_eq!(count("nodes_verified"), drafted + rounds, "{speculation}");
+    assert_eq!(count("nodes_verified"), drafted + passes, "{speculation}");
     assert_eq!(speculation["synthetic_acceptance"], Value::Null);
 }
 
@@ -235,7 +237,7 @@ fn a_trace_is_made_of_trees_that_add_up_to_the_text() {
     assert_eq!(report["prompt"], PROMPT);
     assert_eq!(report["method"]["name"], "tree");
     let rounds = report["rounds"].as_array().unwrap();
-    assert_eq!(rounds.len(), report["speculation"]["rounds"].as_u64().unwrap() as usize);
+    assert_eq!(rounds.len(), report["speculation"]["target_passes"].as_u64().unwrap() as usize);
     let ids = |value: &Value| numbers(value).into_iter().map(|id| id as u32).collect::<Vec<u32>>();
     let text = ids(&report["token_ids"]);
     let mut emitted = text[..1].to_vec();

@@ -59,6 +59,7 @@ struct Run {
 
 #[derive(Clone, Default, Serialize)]
 struct Counts {
+    target_passes: usize,
     rounds: usize,
     drafted: usize,
     accepted: usize,
@@ -187,6 +188,7 @@ fn run(
     identical: bool,
 ) -> Run {
     let counts = out.speculation.as_ref().map_or_else(Counts::default, |s| Counts {
+        target_passes: s.target_passes,
         rounds: s.rounds,
         drafted: s.drafted,
         accepted: s.accepted,
@@ -292,7 +294,8 @@ fn report(engine: &Engine, costs: &Costs, runs: &[Run], options: &Options) -> St
             let of: Vec<&&Run> = group.iter().filter(|r| r.method == name).collect();
             let identical = of.iter().filter(|r| r.identical).count();
             let sum = |f: &dyn Fn(&Run) -> f64| of.iter().map(|r| f(r)).sum::<f64>();
-            let rounds = sum(&|r| r.counts.rounds as f64);
+            let rounds = sum(&|r| r.counts.rounds as f64).max(1.0);
+            let passes = sum(&|r| r.counts.target_passes as f64);
             let speeds: Vec<f64> = of.iter().filter_map(|r| speed_up(runs, r)).collect();
             let ttfts: Vec<f64> = of.iter().filter_map(|r| ttft_ratio(runs, r)).collect();
             let repetition = sum(&|r| r.repetition) / of.len().max(1) as f64;
@@ -304,7 +307,7 @@ fn report(engine: &Engine, costs: &Costs, runs: &[Run], options: &Options) -> St
                     of.len(),
                     1.0 + sum(&|r| r.counts.accepted as f64) / rounds,
                     sum(&|r| r.counts.drafted as f64) / rounds,
-                    sum(&|r| r.tokens as f64 - 1.0) / rounds,
+                    sum(&|r| r.tokens as f64 - 1.0) / passes,
                     with_interval(&speeds),
                     with_interval(&ttfts),
                     sum(&|r| r.counts.host_syncs_per_token) / of.len().max(1) as f64,

@@ -123,6 +123,8 @@ pub enum RoundMode {
 pub struct Speculation {
     pub method: Method,
     /// passes of the target after the first token
+    pub target_passes: usize,
+    /// those that verified at least one drafted token
     pub rounds: usize,
     /// drafted tokens that the target verified (nodes of all trees without their roots)
     pub drafted: usize,
@@ -130,8 +132,10 @@ pub struct Speculation {
     pub accepted: usize,
     /// `accepted / drafted`; `None`: none drafted
     pub acceptance_rate: Option<f64>,
-    /// `1 + accepted / rounds`
+    /// `1 + accepted / rounds`; 1 without any round
     pub acceptance_length: f64,
+    /// `1 + accepted / target_passes`
+    pub tokens_per_target_pass: f64,
     /// entry d - 1: depth d
     pub by_depth: Vec<DepthCount>,
     /// rows through the target, roots included

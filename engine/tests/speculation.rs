@@ -76,7 +76,7 @@ fn assert_lossless(engine: &mut Engine, ask: &GenerateRequest, methods: &[Method
         assert!(same, "{what}: KV cache");
         let speculation = out.speculation.expect("a method other than ar speculates");
         assert_eq!(speculation.method, method);
-        assert_eq!(speculation.nodes_verified, speculation.drafted + speculation.rounds, "{what}");
+        assert_eq!(speculation.nodes_verified, speculation.drafted + speculation.target_passes, "{what}");
         assert_eq!(speculation.by_depth.iter().map(|d| d.nodes).sum::<usize>(), speculation.drafted, "{what}");
         assert!(speculation.accepted <= speculation.drafted, "{what}");
     }
@@ -180,7 +180,7 @@ fn traces_hold_the_trees_that_were_verified() {
         .expect("generates");
         let speculation = out.speculation.expect("it speculates");
         let all = [out.prompt_token_ids.as_slice(), &out.token_ids].concat();
-        assert!(rounds.len() >= speculation.rounds, "{method:?}");
+        assert!(rounds.len() >= speculation.target_passes, "{method:?}");
         for (i, round) in rounds.iter().enumerate() {
             assert_eq!(round.index, i, "{method:?}");
             let tree = DraftTree::from_rows(&round.nodes).unwrap_or_else(|e| panic!("{method:?}, round {i}: {e}"));

@@ -368,16 +368,18 @@ proptest! {
             method: Method::Auto, tokens, emissions: n, host_syncs: n, governor: vec![], lossless, synthetic_acceptance: None,
         };
         let s = stats.finish(totals);
+        let with_nodes = s.by_depth.first().map_or(0, |d| d.offered);
         let sum = |f: fn(&DepthCount) -> usize| s.by_depth.iter().map(f).sum::<usize>();
-        prop_assert_eq!((s.rounds, s.drafted, s.accepted), (n, sum(|d| d.nodes), sum(|d| d.accepted)));
-        prop_assert_eq!(s.nodes_verified, s.drafted + s.rounds);
+        prop_assert_eq!((s.target_passes, s.rounds), (n, with_nodes));
+        prop_assert_eq!((s.drafted, s.accepted), (sum(|d| d.nodes), sum(|d| d.accepted)));
+        prop_assert_eq!(s.nodes_verified, s.drafted + s.target_passes);
         prop_assert!(s.by_depth.iter().all(|d| d.accepted <= d.offered && d.offered <= d.nodes && d.offered <= n));
         prop_assert!(s.by_depth.is_sorted_by(|a, b| a.offered >= b.offered && a.accepted >= b.accepted));
         prop_assert_eq!(s.acceptance_rate.is_none(), s.drafted == 0);
         // Every round but the last ends with a token of the target's own.
         prop_assert!((s.accepted + n).abs_diff(tokens) <= 1);
-        let length = if n == 0 { 1.0 } else { 1.0 + s.accepted as f64 / n as f64 };
-        prop_assert_eq!(s.acceptance_length, length);
+        let length = |n: usize| if n == 0 { 1.0 } else { 1.0 + s.accepted as f64 / n as f64 };
+        prop_assert_eq!((s.acceptance_length, s.tokens_per_target_pass), (length(with_nodes), length(n)));
     }
 }
 
@@ -410,9 +412,10 @@ fn counts_of_known_rounds() {
         lossless: Lossless::SharedPipeline,
         synthetic_acceptance: Some(0.5),
     });
-    assert_eq!((s.rounds, s.drafted, s.accepted, s.nodes_verified), (3, 14, 3, 17));
+    assert_eq!((s.target_passes, s.rounds, s.drafted, s.accepted, s.nodes_verified), (3, 2, 14, 3, 17));
     assert_eq!(s.acceptance_rate, Some(3.0 / 14.0));
-    assert_eq!((s.acceptance_length, s.tokens_per_emission, s.host_syncs_per_token), (2.0, 1.5, 0.5));
+    assert_eq!((s.acceptance_length, s.tokens_per_target_pass), (2.5, 2.0));
+    assert_eq!((s.tokens_per_emission, s.host_syncs_per_token), (1.5, 0.5));
     let depth = |offered, nodes, accepted| DepthCount { offered, nodes, accepted };
     assert_eq!(s.by_depth, [depth(2, 4, 2), depth(2, 6, 1), depth(2, 4, 0)]);
     assert_eq!((s.method, s.lossless, s.synthetic_acceptance), (Method::DynaTree, Lossless::SharedPipeline, Some(0.5)));

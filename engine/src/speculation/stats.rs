@@ -6,6 +6,7 @@ use crate::protocol::{DepthCount, GovernorDecision, Lossless, Round, Speculation
 /// Counts of one request.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Stats {
+    target_passes: usize,
     rounds: usize,
     drafted: usize,
     accepted: usize,
@@ -29,12 +30,13 @@ pub struct Totals {
 }
 
 impl Stats {
-    /// Counts a round of which the first `kept` emitted tokens became part of the text: fewer than all in a round that
-    /// ran past an end, a stop text or the limit. Rounds that lie wholly beyond the end do not belong here.
+    /// Counts a pass of which the first `kept` emitted tokens became part of the text: fewer than all where it
+    /// ran past an end, a stop text or the limit. Passes that lie wholly beyond the end do not belong here.
     pub fn observe(&mut self, round: &Round, kept: usize) {
         let nodes = round.nodes.len().saturating_sub(1);
         let accepted = round.path.len().saturating_sub(1).min(kept);
-        self.rounds += 1;
+        self.target_passes += 1;
+        self.rounds += usize::from(nodes > 0);
         self.drafted += nodes;
         self.accepted += accepted;
         self.nodes_verified += round.nodes.len();
@@ -54,11 +56,13 @@ impl Stats {
         let over = |a: usize, b: usize| if b == 0 { 0.0 } else { a as f64 / b as f64 };
         Speculation {
             method,
+            target_passes: self.target_passes,
             rounds: self.rounds,
             drafted: self.drafted,
             accepted: self.accepted,
             acceptance_rate: (self.drafted > 0).then(|| over(self.accepted, self.drafted)),
             acceptance_length: 1.0 + over(self.accepted, self.rounds),
+            tokens_per_target_pass: 1.0 + over(self.accepted, self.target_passes),
             by_depth: self.by_depth,
             nodes_verified: self.nodes_verified,
             tokens_per_emission: over(tokens, emissions),
