@@ -2,7 +2,7 @@
 
 use understory_engine::Dtype;
 use understory_engine::gpu::{Profile, RowClass};
-use understory_engine::kernels::state::{self, *};
+use understory_engine::kernels::state::*;
 use understory_engine::kernels::{AcceptParams, accept as dispatch};
 use understory_engine::model::config::NormKind;
 use understory_engine::protocol::NodeOrigin;
@@ -13,7 +13,7 @@ use understory_engine::speculation::tree::DraftTree;
 
 use crate::device::{Device, PROFILES};
 use crate::random::Random;
-use crate::round::{UNUSED, assert_state, node_origin, random_tree, text, write_tree};
+use crate::round::{UNUSED, ancestors, assert_state, node_origin, random_tree, text, write_tree};
 
 /// What the kernel reads and writes.
 #[derive(Clone, Debug, PartialEq)]
@@ -47,14 +47,13 @@ impl Round {
         write_tree(&mut state, &tree, &draft_rows);
         for (word, value) in [
             (N_ROWS, tree.rows().len() as u32),
-            (state::BASE, base),
+            (BASE, base),
             (N_CHOSEN, random.below(1000) as u32),
             (FLAGS, random.pick(&[0, 4])),
             // Often the request's end is near.
             (LIMIT, base + random.pick(&[2, 3, 7, 1000, 1000])),
             (DRAFT_LEN, base / 2),
             (DRAFT_ROWS, if drafted { n_catch } else { 0 }),
-            (ROUND, 7),
             (MATCH, random.below(4) as u32),
         ] {
             state[word] = value;
@@ -89,7 +88,7 @@ impl Round {
     fn expected(&self) -> Buffers {
         let mut after = self.before.clone();
         let s = &self.before.state;
-        let (base, limit) = (s[state::BASE] as usize, s[LIMIT] as usize);
+        let (base, limit) = (s[BASE] as usize, s[LIMIT] as usize);
         let mut walk = accept(&self.tree, &self.choices).expect("a choice a row");
         // Tokens are chosen for positions below the limit.
         walk.emitted.truncate(limit - 1 - base);
@@ -120,13 +119,12 @@ impl Round {
         for (word, value) in [
             (REC_NODES, s[N_ROWS]),
             (REC_MATCH, s[MATCH]),
-            (REC_BASE, s[state::BASE]),
+            (REC_BASE, s[BASE]),
             (N_ACCEPTED, n as u32 - 1),
             (N_EMITTED, n as u32),
             (N_CHOSEN, s[N_CHOSEN] + n as u32),
-            (state::BASE, root as u32),
+            (BASE, root as u32),
             (FLAGS, if last == NO_TOKEN { s[FLAGS] | FLAG_NAN } else { s[FLAGS] }),
-            (ROUND, s[ROUND] + 1),
             (DRAFT_LEN, if drafted { (base + knows) as u32 } else { s[DRAFT_LEN] }),
             (DRAFT_ROWS, 0),
             (MATCH, if chain > 0 { matched as u32 } else { 0 }),
@@ -171,9 +169,8 @@ impl Round {
     /// All words agree; of the ancestors those that a tree of this depth has.
     fn check(&self, mut got: Buffers, want: &Buffers, what: &str) {
         for row in 1..want.state[N_NODES] as usize {
+            assert!(ancestors(&got.state, row, row).into_iter().eq(0..=row), "{what}: ancestors of row {row}");
             let at = ANCESTORS + row * ANCESTOR_WORDS;
-            let entry = |d: usize| (got.state[at + d / 4] >> (d % 4 * 8) & 0xff) as usize;
-            assert!((0..=row).all(|d| entry(d) == d), "{what}: ancestors of row {row}");
             let words = at..at + row / 4 + 1;
             got.state[words.clone()].copy_from_slice(&want.state[words]);
         }

@@ -2,7 +2,7 @@
 
 use understory_engine::Dtype;
 use understory_engine::gpu::{Profile, RowClass};
-use understory_engine::kernels::state::{self, *};
+use understory_engine::kernels::state::*;
 use understory_engine::kernels::{CANDIDATES, CandidatesParams, candidates as dispatch};
 use understory_engine::model::config::NormKind;
 use understory_engine::sampling::Sampling;
@@ -47,7 +47,7 @@ impl Pass {
     fn run(&self, device: &mut Device, profile: Profile, sampling: &Sampling) -> Vec<Option<[(u32, f32); CANDIDATES]>> {
         let row0 = self.base as usize % 16;
         let mut target = vec![UNUSED; STATE_WORDS];
-        target[state::BASE] = self.base;
+        target[BASE] = self.base;
         write_tree(&mut target, &self.tree, &[NO_ROW; 64]);
         let mut draft = vec![UNUSED; STATE_WORDS];
         draft[N_ROWS] = self.frontier.len() as u32;

@@ -12,6 +12,7 @@ use understory_engine::speculation::tree::DraftTree;
 
 use crate::device::Device;
 use crate::random::Random;
+use crate::round::{UNUSED, ancestors, write_tree};
 
 const POSITION: u32 = 100;
 
@@ -26,38 +27,21 @@ struct Round {
     draft_rows: Vec<(usize, usize)>,
 }
 
-fn write_row(state: &mut [u32], tree: &DraftTree, row: usize) {
-    let node = &tree.rows()[row];
-    state[TOKEN + row] = node.token;
-    state[PARENT + row] = node.parent.map_or(NO_ROW, |p| p as u32);
-    state[DEPTH + row] = node.depth as u32;
-    state[LOGP + row] = node.log_prob.to_bits();
-    state[ORIGIN + row] = if node.origin == NodeOrigin::Lookup { ORIGIN_LOOKUP } else { 0 };
-    state[DRAFT_ROW + row] = NO_ROW;
-    let table = tree.ancestor_table();
-    let words = row * ANCESTOR_WORDS..(row + 1) * ANCESTOR_WORDS;
-    state[ANCESTORS + words.start..ANCESTORS + words.end].copy_from_slice(&table[words]);
-}
-
 impl Round {
     /// `tree` holds the root and what was looked up.
     fn new(device: &Device, tree: &DraftTree, n_catch: usize, limit: u32) -> Self {
-        // Where nothing was written lies what must not be used.
-        let mut state = vec![0xffff_fff0u32; STATE_WORDS];
+        let mut state = vec![UNUSED; STATE_WORDS];
         let mut draft = state.clone();
-        for row in 0..tree.rows().len() {
-            write_row(&mut state, tree, row);
-        }
+        write_tree(&mut state, tree, &[NO_ROW; 64]);
         let rows = tree.rows().len() as u32;
         for (word, value) in [
             (N_ROWS, 1),
-            (BASE_WORD, POSITION),
+            (BASE, POSITION),
             (LIMIT, limit),
             (N_NODES, rows),
             (N_LOOKUP, rows - 1),
             (DRAFT_ROWS, n_catch as u32),
             (N_CATCH, n_catch as u32),
-            (LEVEL, 1),
             (DRAFT_ROW, n_catch as u32 - 1),
         ] {
             state[word] = value;
@@ -112,10 +96,7 @@ impl Round {
         let state = device.read::<u32>(&self.state, STATE_WORDS);
         for row in 0..tree.rows().len() {
             let path = tree.ancestors(row);
-            let theirs: Vec<usize> = (0..path.len())
-                .map(|d| (state[ANCESTORS + row * ANCESTOR_WORDS + d / 4] >> (d % 4 * 8) & 0xff) as usize)
-                .collect();
-            assert_eq!(theirs, path, "{what}: ancestors of row {row}");
+            assert_eq!(ancestors(&state, row, path.len() - 1), path, "{what}: ancestors of row {row}");
         }
     }
 
@@ -132,15 +113,10 @@ impl Round {
             let of = |row: usize| self.draft_rows.iter().find(|(r, _)| *r == row).expect("the draft ran it").1;
             path.extend(tree.ancestors(row).into_iter().map(of));
             assert_eq!(draft[DEPTH + t] as usize + 1, path.len(), "{what}: depth in the draft");
-            let theirs: Vec<usize> = (0..path.len())
-                .map(|d| (draft[ANCESTORS + t * ANCESTOR_WORDS + d / 4] >> (d % 4 * 8) & 0xff) as usize)
-                .collect();
-            assert_eq!(theirs, path, "{what}: ancestors in the draft");
+            assert_eq!(ancestors(&draft, t, path.len() - 1), path, "{what}: ancestors in the draft");
         }
     }
 }
-
-const BASE_WORD: usize = understory_engine::kernels::state::BASE;
 
 fn rule(random: &mut Random) -> GrowRule {
     GrowRule {

@@ -42,6 +42,12 @@ pub fn write_tree(state: &mut [u32], tree: &DraftTree, draft_rows: &[u32]) {
     state[ANCESTORS..ANCESTORS + table.len()].copy_from_slice(&table);
 }
 
+/// What the tree's tables hold as the path to `row`, which lies at `depth`.
+pub fn ancestors(state: &[u32], row: usize, depth: usize) -> Vec<usize> {
+    let words = &state[ANCESTORS + row * ANCESTOR_WORDS..];
+    (0..=depth).map(|d| (words[d / 4] >> (d % 4 * 8) & 0xff) as usize).collect()
+}
+
 pub fn node_origin(node: &RoundNode) -> u32 {
     match node.origin {
         NodeOrigin::Root => 0,

@@ -10,12 +10,13 @@ use understory_engine::sampling::Sampling;
 use crate::device::{Device, PROFILES};
 use crate::random::Random;
 use crate::reference::{Choice, Sample, State, sample};
+use crate::round::block_maxima;
 
 /// The kernel scores in f32: below this lead it may choose the other.
-const LEAD: f64 = 1e-4;
+pub const LEAD: f64 = 1e-4;
 /// The kernel sums probabilities in f32, and its `log` and `exp` err by a few units in the last place: nearer than
 /// this, a filter may decide otherwise.
-const CLEARANCE: f64 = 1e-5;
+pub const CLEARANCE: f64 = 1e-5;
 
 /// `steps` choices from the same logits in one submission, and the state afterwards.
 fn run(
@@ -26,8 +27,7 @@ fn run(
     start: &State,
     steps: usize,
 ) -> State {
-    let block_max: Vec<[u32; 2]> = logits.chunks(4).enumerate().map(block_maximum).collect();
-    let (logits_buffer, block_max) = (device.buffer(logits), device.buffer(&block_max));
+    let (logits_buffer, block_max) = (device.buffer(logits), device.buffer(&block_maxima(logits)));
     let mut words = vec![0u32; STATE_WORDS];
     words[..4].copy_from_slice(&[start.n_rows, start.base, start.n_chosen, start.flags]);
     words[LIMIT] = u32::MAX;
@@ -55,14 +55,8 @@ fn run(
     }
 }
 
-/// What the logits' epilogue leaves for a block.
-fn block_maximum((b, block): (usize, &[f32])) -> [u32; 2] {
-    let best = block.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let token = block.iter().position(|&v| v == best).map_or(NO_TOKEN, |i| (4 * b + i) as u32);
-    [best.to_bits(), if block.iter().any(|v| v.is_nan()) { NO_TOKEN } else { token }]
-}
-
-fn reference_of(s: &Sampling) -> Sample {
+/// What the reference is told.
+pub fn reference_of(s: &Sampling) -> Sample {
     Sample {
         temperature: s.temperature,
         top_k: s.top_k as usize,

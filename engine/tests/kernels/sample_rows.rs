@@ -4,19 +4,16 @@
 use understory_engine::Dtype;
 use understory_engine::gpu::{Profile, RowClass};
 use understory_engine::kernels::row_sampler;
-use understory_engine::kernels::state::{self, *};
+use understory_engine::kernels::state::*;
 use understory_engine::model::config::NormKind;
 use understory_engine::sampling::Sampling;
 use understory_engine::speculation::tree::DraftTree;
 
 use crate::device::{Device, PROFILES};
 use crate::random::Random;
-use crate::reference::{Sample, State, sample};
+use crate::reference::{State, sample};
 use crate::round::{UNUSED, block_maxima, random_tree, write_tree};
-
-/// Nearer than this the kernel, which scores in f32, may choose otherwise; see `sample.rs`.
-const LEAD: f64 = 1e-4;
-const CLEARANCE: f64 = 1e-5;
+use crate::sample::{CLEARANCE, LEAD, reference_of};
 
 /// `[rows, vocab]` logits of a tree's rows.
 struct Case {
@@ -47,7 +44,7 @@ impl Case {
         let rows = self.tree.rows().len();
         let mut words = vec![UNUSED; STATE_WORDS];
         words[N_ROWS] = rows as u32;
-        words[state::BASE] = self.base;
+        words[BASE] = self.base;
         write_tree(&mut words, &self.tree, &[NO_ROW; 64]);
         let block_max: Vec<[u32; 2]> = self.logits.chunks(self.vocab).flat_map(block_maxima).collect();
         let (logits, block_max, state) =
@@ -69,21 +66,13 @@ impl Case {
 
     /// Compares `chosen` with the reference row by row; returns how many rows were too close to tell.
     fn check(&self, chosen: &[u32], sampling: &Sampling, what: &str) -> usize {
-        let op = Sample {
-            temperature: sampling.temperature,
-            top_k: sampling.top_k as usize,
-            top_p: sampling.top_p,
-            min_p: sampling.min_p,
-            penalty: sampling.repetition_penalty,
-            seed: sampling.seed,
-        };
         let mut close = 0;
         for (row, (&token, logits)) in chosen.iter().zip(self.logits.chunks(self.vocab)).enumerate() {
             let mut state = State { base: self.base, seen: self.seen.clone(), ..State::new(self.vocab) };
             for node in &self.tree.ancestors(row)[1..] {
                 state.advance(self.tree.rows()[*node].token);
             }
-            let choice = sample(&op, logits, &state);
+            let choice = sample(&reference_of(sampling), logits, &state);
             if sampling.temperature > 0.0 && (choice.lead < LEAD || choice.clearance < CLEARANCE) {
                 close += 1;
             } else {

@@ -1,19 +1,14 @@
-//! Random trees, as the state buffer holds them; its layout is that of `shaders/kernels/lib/state.wesl`.
+//! Random trees, as the state buffer holds them.
 
 use understory_engine::gpu::Buffer;
+use understory_engine::kernels::state::{ANCESTOR_WORDS, ANCESTORS, DEPTH, STATE_WORDS, TREE_ROWS};
 
 use crate::device::Device;
 use crate::random::Random;
 use crate::reference::{Positions, Tree};
 
-const TREE_ROWS: usize = 80;
-const DEPTH: usize = 512;
-const ANCESTORS: usize = 832;
-const ANCESTOR_WORDS: usize = 20;
-const STATE_WORDS: usize = 2432;
-
-#[derive(Debug)]
 /// The rows from `row0` on of a tree over a cache of `base` rows.
+#[derive(Debug)]
 pub struct TreePass {
     pub base: usize,
     pub row0: usize,
