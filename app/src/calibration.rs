@@ -159,11 +159,11 @@ mod tests {
 
     #[test]
     fn the_folder_is_the_platforms() {
-        let home = || Some(PathBuf::from("/home/a"));
+        let home = || Some(PathBuf::from("models/a"));
         let none = |_: &str| None;
         let folder = |os, env: &dyn Fn(&str) -> Option<OsString>| cache_folder(os, env, home());
-        assert_eq!(folder("linux", &none), Some("/home/a/.cache/understory".into()));
-        assert_eq!(folder("macos", &none), Some("/home/a/Library/Caches/understory".into()));
+        assert_eq!(folder("linux", &none), Some("models/a/.cache/understory".into()));
+        assert_eq!(folder("macos", &none), Some("models/a/Library/Caches/understory".into()));
         assert_eq!(folder("windows", &none), None);
         assert_eq!(cache_folder("linux", &none, None), None);
         let env = |xdg: &'static str| move |name: &str| (name == "XDG_CACHE_HOME").then(|| xdg.into());
@@ -173,7 +173,7 @@ mod tests {
             let local = |name: &str| (name == "LOCALAPPDATA").then(|| "/local".into());
             assert_eq!(folder("windows", &local), Some("/local/understory".into()));
         }
-        assert_eq!(folder("linux", &env("relative")), Some("/home/a/.cache/understory".into()));
-        assert_eq!(folder("linux", &env("")), Some("/home/a/.cache/understory".into()));
+        assert_eq!(folder("linux", &env("relative")), Some("models/a/.cache/understory".into()));
+        assert_eq!(folder("linux", &env("")), Some("models/a/.cache/understory".into()));
     }
 }

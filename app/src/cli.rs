@@ -217,16 +217,9 @@ pub struct PromptArgs {
     pub chat: bool,
 }
 
+/// How tokens are found and chosen, and by which models.
 #[derive(Debug, Args)]
-pub struct GenerateArgs {
-    #[command(flatten)]
-    pub prompt: PromptArgs,
-    /// Most tokens to generate
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 128, value_parser = at_least_one)]
-    pub max_new_tokens: usize,
-    /// One JSON object on stdout at the end, and no streaming
-    #[arg(long, help_heading = "Output")]
-    pub json: bool,
+pub struct RunArgs {
     #[command(flatten)]
     pub speculation: SpeculationArgs,
     #[command(flatten)]
@@ -238,6 +231,20 @@ pub struct GenerateArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct GenerateArgs {
+    #[command(flatten)]
+    pub prompt: PromptArgs,
+    /// Most tokens to generate
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 128, value_parser = at_least_one)]
+    pub max_new_tokens: usize,
+    /// One JSON object on stdout at the end, and no streaming
+    #[arg(long, help_heading = "Output")]
+    pub json: bool,
+    #[command(flatten)]
+    pub run: RunArgs,
+}
+
+#[derive(Debug, Args)]
 pub struct ChatArgs {
     /// What the model is told before the first turn
     #[arg(long, value_name = "TEXT")]
@@ -246,13 +253,7 @@ pub struct ChatArgs {
     #[arg(short = 'n', long, value_name = "N", default_value_t = 512, value_parser = at_least_one)]
     pub max_new_tokens: usize,
     #[command(flatten)]
-    pub speculation: SpeculationArgs,
-    #[command(flatten)]
-    pub sampling: SamplingArgs,
-    #[command(flatten)]
-    pub load: LoadArgs,
-    #[command(flatten)]
-    pub draft: DraftArgs,
+    pub run: RunArgs,
 }
 
 #[derive(Debug, Args)]

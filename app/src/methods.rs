@@ -3,7 +3,7 @@
 use anyhow::Result;
 use understory_engine::protocol::{Lossless, Method, NodeOrigin, RoundMode, Schedule};
 
-use crate::cli::{DraftArgs, MethodName, ScheduleName, SpeculationArgs};
+use crate::cli::{DraftArgs, MethodName, RunArgs, ScheduleName, SpeculationArgs};
 use crate::exit::usage;
 
 const LINEAR: Method = Method::Linear { k: 6 };
@@ -30,16 +30,17 @@ pub fn draft(args: &DraftArgs, model: &str) -> Option<String> {
     }
 }
 
-/// What `args` ask for with the target `model`.
+/// What `run` asks for.
 ///
 /// # Errors
 /// Usage errors: a flag that the method does not use, a method that needs a draft model where there is none.
-pub fn plan(args: &SpeculationArgs, draft_args: &DraftArgs, model: &str) -> Result<Plan> {
-    let draft = draft(draft_args, model);
+pub fn plan(run: &RunArgs) -> Result<Plan> {
+    let args = &run.speculation;
+    let draft = draft(&run.draft, &run.load.model);
     let default = if draft.is_some() { MethodName::Auto } else { MethodName::Ar };
     let name = args.method.unwrap_or(default);
     check_flags(args, name)?;
-    if draft_args.draft.is_some() && draft.is_some() && !name.takes_draft() {
+    if run.draft.draft.is_some() && draft.is_some() && !name.takes_draft() {
         return Err(usage(format!("--draft is not used by --method {}; leave one of them out", name.as_str())));
     }
     check_draft(name, draft.as_deref())?;
@@ -194,14 +195,12 @@ mod tests {
     #[derive(Parser)]
     struct Flags {
         #[command(flatten)]
-        speculation: SpeculationArgs,
-        #[command(flatten)]
-        draft: DraftArgs,
+        run: RunArgs,
     }
 
     fn plan_of(model: &str, flags: &str) -> Result<Plan> {
-        let flags = Flags::try_parse_from(["x"].into_iter().chain(flags.split_whitespace()))?;
-        plan(&flags.speculation, &flags.draft, model)
+        let flags = Flags::try_parse_from(["x", "--model", model].into_iter().chain(flags.split_whitespace()))?;
+        plan(&flags.run)
     }
 
     #[test]

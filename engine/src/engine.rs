@@ -100,13 +100,17 @@ impl Engine {
     ) -> Result<()> {
         // The old draft's memory is free before the new one's is asked for.
         self.speculator = None;
+        self.phases = Phases { draft_open: None, draft_upload: None, draft_pipelines: None, ..self.phases };
+        let mut clock = Lap::new();
         let (config, weights, tokenizer) = read_model(files)?;
         let target = (&self.tokenizer, self.forward.config.vocab_size);
         check_pair(target, (&tokenizer, config.vocab_size))?;
-        let (draft, _) = load(&self.gpu, config, &weights, options, &mut Lap::new(), on_progress).await?;
+        let draft_open = clock.lap();
+        let (draft, draft_upload) = load(&self.gpu, config, &weights, options, &mut clock, on_progress).await?;
         let mut speculator = Speculator::new(&self.gpu, &mut self.forward).await?;
         speculator.set_draft(&self.gpu, &mut self.forward, draft).await?;
         self.speculator = Some(speculator);
+        self.phases = Phases { draft_open, draft_upload, draft_pipelines: clock.lap(), ..self.phases };
         Ok(())
     }
 
@@ -357,10 +361,8 @@ impl Engine {
         if bytes > 0 {
             let mut staging = Staging::new(&self.gpu, bytes).await?;
             for buffer in cache.layers.iter().flat_map(|layer| [&layer.k, &layer.v]) {
-                let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
-                staging.copy_from(&mut encoder, buffer, 0, bytes);
-                staging.start(self.gpu.queue().submit([encoder.finish()]), bytes);
-                all.extend(staging.finish(&self.gpu, doing, bytemuck::pod_collect_to_vec::<u8, f32>).await?);
+                let encoder = self.gpu.device().create_command_encoder(&Default::default());
+                all.extend(staging.read_floats(&self.gpu, doing, encoder, buffer, bytes).await?);
             }
         }
         Ok(all)

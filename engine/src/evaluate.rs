@@ -30,12 +30,9 @@ pub async fn logits(
     while base < tokens.len() {
         let n = rows.clamp(1, held).min(forward.few_rows(base)).min(tokens.len() - base);
         forward.set_rows(gpu, &tokens[base..base + n], base);
-        let mut encoder = gpu.device().create_command_encoder(&Default::default());
-        forward.encode(&mut encoder, n, base, &Tail::AllLogits);
+        let (encoder, _) = gpu.encode_pass(|pass| forward.record(pass, n, base, &Tail::AllLogits));
         let bytes = (n * vocab * 4) as u64;
-        staging.copy_from(&mut encoder, forward.all_logits(), 0, bytes);
-        staging.start(gpu.queue().submit([encoder.finish()]), bytes);
-        let values = staging.finish(gpu, DOING, bytemuck::pod_collect_to_vec::<u8, f32>).await?;
+        let values = staging.read_floats(gpu, DOING, encoder, forward.all_logits(), bytes).await?;
         on_rows(base, &values)?;
         base += n;
     }

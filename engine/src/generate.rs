@@ -10,10 +10,11 @@ use web_time::Instant;
 use crate::error::{Error, Result};
 use crate::forward::{Forward, Tail};
 use crate::gpu::{Gpu, Staging};
-use crate::kernels::state::{self, HEAD_WORDS, NO_TOKEN, RING, RING_AT};
-use crate::protocol::{Method, NodeOrigin, Round, RoundMode, RoundNode, Speculation};
+use crate::kernels::state::{HEAD_WORDS, NO_TOKEN};
+use crate::protocol::{Method, Round, RoundMode, Speculation};
 use crate::sampling::Sampling;
 use crate::speculation::controller::{Controller, RoundPlan};
+use crate::speculation::record::{Record, plain_round};
 use crate::speculation::speculator::Speculator;
 use crate::speculation::stats::{Stats, Totals};
 use crate::speculation::tree::MAX_ROWS;
@@ -74,9 +75,6 @@ struct InFlight {
     kind: Kind,
     staging: usize,
 }
-
-/// What one read of the state's head says.
-struct Head<'a>(&'a [u32]);
 
 impl Decoder {
     pub async fn new(gpu: &Gpu) -> Result<Self> {
@@ -226,8 +224,7 @@ impl<'a> Rounds<'a> {
 impl Run<'_> {
     async fn prepare(&mut self, forward: &mut Forward) -> Result<()> {
         let (gpu, task) = (self.gpu, self.task);
-        let positions = self.positions(self.limit.min(128), forward);
-        forward.reserve(gpu, positions).await?;
+        forward.reserve(gpu, self.first_positions(forward)).await?;
         forward.sampler.prepare(gpu, task.sampling, forward.config.vocab_size);
         let reused = forward.cache.reusable(task.prompt);
         self.timeline.reused_tokens = reused;
@@ -237,7 +234,6 @@ impl Run<'_> {
         if let Some(rounds) = &mut self.rounds {
             rounds.speculator.prepare(gpu, forward, task.method, task.sampling, task.synthetic_acceptance);
             if let Some(draft) = &mut rounds.speculator.draft {
-                draft.forward.reserve(gpu, positions).await?;
                 draft_known = draft.forward.cache.reusable(task.prompt);
                 draft.forward.cache.tokens.truncate(draft_known);
             }
@@ -247,12 +243,13 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Positions that the caches need while at most `tokens` are chosen: those of the tokens and, with speculation, the
-    /// slots of a tree.
-    fn positions(&self, tokens: usize, forward: &Forward) -> usize {
+    /// Positions that the caches are to hold at first: those of the prompt and of up to 128 tokens and, with
+    /// speculation, the slots of a tree.
+    fn first_positions(&self, forward: &Forward) -> usize {
+        let tokens = self.n_prompt + self.limit.min(128);
         match self.rounds {
-            Some(_) => self.n_prompt + tokens + MAX_ROWS,
-            None => (self.n_prompt + tokens).min(forward.config.max_position_embeddings),
+            Some(_) => tokens + MAX_ROWS,
+            None => tokens.min(forward.config.max_position_embeddings),
         }
     }
 
@@ -273,7 +270,7 @@ impl Run<'_> {
             let words = self.staging[read.staging].finish(gpu, DOING, bytemuck::pod_collect_to_vec::<u8, u32>).await?;
             self.timeline.host_syncs += 1;
             let at_ms = now();
-            let emission = self.take_in(&read.kind, &Head(&words), at_ms)?;
+            let emission = self.take_in(&read.kind, &Record(&words), at_ms)?;
             if emission.tokens.is_empty() {
                 continue;
             }
@@ -295,21 +292,24 @@ impl Run<'_> {
                 break;
             }
             if matches!(read.kind, Kind::First) && self.limit > 1 {
-                self.prefill_draft();
+                self.prefill_draft(forward).await?;
                 reads.push_back(self.enqueue(forward).await?);
             }
         }
         Ok(())
     }
 
-    /// Submits the prompt to the draft, once the first token is out.
-    fn prefill_draft(&mut self) {
+    /// Submits the prompt to the draft, once the first token is out: nothing of the draft's delays it.
+    async fn prefill_draft(&mut self, forward: &Forward) -> Result<()> {
+        let positions = self.first_positions(forward);
         if let Some(rounds) = &mut self.rounds
             && let Some(draft) = &mut rounds.speculator.draft
         {
+            draft.forward.reserve(self.gpu, positions).await?;
             draft.prefill_prompt(self.gpu, rounds.draft_known, self.n_prompt);
             rounds.draft_len = draft.reach(self.n_prompt);
         }
+        Ok(())
     }
 
     /// Submits the prompt; the last chunk chooses the first token.
@@ -318,13 +318,12 @@ impl Run<'_> {
         loop {
             let rows = forward.next_chunk(base, self.n_prompt - base);
             forward.set_rows(self.gpu, &self.task.prompt[base..base + rows], base);
-            let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
             let last = base + rows == self.n_prompt;
             let tail = match last {
                 true => Tail::Sample(forward.sampler.choice(self.task.sampling)),
                 false => Tail::Nothing,
             };
-            forward.encode(&mut encoder, rows, base, &tail);
+            let (encoder, _) = self.gpu.encode_pass(|pass| forward.record(pass, rows, base, &tail));
             if last {
                 self.enqueued = 1;
                 self.most_chosen = 1;
@@ -372,11 +371,10 @@ impl Run<'_> {
             rounds.speculator.catch_up(gpu, positions);
         }
         rounds.speculator.set_plan(gpu, &plan, &rounds.next, tree_rows);
-        let mut encoder = gpu.device().create_command_encoder(&Default::default());
-        let mut pass = encoder.begin_compute_pass(&Default::default());
-        let count = rounds.speculator.record(&mut pass, forward, &plan, self.task.sampling, tree_rows, positions);
-        drop(pass);
-        self.timeline.dispatches_per_token = count;
+        let (encoder, dispatches) = gpu.encode_pass(|pass| {
+            rounds.speculator.record(pass, forward, &plan, self.task.sampling, tree_rows, positions)
+        });
+        self.timeline.dispatches_per_token = dispatches;
         self.enqueued += 1;
         self.most_chosen = (self.most_chosen + (1 + plan.rule.max_nodes).min(tree_rows)).min(self.limit);
         Ok(self.submit(forward, encoder, Kind::Round(Box::new(plan))))
@@ -384,34 +382,31 @@ impl Run<'_> {
 
     /// Submits `steps` plain steps.
     fn enqueue_steps(&mut self, forward: &Forward, steps: usize) -> InFlight {
-        let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
-        for _ in 0..steps {
-            // An upper bound of the position: what it decides does not change the bits.
-            let base = self.n_prompt + self.most_chosen - 1;
-            let tail = Tail::Sample(forward.sampler.choice(self.task.sampling));
-            self.timeline.dispatches_per_token = forward.encode(&mut encoder, 1, base, &tail);
-            self.enqueued += 1;
-            self.most_chosen = (self.most_chosen + 1).min(self.limit);
-        }
+        let tail = Tail::Sample(forward.sampler.choice(self.task.sampling));
+        let (encoder, ()) = self.gpu.encode_pass(|pass| {
+            for _ in 0..steps {
+                // An upper bound of the position: what it decides does not change the bits.
+                let base = self.n_prompt + self.most_chosen - 1;
+                self.timeline.dispatches_per_token = forward.record(pass, 1, base, &tail);
+                self.enqueued += 1;
+                self.most_chosen = (self.most_chosen + 1).min(self.limit);
+            }
+        });
         self.submit(forward, encoder, Kind::Steps(steps))
     }
 
     /// Submits `encoder` and the read of the state after it.
-    fn submit(&mut self, forward: &Forward, mut encoder: wgpu::CommandEncoder, kind: Kind) -> InFlight {
+    fn submit(&mut self, forward: &Forward, encoder: wgpu::CommandEncoder, kind: Kind) -> InFlight {
         let at = self.n_submitted % IN_FLIGHT;
         self.n_submitted += 1;
-        let bytes = 4 * HEAD_WORDS as u64;
-        self.staging[at].copy_from(&mut encoder, forward.state(), 0, bytes);
-        let submission = self.gpu.queue().submit([encoder.finish()]);
-        self.staging[at].start(submission, bytes);
+        self.staging[at].submit(self.gpu, encoder, forward.state(), 4 * HEAD_WORDS as u64);
         InFlight { kind, staging: at }
     }
 
     /// What a read brought.
-    fn take_in(&mut self, kind: &Kind, head: &Head<'_>, at_ms: f64) -> Result<Emission> {
+    fn take_in(&mut self, kind: &Kind, record: &Record<'_>, at_ms: f64) -> Result<Emission> {
         let known = self.chosen.len();
-        let n_chosen = head.0[state::N_CHOSEN] as usize;
-        let tokens: Vec<u32> = (known..n_chosen).map(|n| head.0[RING_AT + n % RING]).collect();
+        let tokens = record.tokens(known);
         if let Some(nth) = tokens.iter().position(|&t| t == NO_TOKEN) {
             return Err(Error::NanLogits { position: self.n_prompt + known + nth });
         }
@@ -439,57 +434,16 @@ impl Run<'_> {
                 }
             }
             Kind::Round(plan) => {
-                rounds.draft_len = head.0[state::DRAFT_LEN] as usize;
-                if let Some(round) = head.round(rounds.count, plan.mode, &emission.tokens) {
+                rounds.draft_len = record.draft_len();
+                if let Some(round) = record.round(rounds.count, plan.mode, &emission.tokens) {
                     rounds.count += 1;
-                    let matched = head.0[state::REC_MATCH] as usize;
-                    rounds.controller.observe(&round, plan, matched, elapsed_ms);
+                    rounds.controller.observe(&round, plan, record.matched(), elapsed_ms);
                     emission.rounds.push(round);
                 }
             }
         }
         Ok(emission)
     }
-}
-
-impl Head<'_> {
-    /// The last round; `None`: it had nothing to do.
-    fn round(&self, index: usize, mode: RoundMode, emitted: &[u32]) -> Option<Round> {
-        let words = self.0;
-        let n_nodes = (words[state::REC_NODES] as usize).min(MAX_ROWS);
-        if n_nodes == 0 {
-            return None;
-        }
-        let node = |row: usize| {
-            let info = words[state::REC_INFO + row];
-            RoundNode {
-                token: words[state::REC_TOKEN + row],
-                parent: (row > 0).then_some((info & 0xff) as usize),
-                depth: (info >> 8 & 0xff) as usize,
-                log_prob: if row == 0 { 0.0 } else { f32::from_bits(words[state::REC_LOGP + row]) },
-                origin: match info >> 16 {
-                    _ if row == 0 => NodeOrigin::Root,
-                    state::ORIGIN_LOOKUP => NodeOrigin::Lookup,
-                    rank => NodeOrigin::Draft { rank: rank as usize },
-                },
-            }
-        };
-        let accepted = (words[state::N_ACCEPTED] as usize).min(MAX_ROWS - 1);
-        Some(Round {
-            index,
-            position: words[state::REC_BASE] as usize,
-            nodes: (0..n_nodes).map(node).collect(),
-            path: (0..=accepted).map(|k| (words[state::PATH + k] & 0xff) as usize).collect(),
-            emitted: emitted.to_vec(),
-            mode,
-        })
-    }
-}
-
-/// A plain step as a round: the root, and what the target chose after it.
-fn plain_round(index: usize, position: usize, root: u32, token: u32) -> Round {
-    let root = RoundNode { token: root, parent: None, depth: 0, log_prob: 0.0, origin: NodeOrigin::Root };
-    Round { index, position, nodes: vec![root], path: vec![0], emitted: vec![token], mode: RoundMode::Plain }
 }
 
 /// Waits for the reads of steps that nobody wants any more, so that their buffers can be used again.

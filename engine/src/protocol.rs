@@ -213,6 +213,10 @@ pub struct Phases {
     pub upload: Option<f64>,
     /// pipelines compiled
     pub pipelines: Option<f64>,
+    /// these three of the draft model
+    pub draft_open: Option<f64>,
+    pub draft_upload: Option<f64>,
+    pub draft_pipelines: Option<f64>,
     pub tokenise: Option<f64>,
     /// prompt submitted to the last prompt row's logits (the first token's choice included)
     pub prefill: Option<f64>,

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::speculation::{DraftArgs, MethodName, SpeculationArgs};
-use super::{LoadArgs, PromptArgs, SamplingArgs, at_least_one};
+use super::speculation::{DraftArgs, MethodName};
+use super::{LoadArgs, PromptArgs, RunArgs, SamplingArgs, at_least_one};
 
 pub const CALIBRATE_EXAMPLES: &str = "\
 Kept in the cache folder ($XDG_CACHE_HOME/understory, or where the system keeps caches), apart for each device, pair
@@ -62,13 +62,7 @@ pub struct TraceArgs {
     #[arg(long, help_heading = "Output")]
     pub json: bool,
     #[command(flatten)]
-    pub speculation: SpeculationArgs,
-    #[command(flatten)]
-    pub sampling: SamplingArgs,
-    #[command(flatten)]
-    pub load: LoadArgs,
-    #[command(flatten)]
-    pub draft: DraftArgs,
+    pub run: RunArgs,
 }
 
 #[derive(Debug, Args)]

@@ -15,10 +15,10 @@ use crate::output::{self, Console};
 use crate::timings;
 
 pub fn run(args: &ChatArgs, console: &Console) -> Result<()> {
-    sampling(&args.sampling)?;
-    let plan = methods::plan(&args.speculation, &args.draft, &args.load.model)?;
+    sampling(&args.run.sampling)?;
+    let plan = methods::plan(&args.run)?;
     pollster::block_on(async {
-        let mut loaded = load_for(&plan, &args.load, console).await?;
+        let mut loaded = load_for(&plan, &args.run.load, console).await?;
         let mut conversation = Conversation::new(&loaded, args.system.as_deref());
         if matches!(conversation, Conversation::Transcript(_)) {
             console.note(&format!(
@@ -134,7 +134,7 @@ async fn turn(
         max_new_tokens: args.max_new_tokens,
         ignore_eos: false,
         stop: Vec::new(),
-        sampling: args.sampling.sampling(),
+        sampling: args.run.sampling.sampling(),
         method: plan.method,
         synthetic_acceptance: plan.synthetic_acceptance,
         trace: false,

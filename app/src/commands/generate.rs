@@ -42,11 +42,11 @@ impl<'a> Report<'a> {
 }
 
 pub fn run(args: &GenerateArgs, console: &Console) -> Result<()> {
-    let sampling = sampling(&args.sampling)?;
-    let plan = methods::plan(&args.speculation, &args.draft, &args.load.model)?;
+    let sampling = sampling(&args.run.sampling)?;
+    let plan = methods::plan(&args.run)?;
     let text = input::prompt(&args.prompt)?;
     pollster::block_on(async {
-        let mut loaded = load_for(&plan, &args.load, console).await?;
+        let mut loaded = load_for(&plan, &args.run.load, console).await?;
         let request = loaded.request(&args.prompt, text, args.max_new_tokens, sampling, &plan)?;
         let generation = stream(&mut loaded, &request, !args.json).await?;
         if args.json {

@@ -26,8 +26,8 @@ struct TraceReport<'a> {
 }
 
 pub fn run(args: &TraceArgs, console: &Console) -> Result<()> {
-    let sampling = sampling(&args.sampling)?;
-    let plan = methods::plan(&args.speculation, &args.draft, &args.load.model)?;
+    let sampling = sampling(&args.run.sampling)?;
+    let plan = methods::plan(&args.run)?;
     if plan.method == Method::Ar {
         return Err(usage(
             "--method ar has no rounds to show: give a draft model with --draft, or --method lookup, which needs none",
@@ -35,7 +35,7 @@ pub fn run(args: &TraceArgs, console: &Console) -> Result<()> {
     }
     let text = input::prompt(&args.prompt)?;
     pollster::block_on(async {
-        let mut loaded = load_for(&plan, &args.load, console).await?;
+        let mut loaded = load_for(&plan, &args.run.load, console).await?;
         let request = loaded.request(&args.prompt, text.clone(), args.max_new_tokens, sampling, &plan)?;
         let request = GenerateRequest { trace: true, ..request };
         let mut rounds = Vec::new();

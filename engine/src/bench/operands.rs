@@ -80,11 +80,11 @@ pub async fn filled(gpu: &Gpu, bytes: u64, pattern: &[u8]) -> Result<Buffer> {
         // Written in few pieces at a time: the queue stages each of them.
         if i % 32 == 31 {
             gpu.queue().submit([]);
-            gpu.wait(DOING)?;
+            gpu.wait(DOING).await?;
         }
     }
     gpu.queue().submit([]);
-    gpu.wait(DOING)?;
+    gpu.wait(DOING).await?;
     Ok(buffer)
 }
 

@@ -134,21 +134,21 @@ impl Forward {
         };
         forward.reserve(gpu, 1).await?;
         on_progress(2, 3);
-        forward.warm_up(gpu)?;
+        forward.warm_up(gpu).await?;
         on_progress(3, 3);
         Ok(forward)
     }
 
     /// Runs every pipeline once with no rows: drivers that compile at the first dispatch do it here.
-    fn warm_up(&self, gpu: &Gpu) -> Result<()> {
+    async fn warm_up(&self, gpu: &Gpu) -> Result<()> {
         for rows in [1, 2, self.max_rows] {
             self.set_rows(gpu, &[], 0);
-            let mut encoder = gpu.device().create_command_encoder(&Default::default());
-            for choice in self.sampler.both() {
-                self.encode(&mut encoder, rows, 0, &Tail::Sample(choice));
-            }
-            gpu.queue().submit([encoder.finish()]);
-            gpu.wait("warming up the kernels")?;
+            gpu.submit_pass(|pass| {
+                for choice in self.sampler.both() {
+                    self.record(pass, rows, 0, &Tail::Sample(choice));
+                }
+            });
+            gpu.wait("warming up the kernels").await?;
         }
         Ok(())
     }
@@ -234,12 +234,6 @@ impl Forward {
     }
 
     /// Records one pass over `rows` rows at `base ..`; returns its dispatches.
-    pub fn encode(&self, encoder: &mut wgpu::CommandEncoder, rows: usize, base: usize, tail: &Tail<'_>) -> usize {
-        let mut pass = encoder.begin_compute_pass(&Default::default());
-        self.record(&mut pass, rows, base, tail)
-    }
-
-    /// As [`Self::encode`], into a compute pass.
     pub fn record(&self, pass: &mut wgpu::ComputePass<'_>, rows: usize, base: usize, tail: &Tail<'_>) -> usize {
         let class = match rows {
             0 | 1 if self.shared_pipeline => RowClass::Tree,

@@ -351,12 +351,21 @@ impl Gpu {
         }
     }
 
-    /// Waits until everything submitted has run (natively; a browser's queue is awaited by its read-backs).
-    pub fn wait(&self, doing: &'static str) -> Result<()> {
+    /// Waits until everything submitted has run.
+    pub async fn wait(&self, doing: &'static str) -> Result<()> {
         #[cfg(not(target_family = "wasm"))]
         if let Err(e) = self.device.poll(wgpu::PollType::wait_indefinitely()) {
             self.check(doing)?;
             return Err(Error::Device { doing, reason: e.to_string() });
+        }
+        #[cfg(target_family = "wasm")]
+        {
+            let (done, finished) = futures_channel::oneshot::channel();
+            self.queue.on_submitted_work_done(move || {
+                let _ = done.send(());
+            });
+            // A callback that is dropped is that of a lost device, which the check reports.
+            let _ = finished.await;
         }
         self.check(doing)
     }

@@ -41,6 +41,28 @@ impl Staging {
         self.pending = Some(Pending { mapped, submission, bytes });
     }
 
+    /// Submits `encoder` with the copy of the first `bytes` of `source` at its end, and asks for the mapping.
+    pub fn submit(&mut self, gpu: &Gpu, mut encoder: wgpu::CommandEncoder, source: &wgpu::Buffer, bytes: u64) {
+        self.copy_from(&mut encoder, source, 0, bytes);
+        self.start(gpu.queue().submit([encoder.finish()]), bytes);
+    }
+
+    /// [`Self::submit`], and waits for what it brings.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLost`], [`Error::Device`].
+    pub async fn read_floats(
+        &mut self,
+        gpu: &Gpu,
+        doing: &'static str,
+        encoder: wgpu::CommandEncoder,
+        source: &wgpu::Buffer,
+        bytes: u64,
+    ) -> Result<Vec<f32>> {
+        self.submit(gpu, encoder, source, bytes);
+        self.finish(gpu, doing, bytemuck::pod_collect_to_vec::<u8, f32>).await
+    }
+
     /// Waits for the read begun by [`Self::start`] and hands its bytes to `read`.
     ///
     /// # Errors

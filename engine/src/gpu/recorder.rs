@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::device::Buffer;
+use super::device::{Buffer, Gpu};
 use super::pipelines::Pipeline;
 
 /// The rows of a pass; decides which permutation of a kernel runs, never the bits of a row, except between
@@ -103,6 +103,21 @@ impl Dispatch {
             When::OneSplit => splits == 1,
             When::ManySplits => splits > 1,
         }
+    }
+}
+
+impl Gpu {
+    /// An encoder that holds one compute pass, and what `record`, which fills the pass, returned.
+    pub fn encode_pass<T>(&self, record: impl FnOnce(&mut wgpu::ComputePass<'_>) -> T) -> (wgpu::CommandEncoder, T) {
+        let mut encoder = self.device().create_command_encoder(&Default::default());
+        let recorded = record(&mut encoder.begin_compute_pass(&Default::default()));
+        (encoder, recorded)
+    }
+
+    /// Submits one compute pass.
+    pub fn submit_pass<T>(&self, record: impl FnOnce(&mut wgpu::ComputePass<'_>) -> T) {
+        let (encoder, _) = self.encode_pass(record);
+        self.queue().submit([encoder.finish()]);
     }
 }
 

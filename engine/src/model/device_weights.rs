@@ -141,7 +141,7 @@ pub async fn upload(
     let head_vectors = up
         .vectors(Some((Slot::FinalNorm, Slot::FinalNormBias)), Slot::LmHeadBias, RowOrder::AsStored, config.vocab_size)
         .await?;
-    up.drain()?;
+    up.drain().await?;
     Ok(DeviceWeights { embedding, positions, layers, lm_head, head_vectors, bytes: gpu.allocated_bytes() - before })
 }
 
@@ -285,7 +285,7 @@ impl Upload<'_> {
                 self.gpu.queue().write_buffer(&buffer, offset, &self.bytes);
                 self.in_flight += self.bytes.len() as u64;
                 if self.in_flight > IN_FLIGHT_BYTES {
-                    self.drain()?;
+                    self.drain().await?;
                 }
             }
             parts.push(MatrixPart { buffer, row0: 4 * block0 as u32, blocks: blocks as u32 });
@@ -349,10 +349,10 @@ impl Upload<'_> {
     }
 
     /// Hands everything written so far to the device and waits for it.
-    fn drain(&mut self) -> Result<()> {
+    async fn drain(&mut self) -> Result<()> {
         self.gpu.queue().submit([]);
         self.in_flight = 0;
-        self.gpu.wait(DOING)
+        self.gpu.wait(DOING).await
     }
 }
 

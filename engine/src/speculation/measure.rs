@@ -41,12 +41,13 @@ pub async fn measure(gpu: &Gpu, target: &mut Forward, speculator: &mut Speculato
         draft.forward.cache.tokens.clear();
     }
     let tree_rows = speculator.tree_rows(target, positions);
-    warm_up(gpu, target, speculator, tree_rows, positions)?;
+    warm_up(gpu, target, speculator, tree_rows, positions).await?;
     let lossless = self_test(gpu, target, tree_rows, base).await?;
     target.shared_pipeline = lossless == Lossless::SharedPipeline;
 
     target.begin(gpu, &[0], positions, 0);
-    let mut table = Table::default();
+    let (mut plain_ms, mut fixed_ms) = (f64::INFINITY, f64::INFINITY);
+    let (mut verify_ms, mut draft_ms) = (Vec::new(), Vec::new());
     let sizes: Vec<usize> = COST_ROWS.iter().copied().filter(|&rows| rows <= tree_rows).collect();
     'measuring: for repeat in 0.. {
         for &rows in &sizes {
@@ -58,17 +59,16 @@ pub async fn measure(gpu: &Gpu, target: &mut Forward, speculator: &mut Speculato
                 continue;
             }
             // What all is compared with is measured beside each.
-            let ms = time(gpu, || plain_step(gpu, target, base))?;
-            keep_least(&mut table.plain, 1, ms);
+            plain_ms = plain_ms.min(time(gpu, || plain_step(gpu, target, base)).await?);
             if rows == 1 {
-                let ms = time(gpu, || speculator.submit_accept(gpu, target, base))?;
-                keep_least(&mut table.fixed, 1, ms);
+                // With what a submission costs.
+                fixed_ms = fixed_ms.min(time(gpu, || speculator.submit_accept(gpu, target, base)).await?);
             }
-            let ms = time(gpu, || speculator.submit_verification(gpu, target, rows, base))?;
-            keep_least(&mut table.verify, rows, ms);
+            let ms = time(gpu, || speculator.submit_verification(gpu, target, rows, base)).await?;
+            keep_least(&mut verify_ms, rows, ms);
             if let Some(draft) = speculator.draft.as_ref().filter(|_| rows <= 16) {
-                let ms = time(gpu, || draft.submit_level(gpu, target, rows, base))?;
-                keep_least(&mut table.draft, rows, ms);
+                let ms = time(gpu, || draft.submit_level(gpu, target, rows, base)).await?;
+                keep_least(&mut draft_ms, rows, ms);
             }
         }
         if repeat > 8 {
@@ -76,26 +76,10 @@ pub async fn measure(gpu: &Gpu, target: &mut Forward, speculator: &mut Speculato
         }
     }
     target.begin(gpu, &[0], 1, 0);
-    never_dearer_with_fewer(&mut table.verify);
-    never_dearer_with_fewer(&mut table.draft);
-    let only = |points: &[(usize, f64)]| points.first().map_or(0.0, |p| p.1);
-    Ok(Costs {
-        plain_ms: only(&table.plain).min(only(&table.verify)),
-        // Each accept was measured with what a submission costs.
-        fixed_ms: only(&table.fixed),
-        verify_ms: table.verify,
-        draft_ms: table.draft,
-        lossless,
-        took_ms: elapsed_ms(),
-    })
-}
-
-#[derive(Default)]
-struct Table {
-    plain: Vec<(usize, f64)>,
-    fixed: Vec<(usize, f64)>,
-    verify: Vec<(usize, f64)>,
-    draft: Vec<(usize, f64)>,
+    never_dearer_with_fewer(&mut verify_ms);
+    never_dearer_with_fewer(&mut draft_ms);
+    let plain_ms = verify_ms.first().map_or(plain_ms, |one_row| plain_ms.min(one_row.1));
+    Ok(Costs { plain_ms, fixed_ms, verify_ms, draft_ms, lossless, took_ms: elapsed_ms() })
 }
 
 fn keep_least(points: &mut Vec<(usize, f64)>, rows: usize, ms: f64) {
@@ -113,32 +97,38 @@ fn never_dearer_with_fewer(points: &mut [(usize, f64)]) {
 }
 
 /// Milliseconds from the submission to its end.
-fn time(gpu: &Gpu, submit: impl FnOnce()) -> Result<f64> {
+async fn time(gpu: &Gpu, submit: impl FnOnce()) -> Result<f64> {
     let start = Instant::now();
     submit();
-    gpu.wait(DOING)?;
+    gpu.wait(DOING).await?;
     Ok(start.elapsed().as_secs_f64() * 1e3)
 }
 
 fn plain_step(gpu: &Gpu, target: &Forward, base: usize) {
     target.set_rows(gpu, &[0], base);
-    let mut encoder = gpu.device().create_command_encoder(&Default::default());
-    target.encode(&mut encoder, 1, base, &Tail::Sample(target.sampler.choice(&Sampling::default())));
-    gpu.queue().submit([encoder.finish()]);
+    let choice = target.sampler.choice(&Sampling::default());
+    gpu.submit_pass(|pass| target.record(pass, 1, base, &Tail::Sample(choice)));
 }
 
 /// Runs every pipeline of a round once with no rows: drivers that compile at the first dispatch do it here.
-fn warm_up(gpu: &Gpu, target: &Forward, speculator: &mut Speculator, tree_rows: usize, positions: usize) -> Result<()> {
+async fn warm_up(
+    gpu: &Gpu,
+    target: &Forward,
+    speculator: &mut Speculator,
+    tree_rows: usize,
+    positions: usize,
+) -> Result<()> {
     target.begin(gpu, &[0], 1, 0);
     target.set_rows(gpu, &[], 0);
     speculator.submit_empty_round(gpu, target, tree_rows, positions);
-    gpu.wait(DOING)
+    gpu.wait(DOING).await
 }
 
 /// Compares the logits of a path in trees of every size with those of plain steps, bit for bit.
 async fn self_test(gpu: &Gpu, target: &mut Forward, tree_rows: usize, base: usize) -> Result<Lossless> {
     let vocab = target.config.vocab_size;
-    let mut staging = Staging::new(gpu, (MAX_ROWS.min(16) * vocab * 4) as u64).await?;
+    let bytes = |rows: usize| (rows * vocab * 4) as u64;
+    let mut staging = Staging::new(gpu, bytes(MAX_ROWS.min(16))).await?;
     let path: Vec<u32> = (0..PATH as u32).map(|i| (i * 7919 + 12) % vocab as u32).collect();
     for shared in [false, true] {
         target.shared_pipeline = shared;
@@ -147,19 +137,15 @@ async fn self_test(gpu: &Gpu, target: &mut Forward, tree_rows: usize, base: usiz
             target.set_rows(gpu, &[token], base + i);
             // A single row through the trees' pipelines is the root of a tree.
             target.set_words(gpu, state::ROW0, &[0]);
-            let mut encoder = gpu.device().create_command_encoder(&Default::default());
-            target.encode(&mut encoder, 1, base + i, &Tail::AllLogits);
-            plain.push(read_rows(gpu, target, &mut staging, encoder, 1).await?);
+            let (encoder, _) = gpu.encode_pass(|pass| target.record(pass, 1, base + i, &Tail::AllLogits));
+            plain.push(staging.read_floats(gpu, DOING, encoder, target.all_logits(), bytes(1)).await?);
         }
         let mut equal = true;
         for rows in TEST_ROWS.into_iter().filter(|&rows| rows <= tree_rows) {
             let (tree, on_path) = test_tree(&path, rows, vocab);
             target.set_tree(gpu, &tree, base);
-            let mut encoder = gpu.device().create_command_encoder(&Default::default());
-            let mut pass = encoder.begin_compute_pass(&Default::default());
-            target.record_tree(&mut pass, rows, base + PATH + MAX_ROWS);
-            drop(pass);
-            let logits = read_rows(gpu, target, &mut staging, encoder, rows).await?;
+            let (encoder, _) = gpu.encode_pass(|pass| target.record_tree(pass, rows, base + PATH + MAX_ROWS));
+            let logits = staging.read_floats(gpu, DOING, encoder, target.all_logits(), bytes(rows)).await?;
             for (depth, &row) in on_path.iter().enumerate() {
                 let of_row = &logits[row * vocab..(row + 1) * vocab];
                 equal &= of_row.iter().zip(&plain[depth]).all(|(a, b)| a.to_bits() == b.to_bits());
@@ -171,19 +157,6 @@ async fn self_test(gpu: &Gpu, target: &mut Forward, tree_rows: usize, base: usiz
         tracing::warn!(shared, "rows of a tree have other bits than plain decoding on this device");
     }
     Ok(Lossless::Off)
-}
-
-async fn read_rows(
-    gpu: &Gpu,
-    target: &Forward,
-    staging: &mut Staging,
-    mut encoder: wgpu::CommandEncoder,
-    rows: usize,
-) -> Result<Vec<f32>> {
-    let bytes = (rows * target.config.vocab_size * 4) as u64;
-    staging.copy_from(&mut encoder, target.all_logits(), 0, bytes);
-    staging.start(gpu.queue().submit([encoder.finish()]), bytes);
-    staging.finish(gpu, DOING, bytemuck::pod_collect_to_vec::<u8, f32>).await
 }
 
 /// A tree of `rows` rows that holds as much of `path` as fits, its nodes spread among others; the rows of the path.

@@ -14,6 +14,7 @@ pub(crate) mod measure;
 mod method;
 mod pair;
 pub mod prune;
+pub(crate) mod record;
 pub(crate) mod speculator;
 pub mod stats;
 pub mod tree;

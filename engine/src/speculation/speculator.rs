@@ -50,7 +50,7 @@ pub struct Draft {
     candidates: Dispatch,
     /// a level between, and the last one
     grow: [(Dispatch, GrowParams); 2],
-    /// what of the sequence, at least, the draft's KV cache holds; entry rows at most missing before the root
+    /// most committed tokens before the root whose rows the draft's KV cache may lack
     behind: usize,
     _candidates: Buffer,
 }
@@ -283,35 +283,27 @@ impl Speculator {
         let levels = if self.draft.is_some() { 2 } else { 0 };
         let plan = RoundPlan { mode: RoundMode::Draft, levels, rule, chain: false, ..RoundPlan::plain() };
         self.set_plan(gpu, &plan, &RoundPlan::plain(), tree_rows);
-        let mut encoder = gpu.device().create_command_encoder(&Default::default());
-        let mut pass = encoder.begin_compute_pass(&Default::default());
-        for sampling in [Sampling::default(), Sampling { temperature: 1.0, ..Sampling::default() }] {
-            self.record(&mut pass, target, &plan, &sampling, tree_rows, positions);
-        }
-        drop(pass);
-        gpu.queue().submit([encoder.finish()]);
+        gpu.submit_pass(|pass| {
+            for sampling in [Sampling::default(), Sampling { temperature: 1.0, ..Sampling::default() }] {
+                self.record(pass, target, &plan, &sampling, tree_rows, positions);
+            }
+        });
     }
 
     /// Submits a pass over a tree of `rows` rows, with the choices.
     pub(super) fn submit_verification(&self, gpu: &Gpu, target: &Forward, rows: usize, base: usize) {
         target.set_tree(gpu, &measure::star(rows), base);
-        let mut encoder = gpu.device().create_command_encoder(&Default::default());
-        let mut pass = encoder.begin_compute_pass(&Default::default());
-        target.record_tree(&mut pass, rows, base + MAX_ROWS);
-        let choice = self.choices.choice(&Sampling::default());
-        record(&mut pass, [choice], RowClass::Tree, rows as u32, 1);
-        drop(pass);
-        gpu.queue().submit([encoder.finish()]);
+        gpu.submit_pass(|pass| {
+            target.record_tree(pass, rows, base + MAX_ROWS);
+            let choice = self.choices.choice(&Sampling::default());
+            record(pass, [choice], RowClass::Tree, rows as u32, 1);
+        });
     }
 
     /// Submits a walk over a tree of one row.
     pub(super) fn submit_accept(&self, gpu: &Gpu, target: &Forward, base: usize) {
         target.set_tree(gpu, &measure::star(1), base);
-        let mut encoder = gpu.device().create_command_encoder(&Default::default());
-        let mut pass = encoder.begin_compute_pass(&Default::default());
-        record(&mut pass, [&self.accept], RowClass::Tree, 1, 1);
-        drop(pass);
-        gpu.queue().submit([encoder.finish()]);
+        gpu.submit_pass(|pass| record(pass, [&self.accept], RowClass::Tree, 1, 1));
     }
 
     /// Notes that the target has taken a step without the draft.
@@ -327,12 +319,10 @@ impl Draft {
     fn prefill(&self, gpu: &Gpu, chunk: usize, rows: usize, base: usize) {
         let params = CatchUpParams { start: 0, chunk: chunk as u32, pad: [0; 2] };
         gpu.queue().write_buffer(&self.prefill.params, 0, bytemuck::bytes_of(&params));
-        let mut encoder = gpu.device().create_command_encoder(&Default::default());
-        let mut pass = encoder.begin_compute_pass(&Default::default());
-        record(&mut pass, [&self.prefill], RowClass::One, 1, 1);
-        self.forward.record(&mut pass, rows, base, &crate::forward::Tail::Nothing);
-        drop(pass);
-        gpu.queue().submit([encoder.finish()]);
+        gpu.submit_pass(|pass| {
+            record(pass, [&self.prefill], RowClass::One, 1, 1);
+            self.forward.record(pass, rows, base, &crate::forward::Tail::Nothing);
+        });
     }
 
     /// The first `positions` positions, as far as its context goes.
@@ -359,12 +349,10 @@ impl Draft {
         forward.set_tree(gpu, &measure::star(rows), base);
         let itself: Vec<u32> = (0..rows as u32).collect();
         forward.set_words(gpu, state::PARENT, &itself);
-        let mut encoder = gpu.device().create_command_encoder(&Default::default());
-        let mut pass = encoder.begin_compute_pass(&Default::default());
-        forward.record_tree(&mut pass, rows, base + MAX_ROWS);
-        record(&mut pass, [&self.candidates], RowClass::Tree, rows as u32, 1);
-        drop(pass);
-        gpu.queue().submit([encoder.finish()]);
+        gpu.submit_pass(|pass| {
+            forward.record_tree(pass, rows, base + MAX_ROWS);
+            record(pass, [&self.candidates], RowClass::Tree, rows as u32, 1);
+        });
     }
 
     fn record_levels(
