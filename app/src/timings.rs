@@ -137,10 +137,10 @@ fn device(subject: &Subject<'_>) -> String {
 
 fn gpu(metrics: &Metrics) -> String {
     let pipelines = metrics.n_pipelines;
-    let dispatches = metrics.dispatches_per_token;
     let peak = binary_bytes(metrics.peak_gpu_bytes);
     let kv = binary_bytes(metrics.kv_bytes);
-    format!("{peak} at most ({kv} KV cache), {pipelines} pipelines, {dispatches} dispatches a token")
+    let dispatches = metrics.dispatches_per_token.map(|n| format!(", {} dispatches a token", rounded(n)));
+    format!("{peak} at most ({kv} KV cache), {pipelines} pipelines{}", dispatches.unwrap_or_default())
 }
 
 /// The phases that are known, in their order.

@@ -5,7 +5,7 @@
 //!         --lengths 100,300 --every 4 --out bench/runs/NAME
 //!
 //! `--every N` takes every N-th prompt, `--offset K` begins with the K-th, `--repeat R` runs each R times, every second
-//! time in reverse order. One line of JSON a run goes to `speculation.jsonl`, the tables to `speculation.md`.
+//! prompt and time in reverse order. One line of JSON a run goes to `speculation.jsonl`, the tables to `speculation.md`.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
@@ -90,12 +90,12 @@ fn main() {
     let (mut engine, costs) = pollster::block_on(open());
     eprintln!("{} prompts, {:?} tokens; {costs:?}", prompts.len(), options.lengths);
     let mut runs = Vec::new();
-    for prompt in &prompts {
+    for (nth, prompt) in prompts.iter().enumerate() {
         for &tokens in &options.lengths {
             let mut plain = None;
             for repeat in 0..options.repeat {
                 let mut order: Vec<_> = METHODS.iter().collect();
-                if repeat % 2 == 1 {
+                if (nth + repeat) % 2 == 1 {
                     order.reverse();
                 }
                 for (name, method) in order {

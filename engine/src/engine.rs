@@ -306,7 +306,7 @@ impl Engine {
                 ..self.phases
             },
             n_pipelines: self.forward.pipelines.len(),
-            dispatches_per_token: timeline.dispatches_per_token,
+            dispatches_per_token: (read.len() > 1).then(|| timeline.dispatches as f64 / (read.len() - 1) as f64),
             peak_gpu_bytes: self.gpu.peak_bytes(),
             weights_bytes: self.forward.weights.bytes,
             kv_bytes: self.forward.cache.bytes(),

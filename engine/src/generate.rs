@@ -49,7 +49,8 @@ pub struct Timeline {
     pub submitted_ms: f64,
     /// when each token was read
     pub read_ms: Vec<f64>,
-    pub dispatches_per_token: usize,
+    /// recorded after the prompt
+    pub dispatches: usize,
     pub reused_tokens: usize,
     pub host_syncs: usize,
     pub emissions: usize,
@@ -374,7 +375,7 @@ impl Run<'_> {
         let (encoder, dispatches) = gpu.encode_pass(|pass| {
             rounds.speculator.record(pass, forward, &plan, self.task.sampling, tree_rows, positions)
         });
-        self.timeline.dispatches_per_token = dispatches;
+        self.timeline.dispatches += dispatches;
         self.enqueued += 1;
         self.most_chosen = (self.most_chosen + (1 + plan.rule.max_nodes).min(tree_rows)).min(self.limit);
         Ok(self.submit(forward, encoder, Kind::Round(Box::new(plan))))
@@ -387,7 +388,7 @@ impl Run<'_> {
             for _ in 0..steps {
                 // An upper bound of the position: what it decides does not change the bits.
                 let base = self.n_prompt + self.most_chosen - 1;
-                self.timeline.dispatches_per_token = forward.record(pass, 1, base, &tail);
+                self.timeline.dispatches += forward.record(pass, 1, base, &tail);
                 self.enqueued += 1;
                 self.most_chosen = (self.most_chosen + 1).min(self.limit);
             }

@@ -244,7 +244,8 @@ pub struct Metrics {
     pub emit_ms: Vec<f64>,
     pub phases_ms: Phases,
     pub n_pipelines: usize,
-    pub dispatches_per_token: usize,
+    /// recorded after the prompt, over tokens after the first
+    pub dispatches_per_token: Option<f64>,
     pub peak_gpu_bytes: u64,
     pub weights_bytes: u64,
     pub kv_bytes: u64,
