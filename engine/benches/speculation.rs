@@ -288,7 +288,7 @@ fn report(engine: &Engine, costs: &Costs, runs: &[Run], options: &Options) -> St
         let _ = writeln!(out, "\n## {tokens} tokens, {n} prompts x {} runs\n", options.repeat);
         let _ = writeln!(
             out,
-            "| method | identical | acceptance length | nodes a round | tokens a target pass | speed / ar | TTFT / ar | syncs a token | repetition |\n|---|---|---|---|---|---|---|---|---|"
+            "| method | identical | acceptance length | nodes a round | tokens a target pass | rows verified a token | speed / ar | TTFT / ar | syncs a token | repetition |\n|---|---|---|---|---|---|---|---|---|---|"
         );
         for (name, _) in METHODS {
             let of: Vec<&&Run> = group.iter().filter(|r| r.method == name).collect();
@@ -300,14 +300,15 @@ fn report(engine: &Engine, costs: &Costs, runs: &[Run], options: &Options) -> St
             let ttfts: Vec<f64> = of.iter().filter_map(|r| ttft_ratio(runs, r)).collect();
             let repetition = sum(&|r| r.repetition) / of.len().max(1) as f64;
             let line = if name == "ar" {
-                format!("| ar | {identical}/{} | 1 | 0 | 1 | 1 | 1 | 1 | {repetition:.2} |", of.len())
+                format!("| ar | {identical}/{} | 1 | 0 | 1 | 1 | 1 | 1 | 1 | {repetition:.2} |", of.len())
             } else {
                 format!(
-                    "| {name} | {identical}/{} | {:.2} | {:.2} | {:.2} | {} | {} | {:.2} | {repetition:.2} |",
+                    "| {name} | {identical}/{} | {:.2} | {:.2} | {:.2} | {:.2} | {} | {} | {:.2} | {repetition:.2} |",
                     of.len(),
                     1.0 + sum(&|r| r.counts.accepted as f64) / rounds,
                     sum(&|r| r.counts.drafted as f64) / rounds,
                     sum(&|r| r.tokens as f64 - 1.0) / passes,
+                    sum(&|r| r.counts.nodes_verified as f64) / sum(&|r| r.tokens as f64 - 1.0),
                     with_interval(&speeds),
                     with_interval(&ttfts),
                     sum(&|r| r.counts.host_syncs_per_token) / of.len().max(1) as f64,

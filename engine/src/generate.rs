@@ -172,7 +172,8 @@ struct Rounds<'a> {
     next: RoundPlan,
     tree_rows: usize,
     count: usize,
-    draft_known: usize,
+    /// rows of the prompt that the draft's cache holds; `None`: all of them, from the first round with a draft on
+    draft_known: Option<usize>,
     /// rows of the draft's cache at the last read
     draft_len: usize,
     last_read_ms: Option<f64>,
@@ -181,21 +182,32 @@ struct Rounds<'a> {
 impl<'a> Rounds<'a> {
     fn new(speculator: &'a mut Speculator, forward: &Forward, task: &Task<'_>, limit: usize) -> Self {
         let costs = speculator.costs.clone().expect("calibrate() before speculation");
-        let mut controller = Controller::new(task.method, speculator.draft.is_some(), &costs);
-        controller.begin(task.prompt);
+        let controller = Controller::new(task.method, speculator.draft.is_some(), &costs);
         let tree_rows = speculator.tree_rows(forward, task.prompt.len() + limit + MAX_ROWS);
-        let next = controller.plan();
         Self {
             speculator,
             controller,
             stats: Stats::default(),
-            next,
+            next: RoundPlan::plain(),
             tree_rows,
             count: 0,
-            draft_known: 0,
+            draft_known: None,
             draft_len: 0,
             last_read_ms: None,
         }
+    }
+
+    /// Shows the draft what it has not seen, the prompt first: nothing of that is done for a text that it has no part
+    /// in, nor before the first token.
+    async fn bring_draft(&mut self, gpu: &Gpu, n_prompt: usize, positions: usize) -> Result<()> {
+        if let Some(draft) = &mut self.speculator.draft {
+            draft.forward.reserve(gpu, positions).await?;
+            if let Some(known) = self.draft_known.take() {
+                draft.prefill_prompt(gpu, known, n_prompt);
+            }
+        }
+        self.speculator.catch_up(gpu, positions);
+        Ok(())
     }
 
     /// Ends the run: what the draft's cache holds, and the counts.
@@ -238,7 +250,10 @@ impl Run<'_> {
                 draft_known = draft.forward.cache.reusable(task.prompt);
                 draft.forward.cache.tokens.truncate(draft_known);
             }
-            rounds.draft_known = draft_known;
+            rounds.draft_known = Some(draft_known);
+            rounds.draft_len = draft_known;
+            rounds.controller.begin(task.prompt, task.prompt.len() - draft_known);
+            rounds.next = rounds.controller.plan();
         }
         forward.begin(gpu, task.prompt, self.n_prompt + self.limit, draft_known);
         Ok(())
@@ -293,22 +308,8 @@ impl Run<'_> {
                 break;
             }
             if matches!(read.kind, Kind::First) && self.limit > 1 {
-                self.prefill_draft(forward).await?;
                 reads.push_back(self.enqueue(forward).await?);
             }
-        }
-        Ok(())
-    }
-
-    /// Submits the prompt to the draft, once the first token is out: nothing of the draft's delays it.
-    async fn prefill_draft(&mut self, forward: &Forward) -> Result<()> {
-        let positions = self.first_positions(forward);
-        if let Some(rounds) = &mut self.rounds
-            && let Some(draft) = &mut rounds.speculator.draft
-        {
-            draft.forward.reserve(self.gpu, positions).await?;
-            draft.prefill_prompt(self.gpu, rounds.draft_known, self.n_prompt);
-            rounds.draft_len = draft.reach(self.n_prompt);
         }
         Ok(())
     }
@@ -346,9 +347,6 @@ impl Run<'_> {
         let more = tree_rows.max(PAUSED_STEPS);
         let positions = self.n_prompt + (self.most_chosen + more).min(self.limit) + MAX_ROWS;
         forward.reserve(gpu, positions).await?;
-        if let Some(draft) = &mut rounds.speculator.draft {
-            draft.forward.reserve(gpu, positions).await?;
-        }
         let mut plan = rounds.next.clone();
         rounds.next = rounds.controller.plan();
         if plan.levels > 0 && !rounds.speculator.draft_reaches(positions - MAX_ROWS) {
@@ -369,7 +367,7 @@ impl Run<'_> {
             return Ok(self.enqueue_steps(forward, steps));
         }
         if plan.levels > 0 {
-            rounds.speculator.catch_up(gpu, positions);
+            rounds.bring_draft(gpu, self.n_prompt, positions).await?;
         }
         rounds.speculator.set_plan(gpu, &plan, &rounds.next, tree_rows);
         let (encoder, dispatches) = gpu.encode_pass(|pass| {

@@ -117,7 +117,7 @@ impl Run {
 fn run(method: Method, device: &Device, text: &[u32], draft: Draft, n: usize, seed: u64) -> Run {
     let table = verify_ms(&device.told);
     let mut controller = Controller::new(&method, true, &device.told);
-    controller.begin(&text[..=20]);
+    controller.begin(&text[..=20], 0);
     let mut run = Run { ms: 0.0, tokens: 0, modes: [0; 3], plans: Vec::new(), trees: Vec::new(), controller };
     let mut queue = VecDeque::new();
     let (shares, claims) = (Draft::candidates(draft.chance), Draft::candidates(draft.claim));

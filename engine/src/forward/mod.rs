@@ -190,12 +190,6 @@ impl Forward {
         }
     }
 
-    /// Whether attention is whole over short contexts and split over long ones: then there is an edge at
-    /// [`kernels::SPLIT`] positions.
-    pub fn splits_attention(&self) -> bool {
-        self.profile == Profile::Gpu
-    }
-
     fn splits(&self, positions: usize) -> u32 {
         positions.div_ceil(split_keys(self.profile)).max(1) as u32
     }

@@ -19,6 +19,9 @@ const PATH: usize = 4;
 const TEST_ROWS: [usize; 6] = [1, 2, 3, 5, 8, 9];
 /// Sizes whose costs are measured, as far as the time goes.
 const COST_ROWS: [usize; 7] = [1, 2, 4, 8, 16, 32, 64];
+/// Keys before the rows that are compared and measured: what a text of some length has, since every row pays for them
+/// again. The path crosses the 256 at which attention splits.
+const CONTEXT: usize = 254;
 /// Time for both, in milliseconds, after which no further measurement begins.
 const BUDGET_MS: f64 = 150.0;
 
@@ -30,9 +33,7 @@ const BUDGET_MS: f64 = 150.0;
 pub async fn measure(gpu: &Gpu, target: &mut Forward, speculator: &mut Speculator) -> Result<Costs> {
     let start = Instant::now();
     let elapsed_ms = || start.elapsed().as_secs_f64() * 1e3;
-    // Beyond the first split of attention where there is one to cross, beyond the first tile of keys anyway.
-    let base = if target.splits_attention() { 254 } else { 3 };
-    let base = base.min(target.config.max_position_embeddings.saturating_sub(PATH + 2));
+    let base = CONTEXT.min(target.config.max_position_embeddings.saturating_sub(PATH + 2));
     let positions = base + PATH + MAX_ROWS;
     target.reserve(gpu, positions).await?;
     target.cache.tokens.clear();

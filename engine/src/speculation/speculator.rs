@@ -33,6 +33,8 @@ pub struct Speculator {
     choices: Sampler,
     accept: Dispatch,
     accept_params: AcceptParams,
+    /// as measured at load
+    verify_ms: CostTable,
     pub draft: Option<Draft>,
     pub costs: Option<Costs>,
     _chosen: Buffer,
@@ -82,7 +84,16 @@ impl Speculator {
         let state = t.state.clone();
         target.commit_with(&state, false);
         target.reserve(gpu, 1).await?;
-        Ok(Self { rows, choices, accept, accept_params, draft: None, costs: None, _chosen: chosen })
+        Ok(Self {
+            rows,
+            choices,
+            accept,
+            accept_params,
+            verify_ms: [1.0; 68],
+            draft: None,
+            costs: None,
+            _chosen: chosen,
+        })
     }
 
     /// Joins `draft` to `target`. The vocabularies are known to agree.
@@ -167,13 +178,12 @@ impl Speculator {
         self.choices.prepare(gpu, sampling, vocab);
         self.accept_params.synthetic = synthetic.unwrap_or(-1.0);
         self.accept_params.seed = [sampling.seed as u32, (sampling.seed >> 32) as u32];
-        let verify_ms = self.costs.as_ref().map_or([1.0; MAX_ROWS + 1], prune::verify_ms);
-        self.accept_params.verify_ms = cost_table(&verify_ms);
+        self.verify_ms = cost_table(&self.costs.as_ref().map_or([1.0; MAX_ROWS + 1], prune::verify_ms));
         if let Some(d) = &mut self.draft {
+            d.behind = 0;
             let params = CandidatesParams::new(sampling, d.forward.config.vocab_size, d.n_shared, method.sharpness());
             gpu.queue().write_buffer(&d.candidates.params, 0, bytemuck::bytes_of(&params));
             for (_, params) in &mut d.grow {
-                params.verify_ms = cost_table(&verify_ms);
                 // Different from whatever comes: written with the first round.
                 params.max_depth = u32::MAX;
             }
@@ -189,6 +199,7 @@ impl Speculator {
         accept.max_match = 0;
         accept.lookup_tokens = 0;
         if let Some(lookup) = &next.lookup {
+            accept.verify_ms = self.costs_of(next);
             accept.max_match = lookup.max_match as u32;
             accept.min_match = lookup.min_match as u32;
             accept.lookup_tokens = most(lookup.tokens.min(next.rule.max_nodes));
@@ -199,6 +210,7 @@ impl Speculator {
             self.accept_params = accept;
             gpu.queue().write_buffer(&self.accept.params, 0, bytemuck::bytes_of(&accept));
         }
+        let verify_ms = self.costs_of(plan);
         let Some(draft) = self.draft.as_mut().filter(|_| plan.levels > 0) else { return };
         let rule = &plan.rule;
         let thresholds = rule.thresholds();
@@ -219,6 +231,7 @@ impl Speculator {
                 prune: plan.prune.is_some().into(),
                 sunk_ms: plan.prune.as_ref().map_or(0.0, |p| p.sunk_ms),
                 log_ratio: plan.prune.as_ref().map_or([0.0; 16], |p| p.log_ratio()),
+                verify_ms,
                 ..*old
             };
             if params != *old {
@@ -226,6 +239,11 @@ impl Speculator {
                 gpu.queue().write_buffer(&dispatch.params, 0, bytemuck::bytes_of(&params));
             }
         }
+    }
+
+    /// What verification costs in the round of `plan`, as kernels read it.
+    fn costs_of(&self, plan: &RoundPlan) -> CostTable {
+        plan.verify_ms.as_ref().map_or(self.verify_ms, |table| cost_table(table))
     }
 
     /// Records a round of trees of up to `tree_rows` rows that see fewer than `positions` positions; returns its
@@ -339,7 +357,6 @@ impl Draft {
             self.prefill(gpu, rows, rows, base);
             base += rows;
         }
-        self.behind = 0;
     }
 
     /// Submits a level of `rows` rows, without what joins it to the tree.

@@ -48,6 +48,8 @@ pub(super) struct Auto {
     calibration: Calibration,
     governor: Governor,
     shadow: Shadow,
+    /// tokens of the prompt that the draft has not seen
+    unseen: usize,
 }
 
 fn slot(mode: RoundMode) -> usize {
@@ -63,16 +65,20 @@ impl Auto {
         let economy = Economy::new(has_draft, costs);
         let (evidence, calibration) = (Evidence::default(), Calibration::default());
         let (expected, _) = expectations(&economy, &evidence, &calibration);
-        Self { governor: Governor::new(expected), economy, evidence, calibration, shadow: Shadow::default() }
+        Self { governor: Governor::new(expected), economy, evidence, calibration, shadow: Shadow::default(), unseen: 0 }
     }
 
-    pub fn begin(&mut self, prompt: &[u32]) {
+    pub fn begin(&mut self, prompt: &[u32], unseen: usize) {
+        self.unseen = unseen;
         self.shadow.begin(prompt);
     }
 
     pub fn plan(&mut self) -> RoundPlan {
         let (expected, levels) = expectations(&self.economy, &self.evidence, &self.calibration);
-        let turn = self.governor.plan(expected);
+        let turn = self.governor.plan(expected, self.economy.catch_up_ms(self.unseen));
+        if turn.mode == RoundMode::Draft {
+            self.unseen = 0;
+        }
         if let Some(mode) = turn.begins {
             self.evidence.reopen(mode);
             self.economy.reopen(mode);
@@ -113,12 +119,14 @@ impl Auto {
             log_prob: self.calibration.lookup_log_prob(),
             sized_by_cost: mode == RoundMode::Lookup,
         };
+        let verify_ms = || Some(Box::new(self.economy.verify_ms(mode)));
         match mode {
             RoundMode::Plain => RoundPlan::plain(),
             RoundMode::Lookup => RoundPlan {
                 mode,
                 rule: GrowRule::chain(lookup.tokens),
-                prune: Some(Prune { ratio, sunk_ms: self.economy.sunk_ms(0) as f32 }),
+                prune: Some(Prune { ratio, sunk_ms: self.economy.sunk_ms(mode, 0) as f32 }),
+                verify_ms: verify_ms(),
                 lookup: Some(lookup),
                 ..RoundPlan::plain()
             },
@@ -131,8 +139,13 @@ impl Auto {
                     max_depth: MAX_NODES,
                     ..GrowRule::chain((self.economy.draft_nodes(levels) + lookup.tokens).min(MAX_NODES))
                 };
-                let prune = Prune { ratio, sunk_ms: self.economy.sunk_ms(levels) as f32 };
-                RoundPlan { prune: Some(prune), lookup: Some(lookup), ..RoundPlan::drafted(levels, rule) }
+                let prune = Prune { ratio, sunk_ms: self.economy.sunk_ms(mode, levels) as f32 };
+                RoundPlan {
+                    prune: Some(prune),
+                    verify_ms: verify_ms(),
+                    lookup: Some(lookup),
+                    ..RoundPlan::drafted(levels, rule)
+                }
             }
         }
     }
@@ -140,7 +153,7 @@ impl Auto {
 
 /// Expected tokens per millisecond of each mode, and the number of levels at which drafting reaches its own.
 fn expectations(economy: &Economy, evidence: &Evidence, calibration: &Calibration) -> (Expected, usize) {
-    let plain = economy.rate(RoundMode::Plain, 1.0, economy.plain_ms());
+    let plain = 1.0 / economy.plain_ms();
     let lookup = economy.offers(RoundMode::Lookup).then(|| {
         let chances = calibration.lookup_chance();
         let (mut tokens, mut ms) = (0.0, 0.0);
@@ -150,13 +163,13 @@ fn expectations(economy: &Economy, evidence: &Evidence, calibration: &Calibratio
             tokens += share * expected;
             ms += share * economy.round_ms(RoundMode::Lookup, (n + 1) as f64, 0);
         }
-        economy.rate(RoundMode::Lookup, tokens, ms)
+        tokens / ms
     });
     let draft = economy.offers(RoundMode::Draft).then(|| {
         let mut best = (0.0, 1);
         for levels in 1..=MAX_LEVELS {
             let ms = economy.round_ms(RoundMode::Draft, 1.0 + evidence.nodes_per_level() * levels as f64, levels);
-            let rate = economy.rate(RoundMode::Draft, evidence.draft_tokens(levels), ms);
+            let rate = evidence.draft_tokens(levels) / ms;
             if rate > best.0 {
                 best = (rate, levels);
             }

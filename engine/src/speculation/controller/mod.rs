@@ -14,7 +14,7 @@ use super::{
     grow::{Branch, GrowRule},
     lookup::LookupRule,
     method::{Method, Schedule},
-    prune::Prune,
+    prune::{Prune, VerifyMs},
 };
 use crate::protocol::{Costs, GovernorDecision, Lossless, Round, RoundMode};
 
@@ -32,6 +32,8 @@ pub struct RoundPlan {
     pub rule: GrowRule,
     /// `None`: all that has grown is verified
     pub prune: Option<Prune>,
+    /// what verification costs by now; `None`: as it was measured at load
+    pub verify_ms: Option<Box<VerifyMs>>,
     /// what the tree starts with; `None`: the root only
     pub lookup: Option<LookupPlan>,
     /// every tree is a chain, so its accepted path is rows 0, 1, ...: the KV rows are in place already
@@ -67,6 +69,7 @@ impl RoundPlan {
             levels: 0,
             rule: GrowRule::chain(0),
             prune: None,
+            verify_ms: None,
             lookup: None,
             chain: true,
             probe: false,
@@ -115,10 +118,10 @@ impl Controller {
         Self(policy)
     }
 
-    /// Tells the prompt: what the text may repeat.
-    pub fn begin(&mut self, prompt: &[u32]) {
+    /// Tells the prompt: what the text may repeat, and how many of its tokens the draft has not seen.
+    pub fn begin(&mut self, prompt: &[u32], unseen: usize) {
         if let Policy::Auto(policy) = &mut self.0 {
-            policy.begin(prompt);
+            policy.begin(prompt, unseen);
         }
     }
 

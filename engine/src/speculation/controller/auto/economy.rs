@@ -6,23 +6,27 @@ use super::{MAX_LEVELS, slot};
 use crate::{
     protocol::{Costs, RoundMode},
     speculation::{
-        prune::interpolate,
+        prune::{VerifyMs, interpolate},
         tree::{MAX_NODES, MAX_ROWS},
     },
 };
 
-/// Rounds whose median corrects the cost of a mode, and the least number of them that does.
+/// Rounds whose median corrects a cost, and the least number of them that does.
 const WINDOW: usize = 9;
 const ENOUGH: usize = 3;
+/// Sizes of trees that are corrected apart: of up to 1, 2, 4, ... 64 rows.
+const SIZES: usize = 7;
 /// The most rows of a draft level after the first, and how much dearer than one row they may be.
 const MAX_FRONTIER: usize = 8;
 const FRONTIER_PRICE: f64 = 1.3;
+/// Tokens that are shown to the draft together.
+const CATCH_UP_ROWS: usize = 16;
 /// The longest looked-up chain, and the chance of one of its tokens for which its length is best.
 const MAX_LOOKUP: usize = 32;
 const GOOD_LOOKUP: f64 = 0.95;
 
-/// Costs of one device. A mode's correction is a factor on all its rounds, so it matters between modes and not within
-/// one: trees are sized by the table alone.
+/// Costs of one device: the table's, times what rounds of that mode and size took over what the table said. Texts are
+/// longer than the context that the table was measured with, and devices are not alone.
 #[derive(Debug)]
 pub(super) struct Economy {
     /// by rows
@@ -33,14 +37,14 @@ pub(super) struct Economy {
     fixed_ms: f64,
     frontier: usize,
     lookup_tokens: usize,
-    corrections: [Correction; 3],
+    corrections: [[Correction; SIZES]; 3],
 }
 
 /// Measured over predicted.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Correction {
     recent: VecDeque<f64>,
-    factor: f64,
+    factor: Option<f64>,
 }
 
 impl Economy {
@@ -57,7 +61,7 @@ impl Economy {
             fixed_ms: costs.fixed_ms.max(0.0),
             frontier: 1,
             lookup_tokens: 0,
-            corrections: std::array::from_fn(|_| Correction { recent: VecDeque::with_capacity(WINDOW), factor: 1.0 }),
+            corrections: Default::default(),
         };
         if drafts {
             let affordable = |rows: &usize| economy.draft_ms[*rows] <= FRONTIER_PRICE * economy.draft_ms[1];
@@ -77,10 +81,6 @@ impl Economy {
         }
     }
 
-    pub fn plain_ms(&self) -> f64 {
-        self.plain_ms
-    }
-
     pub fn frontier(&self) -> usize {
         self.frontier
     }
@@ -89,30 +89,57 @@ impl Economy {
         self.lookup_tokens
     }
 
-    /// What a round costs before and beside verification.
-    pub fn sunk_ms(&self, levels: usize) -> f64 {
+    /// What a round costs before and beside verification, by the table.
+    fn table_sunk_ms(&self, levels: usize) -> f64 {
         let level = |rows: usize| self.draft_ms.get(rows).copied().unwrap_or(0.0);
         let draft = if levels == 0 { 0.0 } else { level(1) + (levels - 1) as f64 * level(self.frontier) };
         self.fixed_ms + draft
     }
 
+    /// What a round costs before and beside verification.
+    pub fn sunk_ms(&self, mode: RoundMode, levels: usize) -> f64 {
+        self.table_sunk_ms(levels) * self.factor(mode, 1.0)
+    }
+
+    /// What verification costs in rounds of `mode`.
+    pub fn verify_ms(&self, mode: RoundMode) -> VerifyMs {
+        let mut table: VerifyMs = std::array::from_fn(|rows| {
+            let known = self.verify_ms.get(rows).copied().unwrap_or(self.plain_ms);
+            (known * self.factor(mode, rows as f64)) as f32
+        });
+        // Fewer rows never cost more, whatever few rounds of them seemed to say.
+        for rows in (1..MAX_ROWS).rev() {
+            table[rows] = table[rows].min(table[rows + 1]);
+        }
+        table
+    }
+
+    /// What it costs to show the draft `tokens` tokens that it has not seen.
+    pub fn catch_up_ms(&self, tokens: usize) -> f64 {
+        let block = self.draft_ms.get(CATCH_UP_ROWS).copied().unwrap_or(0.0);
+        tokens as f64 / CATCH_UP_ROWS as f64 * block * self.factor(RoundMode::Plain, 1.0)
+    }
+
     /// The most drafted nodes that can ever pay: `levels` of them give at most `levels + 1` tokens, which plain
     /// decoding gives for as many steps.
     pub fn draft_nodes(&self, levels: usize) -> usize {
-        let worth_ms = (levels + 1) as f64 * self.plain_ms - self.sunk_ms(levels);
-        // The path itself stays possible where the table says that nothing pays, or a probe would teach nothing.
-        (levels..=MAX_NODES).rev().find(|n| self.verify_ms[n + 1] <= worth_ms).unwrap_or(levels)
+        let worth_ms = (levels + 1) as f64 * self.plain_ms() - self.sunk_ms(RoundMode::Draft, levels);
+        let verify_ms = self.verify_ms(RoundMode::Draft);
+        // The path itself stays possible where nothing seems to pay, or a probe would teach nothing.
+        (levels..=MAX_NODES).rev().find(|n| f64::from(verify_ms[n + 1]) <= worth_ms).unwrap_or(levels)
     }
 
     /// The length up to `most` at which a chain of tokens of equal `chance` gives most per millisecond, and the
     /// tokens of such a round.
     pub fn best_chain(&self, chance: f64, most: usize) -> (usize, f64) {
+        let verify_ms = self.verify_ms(RoundMode::Lookup);
+        let sunk_ms = self.sunk_ms(RoundMode::Lookup, 0);
         let (mut tokens, mut power) = (1.0, 1.0);
-        let mut best = (0, 1.0, 1.0 / (self.sunk_ms(0) + self.verify_ms[1]));
+        let mut best = (0, 1.0, 1.0 / (sunk_ms + f64::from(verify_ms[1])));
         for n in 1..=most.min(MAX_NODES) {
             power *= chance;
             tokens += power;
-            let rate = tokens / (self.sunk_ms(0) + self.verify_ms[n + 1]);
+            let rate = tokens / (sunk_ms + f64::from(verify_ms[n + 1]));
             if rate > best.2 {
                 best = (n, tokens, rate);
             }
@@ -120,8 +147,16 @@ impl Economy {
         (best.0, best.1)
     }
 
-    /// By the table. `rows` may be a mean.
+    pub fn plain_ms(&self) -> f64 {
+        self.round_ms(RoundMode::Plain, 1.0, 0)
+    }
+
+    /// `rows` may be a mean.
     pub fn round_ms(&self, mode: RoundMode, rows: f64, levels: usize) -> f64 {
+        self.table_ms(mode, rows, levels) * self.factor(mode, rows)
+    }
+
+    fn table_ms(&self, mode: RoundMode, rows: f64, levels: usize) -> f64 {
         if mode == RoundMode::Plain {
             return self.plain_ms;
         }
@@ -129,21 +164,26 @@ impl Economy {
         let (low, high) = (rows.floor() as usize, rows.ceil() as usize);
         let verify = |rows: usize| self.verify_ms.get(rows).copied().unwrap_or(self.plain_ms);
         let part = rows - low as f64;
-        self.sunk_ms(levels.min(MAX_LEVELS)) + (1.0 - part) * verify(low) + part * verify(high)
+        self.table_sunk_ms(levels.min(MAX_LEVELS)) + (1.0 - part) * verify(low) + part * verify(high)
     }
 
-    /// Tokens per millisecond, corrected.
-    pub fn rate(&self, mode: RoundMode, tokens: f64, table_ms: f64) -> f64 {
-        tokens / (table_ms * self.corrections[slot(mode)].factor)
+    /// The correction of rounds of `mode` with `rows` rows: their own, else that of the nearest smaller ones, else of
+    /// larger ones, else that of plain steps, which the same company disturbs.
+    fn factor(&self, mode: RoundMode, rows: f64) -> f64 {
+        let sizes = &self.corrections[slot(mode)];
+        let (smaller, larger) = sizes.split_at(size(rows) + 1);
+        let own = smaller.iter().rev().chain(larger).find_map(|c| c.factor);
+        own.or(self.corrections[slot(RoundMode::Plain)][0].factor).unwrap_or(1.0)
     }
 
     /// Takes in a round's time and returns it, or what was expected of it where it is not known.
     pub fn observe(&mut self, mode: RoundMode, rows: usize, levels: usize, elapsed_ms: Option<f64>) -> f64 {
-        let table_ms = self.round_ms(mode, rows as f64, levels);
-        let correction = &mut self.corrections[slot(mode)];
+        let rows = rows as f64;
         let Some(elapsed_ms) = elapsed_ms.filter(|ms| ms.is_finite() && *ms > 0.0) else {
-            return table_ms * correction.factor;
+            return self.round_ms(mode, rows, levels);
         };
+        let table_ms = self.table_ms(mode, rows, levels);
+        let correction = &mut self.corrections[slot(mode)][size(rows)];
         if correction.recent.len() == WINDOW {
             correction.recent.pop_front();
         }
@@ -151,13 +191,19 @@ impl Economy {
         if correction.recent.len() >= ENOUGH {
             let mut sorted: Vec<f64> = correction.recent.iter().copied().collect();
             sorted.sort_by(f64::total_cmp);
-            correction.factor = sorted[sorted.len() / 2];
+            correction.factor = Some(sorted[sorted.len() / 2]);
         }
         elapsed_ms
     }
 
-    /// Forgets the times of a mode that has not run for a while; its factor stays until there are new ones.
+    /// Forgets the times of a mode that has not run for a while; its factors stay until there are new ones.
     pub fn reopen(&mut self, mode: RoundMode) {
-        self.corrections[slot(mode)].recent.clear();
+        self.corrections[slot(mode)].iter_mut().for_each(|c| c.recent.clear());
     }
+}
+
+/// The entry of [`Economy::corrections`] for trees of so many rows.
+fn size(rows: f64) -> usize {
+    let rows = (rows.ceil() as usize).clamp(1, MAX_ROWS);
+    rows.next_power_of_two().trailing_zeros() as usize
 }

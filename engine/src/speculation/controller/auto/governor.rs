@@ -107,10 +107,11 @@ impl Governor {
         &self.decisions
     }
 
-    pub fn plan(&mut self, expected: Expected) -> Turn {
+    /// `begin_draft_ms`: what the first round with a draft costs beside itself.
+    pub fn plan(&mut self, expected: Expected, begin_draft_ms: f64) -> Turn {
         let mut begins = None;
         if self.probe.is_none()
-            && let Some(mode) = self.due(expected)
+            && let Some(mode) = self.due(expected, begin_draft_ms)
         {
             self.probe = Some(Probe { mode, to_plan: PROBE_ROUNDS, to_observe: PROBE_ROUNDS });
             begins = Some(mode);
@@ -152,7 +153,7 @@ impl Governor {
     }
 
     /// A paused mode to try now.
-    fn due(&self, expected: Expected) -> Option<RoundMode> {
+    fn due(&self, expected: Expected, begin_draft_ms: f64) -> Option<RoundMode> {
         let here = rate(expected, self.mode);
         MODES.into_iter().find(|&mode| {
             let there = rate(expected, mode);
@@ -164,7 +165,8 @@ impl Governor {
                 _ if self.knows(mode) => false,
                 _ => {
                     // On as many tokens as rounds, the fewest that they can give.
-                    let loss_ms = |than: f64| (PROBE_ROUNDS as f64 * (1.0 / there - 1.0 / than)).max(0.0);
+                    let begin_ms = if mode == RoundMode::Draft { begin_draft_ms } else { 0.0 };
+                    let loss_ms = |than: f64| (begin_ms + PROBE_ROUNDS as f64 * (1.0 / there - 1.0 / than)).max(0.0);
                     self.probes_lost_ms + loss_ms(here) <= PROBE_SHARE * self.spent_ms
                         && loss_ms(rate(expected, RoundMode::Plain)) <= self.credit_ms(expected)
                 }
