@@ -77,6 +77,8 @@ fn tests() -> Result<Tally> {
     let mut tally = Tally::default();
     let mut command = process::cargo();
     command.args(["test", "--release", "--workspace", "--all-features", "--no-fail-fast"]);
+    // Tests keep every core busy: lavapipe need not spread each dispatch over threads of its own.
+    command.env("LP_NUM_THREADS", "0");
     let success = process::run_lines(&mut command, |line| {
         if let Some(result) = parse_result(line) {
             tally.passed += result.passed;
