@@ -38,7 +38,8 @@ pub struct LoadOptions {
     pub profile: Option<Profile>,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "stage", rename_all = "snake_case")]
 pub enum Progress {
     Upload {
         done_bytes: u64,

@@ -71,6 +71,8 @@ pub enum Error {
     ChatTemplate { reason: String },
 
     // ---- requests
+    #[error("no model is loaded; load one first")]
+    NothingLoaded,
     #[error("the prompt is empty; give at least one token of text")]
     EmptyPrompt,
     #[error("the prompt has {prompt_tokens} tokens, the model's context holds {context}: shorten the prompt by {} or more", prompt_tokens + 1 - context)]

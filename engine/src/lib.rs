@@ -15,6 +15,7 @@ pub mod kernels;
 pub mod model;
 pub mod protocol;
 pub mod sampling;
+pub mod session;
 pub mod speculation;
 mod text;
 pub mod tokenizer;

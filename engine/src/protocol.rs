@@ -3,8 +3,75 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine::{Dtype, Progress};
+use crate::gpu::{AdapterReport, Profile};
 use crate::sampling::Sampling;
 pub use crate::speculation::{Method, Schedule};
+
+/// A request or a reply on its way; replies carry the id of their request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Message<T> {
+    pub id: u64,
+    pub body: T,
+}
+
+/// What is asked of a [`Session`](crate::session::Session). Each ends with one reply of its own kind or with
+/// [`Reply::Failed`]; they run in the order in which they come, but for [`Request::Stop`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "request", rename_all = "snake_case")]
+pub enum Request {
+    /// Ends with [`Reply::Devices`].
+    Devices,
+    /// Ends with [`Reply::Loaded`].
+    Load(LoadRequest),
+    /// Ends with [`Reply::Costs`]; `cached`: costs once returned for this calibration key.
+    Calibrate { cached: Option<Costs> },
+    /// Ends with [`Reply::Generated`].
+    Generate(GenerateRequest),
+    /// Ends the generation with this message id, running or waiting; it has no reply of its own.
+    Stop { id: u64 },
+}
+
+/// Opens the device and loads a model, and a draft for it, in place of what was loaded.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LoadRequest {
+    pub target: String,
+    pub draft: Option<String>,
+    pub dtype: Dtype,
+    /// `None`: by the adapter
+    pub profile: Option<Profile>,
+    /// index of the adapter; `None`: the preferred one
+    pub adapter: Option<usize>,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "reply", rename_all = "snake_case")]
+pub enum Reply {
+    /// The first message of all, under id 0: requests are taken from now on.
+    Ready { version: String },
+    Progress(Progress),
+    Event(Event),
+    Devices { adapters: Vec<AdapterReport> },
+    Loaded(Box<Loaded>),
+    Costs(Costs),
+    Generated(Box<Generation>),
+    Failed { message: String },
+}
+
+/// What was loaded, and where.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Loaded {
+    pub target: String,
+    pub draft: Option<String>,
+    pub device: AdapterReport,
+    pub profile: Profile,
+    pub dtype: Dtype,
+    pub has_chat_template: bool,
+    /// positions
+    pub context: usize,
+    pub calibration_key: String,
+    pub phases_ms: Phases,
+}
 
 /// One turn of a conversation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]

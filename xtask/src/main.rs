@@ -7,6 +7,7 @@ mod process;
 mod setup;
 mod test;
 mod wasm;
+mod web;
 
 use std::env;
 use std::process::ExitCode;
@@ -20,6 +21,7 @@ cargo xtask COMMAND
                with ARGS, `understory ARGS` instead (try: cargo xtask run --help)
   test         set-up, then formatting, clippy, every test and the wasm32 check
   setup        find a Vulkan driver (Linux), or install Mesa's software one (Debian, Ubuntu)
+  web          build the page into web/dist
   wasm-check   check that the engine and the shaders compile for wasm32
   bench [--rounds N] [--out DIR]
                kernels, then interleaved rounds (default 5) of llama.cpp, the burn reference and this engine;
@@ -57,6 +59,7 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         "test" => return Ok(test::all()),
         "setup" => setup::ensure_adapter()?,
         "wasm-check" => wasm::check()?,
+        "web" => eprintln!("the page is in {}", web::build()?.display()),
         "bench" => bench::all(rest)?,
         "help" | "-h" | "--help" => print!("{HELP}"),
         unknown => bail!("unknown command `{unknown}`\n\n{HELP}"),

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::{packages, process};
 
-const TARGET: &str = "wasm32-unknown-unknown";
+pub const TARGET: &str = "wasm32-unknown-unknown";
 /// Both without the `reference` feature: burn's own wasm support is not what is checked here.
 const ARGS: [&str; 8] =
     ["check", "--release", "--package", "understory-engine", "--package", "understory-shaders", "--target", TARGET];
@@ -21,13 +21,21 @@ const DEBIAN_SOURCES: &str = "/usr/lib/rustlib/src/rust/library/std";
 /// # Errors
 /// If they do not, or if no toolchain for wasm32 can be had.
 pub fn check() -> Result<()> {
+    process::run(cargo()?.args(ARGS))
+}
+
+/// A cargo that can compile for wasm32.
+///
+/// # Errors
+/// If no toolchain for wasm32 can be had.
+pub fn cargo() -> Result<Command> {
     if !target_installed() && process::answers("rustup", &["--version"]) {
         let added = process::run(Command::new("rustup").args(["target", "add", TARGET]));
         if let Err(error) = added {
             eprintln!("xtask: {error:#}; trying the distribution's packages");
         }
     }
-    if target_installed() { process::run(process::cargo().args(ARGS)) } else { check_with_debian() }
+    if target_installed() { Ok(process::cargo()) } else { debian_cargo() }
 }
 
 fn target_installed() -> bool {
@@ -35,7 +43,7 @@ fn target_installed() -> bool {
     sysroot.is_some_and(|sysroot| Path::new(&sysroot).join("lib/rustlib").join(TARGET).join("lib").is_dir())
 }
 
-fn check_with_debian() -> Result<()> {
+fn debian_cargo() -> Result<Command> {
     if !Path::new(DEBIAN_SOURCES).is_dir() || !Path::new("/usr/bin/cargo").is_file() {
         packages::apt_install(&DEBIAN_PACKAGES)
             .with_context(|| format!("no {TARGET} target: run `rustup target add {TARGET}`"))?;
@@ -45,7 +53,7 @@ fn check_with_debian() -> Result<()> {
     }
     // The distribution's compiler builds std itself, which a stable compiler does only under these two.
     let mut command = Command::new("/usr/bin/cargo");
-    command.args(ARGS).env("RUSTC", "/usr/bin/rustc").env("RUSTC_BOOTSTRAP", "1");
+    command.env("RUSTC", "/usr/bin/rustc").env("RUSTC_BOOTSTRAP", "1");
     command.env("CARGO_UNSTABLE_BUILD_STD", "std,panic_abort").env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO");
-    process::run(&mut command)
+    Ok(command)
 }
