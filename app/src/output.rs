@@ -47,6 +47,7 @@ pub struct EngineProgress {
 impl EngineProgress {
     pub fn show(&mut self, progress: Progress) {
         let (step, unit, done, total) = match progress {
+            Progress::Fetch { done_bytes, total_bytes } => ("files", "{bytes}/{total_bytes}", done_bytes, total_bytes),
             Progress::Upload { done_bytes, total_bytes } => {
                 ("weights", "{bytes}/{total_bytes}", done_bytes, total_bytes)
             }

@@ -41,6 +41,11 @@ pub struct LoadOptions {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "stage", rename_all = "snake_case")]
 pub enum Progress {
+    /// files of a model on their way to this device
+    Fetch {
+        done_bytes: u64,
+        total_bytes: u64,
+    },
     Upload {
         done_bytes: u64,
         total_bytes: u64,

@@ -1,7 +1,8 @@
 //! Set-up, demo and tests of the workspace, behind `cargo xtask`. Every command that it starts is printed
-//! first, so that each can be repeated by hand. It builds in seconds: no dependency but `anyhow`.
+//! first, so that each can be repeated by hand. It builds in seconds: keep its dependencies few.
 
 mod bench;
+mod browser;
 mod packages;
 mod process;
 mod setup;
@@ -19,10 +20,9 @@ cargo xtask COMMAND
 
   run [ARGS]   set-up, then a demo: stories from the bundled models, streamed, with a table of timings;
                with ARGS, `understory ARGS` instead (try: cargo xtask run --help)
-  test         set-up, then formatting, clippy, every test and the wasm32 check
+  test         set-up, then formatting, clippy, every test, the page's in a browser too
   setup        find a Vulkan driver (Linux), or install Mesa's software one (Debian, Ubuntu)
   web          build the page into web/dist
-  wasm-check   check that the engine and the shaders compile for wasm32
   bench [--rounds N] [--out DIR]
                kernels, then interleaved rounds (default 5) of llama.cpp, the burn reference and this engine;
                raw data and a summary go to DIR (default: target/bench)
@@ -58,7 +58,6 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         "run" => run(rest)?,
         "test" => return Ok(test::all()),
         "setup" => setup::ensure_adapter()?,
-        "wasm-check" => wasm::check()?,
         "web" => eprintln!("the page is in {}", web::build()?.display()),
         "bench" => bench::all(rest)?,
         "help" | "-h" | "--help" => print!("{HELP}"),

@@ -1,6 +1,6 @@
-//! The wasm32 check of the engine and the shaders. The standard library for wasm32 comes, in this order, from
-//! the installed toolchain, from rustup, or (Debian, Ubuntu without rustup's servers) from the packages
-//! `rustc-web` and `rust-web-src`, whose compiler builds it from its sources. A check needs no linker.
+//! A toolchain for wasm32. The standard library comes, in this order, from the installed toolchain, from rustup, or
+//! (Debian, Ubuntu without rustup's servers) from the packages `rustc-web` and `rust-web-src`, whose compiler builds it
+//! from its sources.
 
 use std::path::Path;
 use std::process::Command;
@@ -10,21 +10,10 @@ use anyhow::{Context, Result, bail};
 use crate::{packages, process};
 
 pub const TARGET: &str = "wasm32-unknown-unknown";
-/// Both without the `reference` feature: burn's own wasm support is not what is checked here.
-const ARGS: [&str; 8] =
-    ["check", "--release", "--package", "understory-engine", "--package", "understory-shaders", "--target", TARGET];
-const DEBIAN_PACKAGES: [&str; 4] = ["rustc-web", "cargo-web", "rust-web-src", "ca-certificates"];
+const DEBIAN_PACKAGES: [&str; 5] = ["rustc-web", "cargo-web", "rust-web-src", "lld", "ca-certificates"];
 const DEBIAN_SOURCES: &str = "/usr/lib/rustlib/src/rust/library/std";
 
-/// Checks that the engine and the shaders compile for wasm32.
-///
-/// # Errors
-/// If they do not, or if no toolchain for wasm32 can be had.
-pub fn check() -> Result<()> {
-    process::run(cargo()?.args(ARGS))
-}
-
-/// A cargo that can compile for wasm32.
+/// A cargo that can compile and link for wasm32.
 ///
 /// # Errors
 /// If no toolchain for wasm32 can be had.
@@ -55,5 +44,6 @@ fn debian_cargo() -> Result<Command> {
     let mut command = Command::new("/usr/bin/cargo");
     command.env("RUSTC", "/usr/bin/rustc").env("RUSTC_BOOTSTRAP", "1");
     command.env("CARGO_UNSTABLE_BUILD_STD", "std,panic_abort").env_remove("RUSTUP_TOOLCHAIN").env_remove("CARGO");
+    command.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", "wasm-ld");
     Ok(command)
 }

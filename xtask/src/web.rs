@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result};
+use sha2::{Digest, Sha256};
 
 use crate::{process, wasm};
 
@@ -25,13 +26,21 @@ pub fn build() -> Result<PathBuf> {
     fs::create_dir_all(&dist)?;
     module("understory-web-worker", "engine", &dist)?;
     copy_folder(&web.join("static"), &dist)?;
+    let mut index = Vec::new();
     for model in MODELS {
+        let mut files = Vec::new();
         let to = dist.join("models").join(model);
         fs::create_dir_all(&to)?;
         for file in MODEL_FILES {
-            copy(&root.join("models").join(model).join(file), &to.join(file))?;
+            let from = root.join("models").join(model).join(file);
+            copy(&from, &to.join(file))?;
+            let bytes = fs::read(&from)?;
+            let hash: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+            files.push(format!(r#""{file}":{{"bytes":{},"sha256":"{hash}"}}"#, bytes.len()));
         }
+        index.push(format!(r#""{model}":{{{}}}"#, files.join(",")));
     }
+    fs::write(dist.join("models/index.json"), format!("{{{}}}\n", index.join(",\n")))?;
     Ok(dist)
 }
 

@@ -3,20 +3,22 @@
 #![cfg(target_family = "wasm")]
 
 mod files;
+mod store;
 
 use std::cell::RefCell;
 use std::collections::HashSet;
 use std::rc::Rc;
 
 use futures_channel::mpsc::{UnboundedReceiver, unbounded};
-use understory_engine::gpu;
+use understory_engine::{Progress, gpu};
 use understory_engine::protocol::{LoadRequest, Message, Reply, Request};
 use understory_engine::session::Session;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
 
-use files::FetchedFiles;
+use files::BlobFiles;
+use store::Store;
 
 /// Ids of generations that are to end.
 type Stopped = Rc<RefCell<HashSet<u64>>>;
@@ -82,9 +84,11 @@ async fn handle(session: &mut Session, id: u64, request: Request, stopped: &Stop
 }
 
 async fn load(session: &mut Session, request: &LoadRequest, emit: &mut dyn FnMut(Reply)) -> Result<Reply, String> {
-    let target = FetchedFiles::fetch(&request.target).await?;
+    let store = Store::open().await?;
+    let mut fetching = |done_bytes, total_bytes| emit(Reply::Progress(Progress::Fetch { done_bytes, total_bytes }));
+    let target = BlobFiles::bundled(&request.target, &store, &mut fetching).await?;
     let draft = match &request.draft {
-        Some(name) => Some(FetchedFiles::fetch(name).await?),
+        Some(name) => Some(BlobFiles::bundled(name, &store, &mut fetching).await?),
         None => None,
     };
     let draft = draft.as_ref().map(|files| files as _);
