@@ -167,12 +167,28 @@ impl Engine {
         request: &GenerateRequest,
         on_event: &mut dyn FnMut(Event) -> ControlFlow<()>,
     ) -> Result<Generation> {
+        self.resume(request, &[], on_event).await
+    }
+
+    /// As [`Self::generate`], from where an earlier call left off: `known` tokens of the answer are there already. They
+    /// go through the model as a prompt does, and only what comes after them is handed to `on_event`; the result holds
+    /// all. A token is chosen by its position and the seed, so the text is that of one call.
+    ///
+    /// # Errors
+    /// Those of [`Self::generate`]; as many `known` tokens as may be generated are a [`Error::BadParameter`].
+    pub async fn resume(
+        &mut self,
+        request: &GenerateRequest,
+        known: &[u32],
+        on_event: &mut dyn FnMut(Event) -> ControlFlow<()>,
+    ) -> Result<Generation> {
         let start = Instant::now();
         let elapsed = || start.elapsed().as_secs_f64() * 1e3;
         request.sampling.validate()?;
-        if request.max_new_tokens == 0 {
-            let expected = "at least 1";
-            return Err(Error::BadParameter { name: "max-new-tokens", value: "0".into(), expected });
+        if request.max_new_tokens <= known.len() {
+            let expected = if known.is_empty() { "at least 1" } else { "more than the tokens that are there" };
+            let value = request.max_new_tokens.to_string();
+            return Err(Error::BadParameter { name: "max-new-tokens", value, expected });
         }
         let prompt = self.tokenise(&request.prompt)?;
         let tokenise = elapsed();
@@ -182,12 +198,13 @@ impl Engine {
                 self.calibrate(None).await?;
             }
         }
-        let reused_tokens = self.forward.cache.reusable(&prompt);
+        let sequence = [prompt.as_slice(), known].concat();
+        let reused_tokens = self.forward.cache.reusable(&sequence);
         let mut cancelled = on_event(Event::Started { prompt_tokens: prompt.len(), reused_tokens }).is_break();
 
         let task = Task {
-            prompt: &prompt,
-            max_new_tokens: request.max_new_tokens,
+            prompt: &sequence,
+            max_new_tokens: request.max_new_tokens - known.len(),
             sampling: &request.sampling,
             method: &request.method,
             synthetic_acceptance: request.synthetic_acceptance,
@@ -196,7 +213,10 @@ impl Engine {
         let eos = &self.forward.config.eos_token_ids.clone();
         let context = self.forward.config.max_position_embeddings;
         let mut stream = TextStream::new(tokenizer, &request.stop);
-        let mut token_ids = Vec::new();
+        for &token in known {
+            stream.push(tokenizer, token)?;
+        }
+        let mut token_ids = known.to_vec();
         let mut finish = None;
         let mut first_text_ms = None;
         let mut on_emission = |emission: &Emission| {
@@ -245,7 +265,7 @@ impl Engine {
         let timeline =
             self.decoder.run(&self.gpu, &mut self.forward, speculator, &task, start, &mut on_emission).await?;
         let text = stream.text().to_string();
-        let metrics = self.metrics(&timeline, prompt.len(), tokenise, first_text_ms);
+        let metrics = self.metrics(&timeline, sequence.len(), tokenise, first_text_ms);
         let finish_reason = finish.unwrap_or(FinishReason::Cancelled);
         Ok(Generation {
             prompt_token_ids: prompt,

@@ -16,7 +16,7 @@ pub struct Message<T> {
 }
 
 /// What is asked of a [`Session`](crate::session::Session). Each ends with one reply of its own kind or with
-/// [`Reply::Failed`]; they run in the order in which they come, but for [`Request::Stop`].
+/// [`Reply::Failed`]; they run in the order in which they come, but for the last two.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "snake_case")]
 pub enum Request {
@@ -30,6 +30,8 @@ pub enum Request {
     Generate(GenerateRequest),
     /// Ends the generation with this message id, running or waiting; it has no reply of its own.
     Stop { id: u64 },
+    /// Destroys the device, as a driver's reset would: to try what comes of it. It has no reply.
+    DestroyDevice,
 }
 
 /// Opens the device and loads a model, and a draft for it, in place of what was loaded.
@@ -48,14 +50,24 @@ pub struct LoadRequest {
 #[serde(tag = "reply", rename_all = "snake_case")]
 pub enum Reply {
     /// The first message of all, under id 0: requests are taken from now on.
-    Ready { version: String },
+    Ready {
+        version: String,
+    },
     Progress(Progress),
     Event(Event),
-    Devices { adapters: Vec<AdapterReport> },
+    /// The device was lost while a text was generated: it is opened again, the models go up again, and the text goes on.
+    Recovering {
+        reason: String,
+    },
+    Devices {
+        adapters: Vec<AdapterReport>,
+    },
     Loaded(Box<Loaded>),
     Costs(Costs),
     Generated(Box<Generation>),
-    Failed { message: String },
+    Failed {
+        message: String,
+    },
 }
 
 /// What was loaded, and where.

@@ -1,7 +1,8 @@
-//! The engine behind messages: what a worker of the page and the server both run. A front end finds the models' files;
-//! everything after that is here.
+//! The engine behind messages: what the page's worker and the server both run. A front end finds the models' files;
+//! everything after that is here, a lost device included.
 
 use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use web_time::Instant;
 
@@ -9,12 +10,42 @@ use crate::engine::{Engine, LoadOptions};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::model::files::ModelFiles;
-use crate::protocol::{Costs, GenerateRequest, Generation, LoadRequest, Loaded, Reply};
+use crate::protocol::{Costs, Event, GenerateRequest, Generation, LoadRequest, Loaded, Method, Reply};
+
+/// How often a device may be lost in one generation before that is its end.
+const RECOVERIES: usize = 2;
 
 /// One loaded model, or none yet.
 #[derive(Default)]
 pub struct Session {
     engine: Option<Engine>,
+    models: Option<Models>,
+    device: SharedDevice,
+}
+
+/// What was loaded, to load it again.
+struct Models {
+    request: LoadRequest,
+    target: Box<dyn ModelFiles>,
+    draft: Option<Box<dyn ModelFiles>>,
+    costs: Option<Costs>,
+}
+
+/// The session's device for those who do not hold the session.
+#[derive(Clone, Default)]
+pub struct SharedDevice(Arc<Mutex<Option<wgpu::Device>>>);
+
+impl SharedDevice {
+    /// Destroys the device, as a driver's reset would: to try what comes of it.
+    pub fn destroy(&self) {
+        if let Some(device) = &*self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            device.destroy();
+        }
+    }
+
+    fn set(&self, device: &wgpu::Device) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(device.clone());
+    }
 }
 
 impl Session {
@@ -24,36 +55,26 @@ impl Session {
     /// Those of [`Gpu::open`], [`Engine::open`] and [`Engine::load_draft`].
     pub async fn load(
         &mut self,
-        request: &LoadRequest,
-        target: &dyn ModelFiles,
-        draft: Option<&dyn ModelFiles>,
+        request: LoadRequest,
+        target: Box<dyn ModelFiles>,
+        draft: Option<Box<dyn ModelFiles>>,
         emit: &mut dyn FnMut(Reply),
     ) -> Result<Loaded> {
         // Its memory is free before the new model's is asked for.
         self.engine = None;
-        let start = Instant::now();
-        let gpu = Gpu::open(request.adapter).await?;
-        let device_ms = start.elapsed().as_secs_f64() * 1e3;
-        let options = LoadOptions { dtype: request.dtype, profile: request.profile };
-        let mut progress = |progress| emit(Reply::Progress(progress));
-        let mut engine = Engine::open(gpu, target, &options, &mut progress).await?;
-        engine.phases_mut().device = Some(device_ms);
-        if let Some(draft) = draft {
-            engine.load_draft(draft, &options, &mut progress).await?;
-        }
-        let loaded = Loaded {
-            target: target.name(),
-            draft: draft.map(|files| files.name()),
+        let models = self.models.insert(Models { request, target, draft, costs: None });
+        let engine = self.engine.insert(models.open(&self.device, emit).await?);
+        Ok(Loaded {
+            target: models.target.name(),
+            draft: models.draft.as_ref().map(|files| files.name()),
             device: engine.gpu().report().clone(),
             profile: engine.profile(),
-            dtype: request.dtype,
+            dtype: models.request.dtype,
             has_chat_template: engine.chat_template().is_some(),
             context: engine.config().max_position_embeddings,
             calibration_key: engine.calibration_key(),
             phases_ms: *engine.phases_mut(),
-        };
-        self.engine = Some(engine);
-        Ok(loaded)
+        })
     }
 
     /// As [`Engine::calibrate`].
@@ -61,10 +82,14 @@ impl Session {
     /// # Errors
     /// [`Error::NothingLoaded`], and those of [`Engine::calibrate`].
     pub async fn calibrate(&mut self, cached: Option<Costs>) -> Result<Costs> {
-        Ok(self.engine()?.calibrate(cached).await?.clone())
+        let (engine, models) = self.loaded()?;
+        let costs = engine.calibrate(cached).await?.clone();
+        models.costs = Some(costs.clone());
+        Ok(costs)
     }
 
-    /// As [`Engine::generate`]; `stopped` is asked after every event.
+    /// As [`Engine::generate`]; `stopped` is asked after every event. Where the device is lost on the way, it is opened
+    /// and loaded again, and the text goes on ([`Reply::Recovering`]); times and counts are of what came after that.
     ///
     /// # Errors
     /// [`Error::NothingLoaded`], and those of [`Engine::generate`].
@@ -74,16 +99,62 @@ impl Session {
         stopped: &dyn Fn() -> bool,
         emit: &mut dyn FnMut(Reply),
     ) -> Result<Generation> {
-        let engine = self.engine()?;
-        engine
-            .generate(request, &mut |event| {
-                emit(Reply::Event(event));
-                if stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-            })
-            .await
+        let mut known = Vec::new();
+        for left in (0..=RECOVERIES).rev() {
+            let (engine, _) = self.loaded()?;
+            let mut said: Vec<u32> = Vec::new();
+            let ended = engine
+                .resume(request, &known, &mut |event| {
+                    if let Event::Emission { token_ids, .. } = &event {
+                        said.extend(token_ids);
+                    }
+                    emit(Reply::Event(event));
+                    if stopped() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                })
+                .await;
+            match ended {
+                Err(Error::DeviceLost { reason, .. }) if left > 0 => emit(Reply::Recovering { reason }),
+                ended => return ended,
+            }
+            known.extend(said);
+            self.reopen(request.method, emit).await?;
+        }
+        unreachable!("the last turn returns")
     }
 
-    pub fn engine(&mut self) -> Result<&mut Engine> {
-        self.engine.as_mut().ok_or(Error::NothingLoaded)
+    async fn reopen(&mut self, method: Method, emit: &mut dyn FnMut(Reply)) -> Result<()> {
+        self.engine = None;
+        let models = self.models.as_ref().ok_or(Error::NothingLoaded)?;
+        let engine = self.engine.insert(models.open(&self.device, emit).await?);
+        if method != Method::Ar {
+            engine.calibrate(models.costs.clone()).await?;
+        }
+        Ok(())
+    }
+
+    /// The device, for [`SharedDevice::destroy`].
+    pub fn device(&self) -> SharedDevice {
+        self.device.clone()
+    }
+
+    fn loaded(&mut self) -> Result<(&mut Engine, &mut Models)> {
+        self.engine.as_mut().zip(self.models.as_mut()).ok_or(Error::NothingLoaded)
+    }
+}
+
+impl Models {
+    async fn open(&self, device: &SharedDevice, emit: &mut dyn FnMut(Reply)) -> Result<Engine> {
+        let start = Instant::now();
+        let gpu = Gpu::open(self.request.adapter).await?;
+        let device_ms = start.elapsed().as_secs_f64() * 1e3;
+        device.set(gpu.device());
+        let options = LoadOptions { dtype: self.request.dtype, profile: self.request.profile };
+        let mut progress = |progress| emit(Reply::Progress(progress));
+        let mut engine = Engine::open(gpu, &*self.target, &options, &mut progress).await?;
+        engine.phases_mut().device = Some(device_ms);
+        if let Some(draft) = &self.draft {
+            engine.load_draft(&**draft, &options, &mut progress).await?;
+        }
+        Ok(engine)
     }
 }

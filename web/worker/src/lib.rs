@@ -10,9 +10,10 @@ use std::collections::HashSet;
 use std::rc::Rc;
 
 use futures_channel::mpsc::{UnboundedReceiver, unbounded};
-use understory_engine::{Progress, gpu};
+use understory_engine::model::files::ModelFiles;
 use understory_engine::protocol::{LoadRequest, Message, Reply, Request};
 use understory_engine::session::Session;
+use understory_engine::{Progress, gpu};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
@@ -38,6 +39,8 @@ fn start() {
     // A panic ends the module: the page hears of it once and starts another worker.
     std::panic::set_hook(Box::new(|panic| post(0, Reply::Failed { message: format!("the engine failed: {panic}") })));
     let (requests, queue) = unbounded();
+    let session = Session::default();
+    let device = session.device();
     let stopped = Stopped::default();
     let stops = stopped.clone();
     let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
@@ -46,6 +49,7 @@ fn start() {
             Ok(Message { body: Request::Stop { id }, .. }) => {
                 stops.borrow_mut().insert(id);
             }
+            Ok(Message { body: Request::DestroyDevice, .. }) => device.destroy(),
             // The queue lives as long as the worker.
             Ok(message) => drop(requests.unbounded_send(message)),
             Err(error) => post(0, Reply::Failed { message: format!("a message that is no request: {error}") }),
@@ -53,13 +57,12 @@ fn start() {
     });
     scope().set_onmessage(Some(on_message.as_ref().unchecked_ref()));
     on_message.forget();
-    spawn_local(serve(queue, stopped));
+    spawn_local(serve(session, queue, stopped));
     post(0, Reply::Ready { version: env!("CARGO_PKG_VERSION").into() });
 }
 
 /// Handles requests one after the other for as long as the worker lives.
-async fn serve(mut queue: UnboundedReceiver<Message<Request>>, stopped: Stopped) {
-    let mut session = Session::default();
+async fn serve(mut session: Session, mut queue: UnboundedReceiver<Message<Request>>, stopped: Stopped) {
     while let Ok(Message { id, body }) = queue.recv().await {
         let reply = handle(&mut session, id, body, &stopped).await;
         stopped.borrow_mut().remove(&id);
@@ -72,18 +75,18 @@ async fn handle(session: &mut Session, id: u64, request: Request, stopped: &Stop
     let mut emit = |reply| post(id, reply);
     match request {
         Request::Devices => Ok(Reply::Devices { adapters: gpu::list_adapters().await }),
-        Request::Load(request) => load(session, &request, &mut emit).await,
+        Request::Load(request) => load(session, request, &mut emit).await,
         Request::Calibrate { cached } => session.calibrate(cached).await.map(Reply::Costs).map_err(text),
         Request::Generate(request) => {
             let ends = || stopped.borrow().contains(&id);
             let generation = session.generate(&request, &ends, &mut emit).await.map_err(text)?;
             Ok(Reply::Generated(Box::new(generation)))
         }
-        Request::Stop { .. } => unreachable!("never queued"),
+        Request::Stop { .. } | Request::DestroyDevice => unreachable!("never queued"),
     }
 }
 
-async fn load(session: &mut Session, request: &LoadRequest, emit: &mut dyn FnMut(Reply)) -> Result<Reply, String> {
+async fn load(session: &mut Session, request: LoadRequest, emit: &mut dyn FnMut(Reply)) -> Result<Reply, String> {
     let store = Store::open().await?;
     let mut fetching = |done_bytes, total_bytes| emit(Reply::Progress(Progress::Fetch { done_bytes, total_bytes }));
     let target = BlobFiles::bundled(&request.target, &store, &mut fetching).await?;
@@ -91,7 +94,7 @@ async fn load(session: &mut Session, request: &LoadRequest, emit: &mut dyn FnMut
         Some(name) => Some(BlobFiles::bundled(name, &store, &mut fetching).await?),
         None => None,
     };
-    let draft = draft.as_ref().map(|files| files as _);
-    let loaded = session.load(request, &target, draft, emit).await.map_err(|error| error.to_string())?;
+    let draft = draft.map(|files| Box::new(files) as Box<dyn ModelFiles>);
+    let loaded = session.load(request, Box::new(target), draft, emit).await.map_err(|error| error.to_string())?;
     Ok(Reply::Loaded(Box::new(loaded)))
 }

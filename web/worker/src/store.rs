@@ -163,7 +163,10 @@ impl Partial {
         let url = &wanted.url;
         let unkept = |error: JsValue| match name_of(&error).as_deref() {
             Some("QuotaExceededError") => {
-                format!("{url}: no room: {} bytes are more than this browser gives the page; delete models", wanted.bytes)
+                format!(
+                    "{url}: no room: {} bytes are more than this browser gives the page; delete models",
+                    wanted.bytes
+                )
             }
             _ => format!("{url}: cannot be kept: {}", shown(&error)),
         };
@@ -189,7 +192,10 @@ impl Partial {
             }
         }
         if self.bytes < wanted.bytes {
-            return Err(format!("{url}: cut short: {} of {} bytes came; load again to go on", self.bytes, wanted.bytes));
+            return Err(format!(
+                "{url}: cut short: {} of {} bytes came; load again to go on",
+                self.bytes, wanted.bytes
+            ));
         }
         let hash: String = self.hash.finalize_reset().iter().map(|byte| format!("{byte:02x}")).collect();
         if self.bytes != wanted.bytes || hash != wanted.sha256 {
