@@ -6,12 +6,6 @@ use understory_engine::protocol::{Lossless, Method, NodeOrigin, RoundMode, Sched
 use crate::cli::{DraftArgs, MethodName, RunArgs, ScheduleName, SpeculationArgs};
 use crate::exit::usage;
 
-const LINEAR: Method = Method::Linear { k: 6 };
-const TREE: Method = Method::Tree { depth: 6, branch: 2, tau: 0.05, budget: 63 };
-const HEURISTIC: Method = Method::Assisted { schedule: Schedule::Heuristic { start: 5 } };
-const CONFIDENCE: Method = Method::Assisted { schedule: Schedule::Confidence { most: 20, threshold: 0.4 } };
-const LOOKUP: Method = Method::Lookup { ngram: 3, tokens: 10 };
-
 /// What the flags ask for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
@@ -63,11 +57,11 @@ pub fn check_draft(name: MethodName, draft: Option<&str>) -> Result<()> {
 pub fn defaults(name: MethodName) -> Vec<Method> {
     match name {
         MethodName::Ar => vec![Method::Ar],
-        MethodName::Linear => vec![LINEAR],
-        MethodName::Tree => vec![TREE],
+        MethodName::Linear => vec![Method::LINEAR],
+        MethodName::Tree => vec![Method::TREE],
         MethodName::Dynatree => vec![Method::DynaTree],
-        MethodName::Assisted => vec![HEURISTIC, CONFIDENCE],
-        MethodName::Lookup => vec![LOOKUP],
+        MethodName::Assisted => vec![Method::HEURISTIC, Method::CONFIDENCE],
+        MethodName::Lookup => vec![Method::LOOKUP],
         MethodName::Auto => vec![Method::Auto],
     }
 }
@@ -75,7 +69,7 @@ pub fn defaults(name: MethodName) -> Vec<Method> {
 /// `name` with the parameters given, the others by default.
 fn method(args: &SpeculationArgs, name: MethodName) -> Method {
     let default = match (name, args.schedule) {
-        (MethodName::Assisted, Some(ScheduleName::Confidence)) => CONFIDENCE,
+        (MethodName::Assisted, Some(ScheduleName::Confidence)) => Method::CONFIDENCE,
         _ => defaults(name)[0],
     };
     match default {
@@ -142,20 +136,7 @@ fn check_flags(args: &SpeculationArgs, name: MethodName) -> Result<()> {
 
 /// A method and its parameters in words: `tree (depth 6, branch 2, tau 0.05, budget 63)`.
 pub fn describe(method: &Method) -> String {
-    match *method {
-        Method::Ar => "ar".into(),
-        Method::Linear { k } => format!("linear (k {k})"),
-        Method::Tree { depth, branch, tau, budget } => {
-            format!("tree (depth {depth}, branch {branch}, tau {tau}, budget {budget})")
-        }
-        Method::DynaTree => "dynatree".into(),
-        Method::Assisted { schedule: Schedule::Heuristic { start } } => format!("assisted (heuristic, start {start})"),
-        Method::Assisted { schedule: Schedule::Confidence { most, threshold } } => {
-            format!("assisted (confidence, most {most}, threshold {threshold})")
-        }
-        Method::Lookup { ngram, tokens } => format!("lookup (ngram {ngram}, tokens {tokens})"),
-        Method::Auto => "auto".into(),
-    }
+    method.to_string()
 }
 
 pub fn mode(mode: RoundMode) -> &'static str {
@@ -211,10 +192,10 @@ mod tests {
         assert_eq!(plans("tales", "--draft none"), (None, Method::Ar));
         assert_eq!(plans("tales-draft", ""), (None, Method::Ar));
         assert_eq!(plans("./other", "--draft d"), (Some("d".into()), Method::Auto));
-        assert_eq!(plans("tales", "--method linear"), (bundled, LINEAR));
+        assert_eq!(plans("tales", "--method linear"), (bundled, Method::LINEAR));
         // What a method does not use is not loaded.
         assert_eq!(plans("tales", "--method ar"), (None, Method::Ar));
-        assert_eq!(plans("tales", "--method lookup"), (None, LOOKUP));
+        assert_eq!(plans("tales", "--method lookup"), (None, Method::LOOKUP));
         assert_eq!(plans("./other", "--method auto"), (None, Method::Auto));
     }
 
@@ -239,7 +220,8 @@ mod tests {
     /// The help states the defaults as text.
     #[test]
     fn the_help_states_the_defaults() {
-        let methods = [LINEAR, TREE, HEURISTIC, CONFIDENCE, LOOKUP].map(|method| describe(&method)).join(" ");
+        let methods = [Method::LINEAR, Method::TREE, Method::HEURISTIC, Method::CONFIDENCE, Method::LOOKUP];
+        let methods = methods.map(|method| describe(&method)).join(" ");
         let words = methods.replace([',', '(', ')'], "") + " ";
         let command = Flags::command();
         for flag in ["k", "depth", "branch", "tau", "budget", "start", "most", "threshold", "ngram", "tokens"] {
@@ -252,7 +234,7 @@ mod tests {
 
     #[test]
     fn words_name_every_parameter() {
-        assert_eq!(describe(&TREE), "tree (depth 6, branch 2, tau 0.05, budget 63)");
-        assert_eq!(describe(&CONFIDENCE), "assisted (confidence, most 20, threshold 0.4)");
+        assert_eq!(describe(&Method::TREE), "tree (depth 6, branch 2, tau 0.05, budget 63)");
+        assert_eq!(describe(&Method::CONFIDENCE), "assisted (confidence, most 20, threshold 0.4)");
     }
 }

@@ -4,25 +4,9 @@ use std::collections::BTreeMap;
 
 use understory_engine::tokenizer::Tokenizer;
 
-/// What stands before a word in vocabularies of the SentencePiece kind; decoders drop it from the first word.
-const WORD_START: char = '\u{2581}';
-
-/// The text of one token: its own, or as the vocabulary spells it where it has none (special tokens) or only part of
-/// a character; empty for an id that stands for no token.
-pub fn text(tokenizer: &Tokenizer, id: u32) -> String {
-    let spelled = tokenizer.token_text(id).unwrap_or_default();
-    if spelled.starts_with(WORD_START) {
-        return spelled.replace(WORD_START, " ");
-    }
-    match tokenizer.decode(&[id]) {
-        Ok(text) if !text.is_empty() && !text.contains(char::REPLACEMENT_CHARACTER) => text,
-        _ => spelled,
-    }
-}
-
 /// The texts of `ids`.
 pub fn texts(tokenizer: &Tokenizer, ids: impl IntoIterator<Item = u32>) -> BTreeMap<u32, String> {
-    ids.into_iter().map(|id| (id, text(tokenizer, id))).collect()
+    ids.into_iter().map(|id| (id, tokenizer.shown(id))).collect()
 }
 
 /// `" king"`, `"\n"`: quoted, with what does not show escaped.
@@ -68,8 +52,8 @@ mod tests {
         let tokenizer = Tokenizer::from_files(&FILES, &config).unwrap();
         let expected = ["</s>", "<0xC3>", " ", " king", "s", "\n", "  ", ""];
         for (id, expected) in (0..).zip(expected) {
-            assert_eq!(text(&tokenizer, id), expected, "token {id}");
+            assert_eq!(tokenizer.shown(id), expected, "token {id}");
         }
-        assert_eq!(quoted(&text(&tokenizer, 5)), r#""\n""#);
+        assert_eq!(quoted(&tokenizer.shown(5)), r#""\n""#);
     }
 }

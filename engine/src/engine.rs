@@ -220,16 +220,15 @@ impl Engine {
         let mut finish = None;
         let mut first_text_ms = None;
         let mut on_emission = |emission: &Emission| {
-            let mut text = String::new();
-            let mut kept = 0;
+            let mut pieces: Vec<String> = Vec::new();
             for &token in &emission.tokens {
                 token_ids.push(token);
-                kept += 1;
+                let mut text = String::new();
                 if !request.ignore_eos && eos.contains(&token) {
                     finish = Some(FinishReason::Eos);
                 } else {
                     let piece = stream.push(tokenizer, token)?;
-                    text.push_str(&piece.text);
+                    text = piece.text;
                     if piece.stopped {
                         finish = Some(FinishReason::Stop);
                     } else if token_ids.len() == request.max_new_tokens {
@@ -238,25 +237,30 @@ impl Engine {
                         finish = Some(FinishReason::Context);
                     }
                 }
+                pieces.push(text);
                 if finish.is_some() {
                     break;
                 }
             }
             if finish.is_some_and(|f| f != FinishReason::Stop) {
                 let rest = stream.finish(tokenizer)?;
-                text.push_str(&rest.text);
+                if let Some(last) = pieces.last_mut() {
+                    last.push_str(&rest.text);
+                }
                 if rest.stopped {
                     finish = Some(FinishReason::Stop);
                 }
             }
+            let (kept, text) = (pieces.len(), pieces.concat());
             if !text.is_empty() {
                 first_text_ms.get_or_insert(elapsed());
             }
             let token_ids = emission.tokens[..kept].to_vec();
-            cancelled |= on_event(Event::Emission { token_ids, text, at_ms: emission.at_ms }).is_break();
+            cancelled |= on_event(Event::Emission { token_ids, pieces, text, at_ms: emission.at_ms }).is_break();
             if request.trace {
-                for round in &emission.rounds {
-                    cancelled |= on_event(Event::Round(round.clone())).is_break();
+                for round in emission.rounds.iter().cloned() {
+                    let texts = round.nodes.iter().map(|node| tokenizer.shown(node.token)).collect();
+                    cancelled |= on_event(Event::Round { round, texts }).is_break();
                 }
             }
             Ok(Wanted { kept, more: finish.is_none() && !cancelled })

@@ -139,10 +139,12 @@ pub enum FinishReason {
 pub enum Event {
     /// The prompt is tokenised; prefill begins.
     Started { prompt_tokens: usize, reused_tokens: usize },
-    /// Tokens read from the device, with the text that they complete (never half a character; may be empty).
-    Emission { token_ids: Vec<u32>, text: String, at_ms: f64 },
-    /// One round of speculation, after its emission; only where the request asks for a trace.
-    Round(Round),
+    /// Tokens read from the device, with the text that they complete (never half a character; may be empty): `pieces`
+    /// is what each of them adds to it.
+    Emission { token_ids: Vec<u32>, pieces: Vec<String>, text: String, at_ms: f64 },
+    /// One round of speculation, after its emission; only where the request asks for a trace. `texts`: the token of
+    /// each node on its own, as people read it.
+    Round { round: Round, texts: Vec<String> },
 }
 
 /// One round: the tree that was verified and what became of it.

@@ -9,6 +9,8 @@ use crate::model::config::{Family, ModelConfig};
 use crate::model::files::ModelFiles;
 
 const FILE: &str = "tokenizer.json";
+/// What stands before a word in vocabularies of the SentencePiece kind; decoders drop it from the first word.
+const WORD_START: char = '\u{2581}';
 
 /// A model's tokenizer.
 pub struct Tokenizer {
@@ -60,6 +62,19 @@ impl Tokenizer {
     /// [`Error::Tokenizer`].
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
         self.inner.decode(ids, true).map_err(failed)
+    }
+
+    /// One token for people to read: its own text, or as the vocabulary spells it where it has none (special tokens) or
+    /// only part of a character; empty for an id that stands for no token.
+    pub fn shown(&self, id: u32) -> String {
+        let spelled = self.token_text(id).unwrap_or_default();
+        if spelled.starts_with(WORD_START) {
+            return spelled.replace(WORD_START, " ");
+        }
+        match self.decode(&[id]) {
+            Ok(text) if !text.is_empty() && !text.contains(char::REPLACEMENT_CHARACTER) => text,
+            _ => spelled,
+        }
     }
 
     /// A token as the vocabulary spells it.

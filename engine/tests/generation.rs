@@ -106,9 +106,10 @@ fn events_carry_every_token_and_the_whole_text() {
     let mut engine = tales();
     let (mut text, mut ids) = (String::new(), Vec::new());
     let out = pollster::block_on(engine.generate(&sampled("Once upon a time", 1), &mut |event| {
-        if let Event::Emission { token_ids, text: piece, .. } = event {
+        if let Event::Emission { token_ids, pieces, text: added, .. } = event {
+            assert_eq!((pieces.len(), pieces.concat()), (token_ids.len(), added.clone()));
             ids.extend(token_ids);
-            text.push_str(&piece);
+            text.push_str(&added);
         }
         ControlFlow::Continue(())
     }))

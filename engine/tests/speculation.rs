@@ -172,7 +172,7 @@ fn traces_hold_the_trees_that_were_verified() {
         let ask = GenerateRequest { prompt, method, trace: true, ..request(&[], 40) };
         let mut rounds: Vec<Round> = Vec::new();
         let out = pollster::block_on(engine.generate(&ask, &mut |event| {
-            if let Event::Round(round) = event {
+            if let Event::Round { round, .. } = event {
                 rounds.push(round);
             }
             ControlFlow::Continue(())

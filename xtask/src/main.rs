@@ -11,6 +11,7 @@ mod wasm;
 mod web;
 
 use std::env;
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -20,9 +21,10 @@ cargo xtask COMMAND
 
   run [ARGS]   set-up, then a demo: stories from the bundled models, streamed, with a table of timings;
                with ARGS, `understory ARGS` instead (try: cargo xtask run --help)
-  test         set-up, then formatting, clippy, every test, the page's in a browser too
+  test         set-up, then formatting, clippy, every test and the wasm32 check
   setup        find a Vulkan driver (Linux), or install Mesa's software one (Debian, Ubuntu)
   web          build the page into web/dist
+  browser      build the page and run its tests in a headless Chromium
   bench [--rounds N] [--out DIR]
                kernels, then interleaved rounds (default 5) of llama.cpp, the burn reference and this engine;
                raw data and a summary go to DIR (default: target/bench)
@@ -59,11 +61,21 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         "test" => return Ok(test::all()),
         "setup" => setup::ensure_adapter()?,
         "web" => eprintln!("the page is in {}", web::build()?.display()),
+        "browser" => browser(&web::build()?)?,
         "bench" => bench::all(rest)?,
         "help" | "-h" | "--help" => print!("{HELP}"),
         unknown => bail!("unknown command `{unknown}`\n\n{HELP}"),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn browser(dist: &Path) -> Result<()> {
+    let (passed, failed) = browser::test()?;
+    println!("{passed} passed, {failed} failed, on {}", dist.display());
+    if failed > 0 {
+        bail!("tests of the page failed");
+    }
+    Ok(())
 }
 
 fn run(args: &[String]) -> Result<()> {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::{browser, packages, process, setup, web};
+use crate::{packages, process, setup, wasm};
 
 /// How many tests (or checks) held and how many did not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,8 +22,7 @@ pub fn all() -> ExitCode {
     report.step("formatting", || process::run(process::cargo().args(["fmt", "--all", "--check"])).map(one));
     report.step("clippy", || process::run(&mut clippy()).map(one));
     report.step("tests", tests);
-    report.step("page", || web::build().map(|_| ()).map(one));
-    report.step("browser", || browser::test().map(|(passed, failed)| Tally { passed, failed }));
+    report.step("wasm32 check", || wasm::check().map(one));
     report.close()
 }
 

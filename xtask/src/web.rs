@@ -25,6 +25,7 @@ pub fn build() -> Result<PathBuf> {
     }
     fs::create_dir_all(&dist)?;
     module("understory-web-worker", "engine", &dist)?;
+    module("understory-web-page", "page", &dist)?;
     copy_folder(&web.join("static"), &dist)?;
     let mut index = Vec::new();
     for model in MODELS {

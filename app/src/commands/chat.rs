@@ -164,7 +164,7 @@ async fn answer(loaded: &mut Loaded, request: &GenerateRequest) -> Result<(Gener
             Ok(())
         }
         Event::Emission { text, .. } if !text.is_empty() => output::text(&text),
-        Event::Emission { .. } | Event::Round(_) => Ok(()),
+        Event::Emission { .. } | Event::Round { .. } => Ok(()),
     };
     let generation = loaded.generate(request, &mut on_event).await?;
     Ok((generation, reused))

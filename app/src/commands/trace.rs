@@ -40,7 +40,7 @@ pub fn run(args: &TraceArgs, console: &Console) -> Result<()> {
         let request = GenerateRequest { trace: true, ..request };
         let mut rounds = Vec::new();
         let mut on_event = |event| {
-            if let Event::Round(round) = event {
+            if let Event::Round { round, .. } = event {
                 rounds.push(round);
             }
             Ok(())

@@ -15,7 +15,7 @@ use super::{Loaded, load, sampling};
 use crate::cli::{MethodName, VerifyLosslessArgs};
 use crate::exit::usage;
 use crate::output::{self, Console};
-use crate::{calibration, methods, tokens};
+use crate::{calibration, methods};
 
 /// One method over all runs.
 #[derive(Clone, Debug, Serialize)]
@@ -202,7 +202,7 @@ async fn explain(
         let token = *run.token_ids.get(index)?;
         let logit = row[token as usize];
         let rank = 1 + row.iter().filter(|&&other| other > logit).count();
-        Some(Choice { token, text: tokens::text(loaded.engine.tokenizer(), token), logit, rank })
+        Some(Choice { token, text: loaded.engine.tokenizer().shown(token), logit, rank })
     };
     Ok(Divergence {
         prompt: prompt.id.clone(),

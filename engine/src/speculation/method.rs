@@ -1,5 +1,7 @@
 //! The ways to find tokens, as a front end asks for them.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use super::calibration::MATCHES;
@@ -44,6 +46,15 @@ pub enum Schedule {
 /// With the bundled pair, of 1, 1.5, 1.75 and 2: the one at which `dynatree` accepts most of those that verify less than
 /// twice the nodes of a chain of six, greedily, over 100, 300 and 500 tokens; and more than that chain.
 const SHARPNESS: f32 = 1.75;
+
+/// The methods with the parameters that they have when none are given.
+impl Method {
+    pub const LINEAR: Method = Method::Linear { k: 6 };
+    pub const TREE: Method = Method::Tree { depth: 6, branch: 2, tau: 0.05, budget: 63 };
+    pub const HEURISTIC: Method = Method::Assisted { schedule: Schedule::Heuristic { start: 5 } };
+    pub const CONFIDENCE: Method = Method::Assisted { schedule: Schedule::Confidence { most: 20, threshold: 0.4 } };
+    pub const LOOKUP: Method = Method::Lookup { ngram: 3, tokens: 10 };
+}
 
 impl Method {
     pub fn name(&self) -> &'static str {
@@ -106,6 +117,27 @@ impl Method {
                 count("ngram", ngram, MATCHES, "1 to 8")?;
                 count("tokens", tokens, MAX_NODES, "1 to 63")
             }
+        }
+    }
+}
+
+/// With its parameters in words: `tree (depth 6, branch 2, tau 0.05, budget 63)`.
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = self.name();
+        match *self {
+            Method::Ar | Method::DynaTree | Method::Auto => f.write_str(name),
+            Method::Linear { k } => write!(f, "{name} (k {k})"),
+            Method::Tree { depth, branch, tau, budget } => {
+                write!(f, "{name} (depth {depth}, branch {branch}, tau {tau}, budget {budget})")
+            }
+            Method::Assisted { schedule: Schedule::Heuristic { start } } => {
+                write!(f, "{name} (heuristic, start {start})")
+            }
+            Method::Assisted { schedule: Schedule::Confidence { most, threshold } } => {
+                write!(f, "{name} (confidence, most {most}, threshold {threshold})")
+            }
+            Method::Lookup { ngram, tokens } => write!(f, "{name} (ngram {ngram}, tokens {tokens})"),
         }
     }
 }

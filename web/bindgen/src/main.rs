@@ -11,5 +11,7 @@ fn main() -> Result<()> {
     };
     let mut bindgen = Bindgen::new();
     bindgen.input_path(module).out_name(name).web(true)?.typescript(false).remove_name_section(true);
+    // The module lies beside its script.
+    bindgen.omit_default_module_path(false);
     bindgen.generate(folder).with_context(|| format!("{module}: no bindings could be made"))
 }

@@ -1,0 +1,10 @@
+//! Pieces that several views use.
+
+pub mod ask;
+pub mod composer;
+pub mod dialog;
+pub mod field;
+pub mod figures;
+pub mod status;
+pub mod table;
+pub mod text;

@@ -1,0 +1,116 @@
+//! What every number on the page means: the words of the README, "Numbers".
+
+#[derive(Debug, PartialEq)]
+pub struct Definition {
+    pub name: &'static str,
+    pub text: &'static str,
+}
+
+macro_rules! definitions {
+    ($($id:ident = $name:literal: $text:literal;)*) => {
+        $(pub static $id: Definition = Definition { name: $name, text: $text };)*
+    };
+}
+
+// Times and rates.
+definitions! {
+    TTFT = "TTFT": "Time to first token: from the moment the engine took the request to the first non-empty text. \
+        The model is resident, so loading is not in it. It is later than the first token where a character spans \
+        several tokens.";
+    PAINT_TTFT = "Paint TTFT": "From the click on Generate to the first text on screen: the end of the second frame \
+        that the browser began after the text was in the page. It holds the way to the worker and back.";
+    TPOT = "TPOT": "Time per output token: the time from the first token to the last, divided by the number of tokens \
+        after the first. Prefill is not in it. Not known for a single token.";
+    TOKENS_PER_S = "Tokens/s": "1000 / TPOT: tokens per second after the first token. Tokens per second of a whole \
+        request, prefill included, are fewer.";
+    TOKENS = "Tokens": "Tokens chosen, an end token included, after a prompt of so many tokens.";
+    E2EL = "E2EL": "End-to-end latency: from the moment the engine took the request to the last token.";
+    PREFILL = "Prefill": "Prompt tokens computed per second of the prefill phase. Tokens that the KV cache still held \
+        from the request before are not counted.";
+    EMISSIONS = "Emissions": "A point is a moment at which tokens were read back from the device, with the tokens so \
+        far. A round of speculation brings several tokens at once.";
+    ITL = "Gaps": "Inter-token latencies: the time between one read-back and the next. With speculation a read-back \
+        brings several tokens, so a gap is not TPOT.";
+    PHASES = "Phases": "Where the time of the start went. Loading: opening the device; reading files, configuration \
+        and tokenizer; uploading weights; making pipelines; the same for the draft model. Request: prompt text to \
+        tokens; prompt submitted to the first token's choice; first token to second.";
+}
+
+// Speculation.
+definitions! {
+    ACCEPTANCE_LENGTH = "Acceptance length": "1 + accepted / rounds: tokens that a round yields, the target's own \
+        included; 1 if there was no round. A high one is not yet a speed-up: compare TPOT with that of plain \
+        decoding, side by side.";
+    ACCEPTANCE_RATE = "Acceptance rate": "Accepted / drafted tokens. A wide tree lowers it, since one path at most is \
+        accepted.";
+    PASSES = "Target passes": "Passes of the target model after the first token.";
+    ROUNDS = "Rounds": "Passes that checked at least one drafted token: auto and lookup decode plainly in between.";
+    DRAFTED = "Drafted": "Guessed tokens that the target checked: the nodes of all trees, their roots not counted.";
+    ACCEPTED = "Accepted": "Drafted tokens that became part of the text. The target's own tokens are not among them.";
+    PER_PASS = "Tokens per pass": "1 + accepted / target passes: as the acceptance length, over all passes.";
+    PER_EMISSION = "Tokens per emission": "Tokens per read-back from the device.";
+    SYNCS = "Syncs per token": "Waits of the host for the device, per token.";
+    BY_DEPTH = "By depth": "For each depth of the trees: rounds whose tree reached it, nodes there, and rounds that \
+        accepted one of them.";
+    GOVERNOR = "Governor": "Changes of mode by auto: plain decoding, looking up, drafting. It weighs what each costs \
+        on this device against what the rounds so far gave.";
+    LOSSLESS = "Lossless": "Whether checking many tokens at once gives the bits of plain decoding here. The engine \
+        tests it on this device before the first round.";
+    ORIGIN = "Where tokens came from": "A drafted token was guessed, by the draft model or by looking back in the \
+        text, and the target chose the same token: its depth is its place in the guess. The target's own token is what \
+        it chose where no guess was right, or beyond the last right one.";
+    PROBABILITY = "Path probability": "Of a node: what the draft model gives to the whole path from the root to it. \
+        Looked-up tokens have none of their own.";
+    TREE = "Round": "The draft grows a tree of guesses behind the last token. The target checks all of it in one pass; \
+        the longest path that it would have written itself is accepted, and its own next token is added.";
+}
+
+// Memory and device.
+definitions! {
+    WEIGHTS = "Weights": "Device memory of the target's weights.";
+    KV = "KV cache": "Device memory of the keys and values that the target keeps of prompt and text.";
+    PEAK = "Peak": "The most that the engine held on the device at once. The driver's own memory is not in it.";
+    PIPELINES = "Pipelines": "Compute pipelines made for the target on this device.";
+    DISPATCHES = "Dispatches per token": "Compute dispatches recorded after the prompt's, drafting and passes beyond \
+        an end included, over the tokens after the first.";
+    COSTS = "Costs of passes": "What the device takes, in milliseconds, for checking so many rows (tokens) at once \
+        with the target, and for one level of drafting by so many rows. auto sizes its trees by them.";
+    PLAIN_STEP = "Plain step": "One step of plain decoding: one row, one token.";
+    FIXED = "Fixed": "What a round costs besides its passes.";
+    PROFILE = "Kernels": "The set of kernels that runs: gpu uses workgroups with shared memory; cpu, for adapters that \
+        a CPU emulates, uses no barrier.";
+}
+
+// Side by side.
+definitions! {
+    ORDER = "A B B A": "A is plain decoding, B the method. They run one after the other in the order A B B A, so that \
+        a device that slowly gets faster or slower favours neither. A short run of each comes first and does not \
+        count.";
+    IDENTICAL = "Identical": "Whether every token of the method's runs is that of plain decoding: token ids compared, \
+        not text.";
+    RATIO = "Speed ratio": "Mean TPOT of A over mean TPOT of B: above 1, the method is faster. Two runs each show a \
+        direction; they are no benchmark.";
+}
+
+// Parameters.
+definitions! {
+    K = "k": "Drafted tokens a round, 1 to 63.";
+    DEPTH = "depth": "Levels of the tree, 1 to 16.";
+    BRANCH = "branch": "Children of a node, 1 to 4.";
+    TAU = "tau": "A node whose path probability is below this has no children; 0 to 1.";
+    BUDGET = "budget": "Nodes of a tree at most, 1 to 63.";
+    START = "start": "Drafted tokens of the first round. Two more after a round that accepted all, one fewer after one \
+        that did not.";
+    MOST = "most": "Drafted tokens a round at most, 1 to 63.";
+    THRESHOLD = "threshold": "The chain ends with the first token whose probability is below this; 0 to 1.";
+    NGRAM = "ngram": "The last so many tokens are looked for in the text before them, 1 to 8.";
+    LOOKED_UP = "tokens": "So many tokens that followed there are the guess, 1 to 63.";
+    TEMPERATURE = "temperature": "0 takes the most likely token always; 1 draws as the model has it; between them the \
+        likely ones are preferred.";
+    TOP_K = "top-k": "Only the k most likely tokens; 0 is all.";
+    TOP_P = "top-p": "Only the smallest set of tokens whose probability reaches p; 1 is all.";
+    MIN_P = "min-p": "Drops tokens less likely than p times the most likely one; 0 drops none.";
+    REPETITION = "repetition": "The penalty of repetition: above 1, tokens that already occur become less likely; 1 is off.";
+    SEED = "seed": "The same seed, prompt and sampling give the same text, with every method.";
+    MOST_NEW = "new tokens": "At most: the text ends after so many tokens, if the model does not end it before.";
+}

@@ -1,0 +1,26 @@
+//! The page: what a person sees of the engine, which runs in a worker of its own (`web/worker`). Nothing here computes
+//! on a model; the types of `understory_engine::protocol` are all that it knows of the engine.
+#![cfg(target_family = "wasm")]
+
+mod app;
+mod charts;
+mod client;
+mod comparison;
+mod components;
+mod definitions;
+mod format;
+mod live;
+mod route;
+mod run;
+mod session;
+mod settings;
+mod storage;
+mod support;
+mod views;
+
+use wasm_bindgen::prelude::*;
+
+#[wasm_bindgen(start)]
+fn start() {
+    app::mount();
+}

@@ -1,0 +1,54 @@
+//! Which view is shown: the hash of the address.
+
+use leptos::prelude::*;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Route {
+    Generate,
+    Tree,
+    SideBySide,
+    Device,
+    Bench,
+    Compare,
+}
+
+impl Route {
+    pub const ALL: [Route; 6] =
+        [Route::Generate, Route::Tree, Route::SideBySide, Route::Device, Route::Bench, Route::Compare];
+
+    pub fn hash(self) -> &'static str {
+        match self {
+            Route::Generate => "#generate",
+            Route::Tree => "#tree",
+            Route::SideBySide => "#side-by-side",
+            Route::Device => "#device",
+            Route::Bench => "#bench",
+            Route::Compare => "#compare",
+        }
+    }
+
+    pub fn label(self) -> &'static str {
+        match self {
+            Route::Generate => "Generate",
+            Route::Tree => "Tree",
+            Route::SideBySide => "Side by side",
+            Route::Device => "Device",
+            Route::Bench => "Bench",
+            Route::Compare => "Compare",
+        }
+    }
+
+    /// The route that the address names; the first one where it names none.
+    fn current() -> Self {
+        let hash = location().hash().unwrap_or_default();
+        Self::ALL.into_iter().find(|route| route.hash() == hash).unwrap_or(Route::Generate)
+    }
+
+    /// Follows the address for as long as the page lives.
+    pub fn follow() -> ReadSignal<Route> {
+        let (route, set) = signal(Self::current());
+        let _ = window_event_listener_untyped("hashchange", move |_| set.set(Self::current()));
+        Effect::new(move || document().set_title(&format!("{} · Understory", route.get().label())));
+        route
+    }
+}

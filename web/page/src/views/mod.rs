@@ -1,0 +1,7 @@
+//! One module a view.
+
+pub mod device;
+pub mod generate;
+pub mod side_by_side;
+pub mod soon;
+pub mod tree;
