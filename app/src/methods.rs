@@ -134,11 +134,6 @@ fn check_flags(args: &SpeculationArgs, name: MethodName) -> Result<()> {
     Err(usage(format!("{flag} is not used by --method {method}{schedule}{default}; it is for {owner}")))
 }
 
-/// A method and its parameters in words: `tree (depth 6, branch 2, tau 0.05, budget 63)`.
-pub fn describe(method: &Method) -> String {
-    method.to_string()
-}
-
 pub fn mode(mode: RoundMode) -> &'static str {
     match mode {
         RoundMode::Plain => "plain",
@@ -221,7 +216,7 @@ mod tests {
     #[test]
     fn the_help_states_the_defaults() {
         let methods = [Method::LINEAR, Method::TREE, Method::HEURISTIC, Method::CONFIDENCE, Method::LOOKUP];
-        let methods = methods.map(|method| describe(&method)).join(" ");
+        let methods = methods.map(|method| method.to_string()).join(" ");
         let words = methods.replace([',', '(', ')'], "") + " ";
         let command = Flags::command();
         for flag in ["k", "depth", "branch", "tau", "budget", "start", "most", "threshold", "ngram", "tokens"] {
@@ -234,7 +229,7 @@ mod tests {
 
     #[test]
     fn words_name_every_parameter() {
-        assert_eq!(describe(&Method::TREE), "tree (depth 6, branch 2, tau 0.05, budget 63)");
-        assert_eq!(describe(&Method::CONFIDENCE), "assisted (confidence, most 20, threshold 0.4)");
+        assert_eq!(Method::TREE.to_string(), "tree (depth 6, branch 2, tau 0.05, budget 63)");
+        assert_eq!(Method::CONFIDENCE.to_string(), "assisted (confidence, most 20, threshold 0.4)");
     }
 }

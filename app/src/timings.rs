@@ -53,7 +53,7 @@ pub fn table(subject: &Subject<'_>, generation: &Generation) -> String {
 /// What speculation did. Definitions: README, "Numbers".
 fn speculated(subject: &Subject<'_>, speculation: &Speculation) -> Vec<(&'static str, String)> {
     let draft = subject.draft.map_or_else(|| "no draft model".into(), |draft| format!("draft model {draft}"));
-    let mut rows = vec![("method", format!("{}, {draft}", methods::describe(&speculation.method)))];
+    let mut rows = vec![("method", format!("{}, {draft}", speculation.method))];
     if let Some(p) = speculation.synthetic_acceptance {
         rows.push(("", synthetic(p)));
     }

@@ -1,6 +1,5 @@
 //! The page's tests: Node drives a headless Chromium through `web/tests`.
 
-use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -49,7 +48,7 @@ fn ensure_tools() -> Result<()> {
         })?;
     }
     let tests = process::root()?.join("web/tests");
-    if !Path::new(&tests).join("node_modules/playwright-core").is_dir() {
+    if !tests.join("node_modules/playwright-core").is_dir() {
         process::run(Command::new("npm").args(["ci", "--no-audit", "--no-fund", "--prefix"]).arg(&tests))?;
     }
     Ok(())

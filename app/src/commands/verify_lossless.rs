@@ -145,7 +145,7 @@ async fn compare(
             bar.inc(1);
             for tally in &mut tallies {
                 request.method = tally.method;
-                bar.set_message(format!("{}, {}", prompt.id, methods::describe(&tally.method)));
+                bar.set_message(format!("{}, {}", prompt.id, tally.method));
                 let run = generate(loaded, &request).await.with_context(|| format!("prompt {}", prompt.id))?;
                 bar.inc(1);
                 tally.add(&run);

@@ -87,7 +87,7 @@ fn rows(tallies: &[Tally]) -> Vec<Vec<String>> {
     let row = |tally: &Tally| {
         let per_round = |n: usize| n as f64 / tally.rounds.max(1) as f64;
         vec![
-            methods::describe(&tally.method),
+            tally.method.to_string(),
             format!("{} of {}", tally.identical, tally.runs),
             tally.rounds.to_string(),
             rounded(per_round(tally.drafted)),
@@ -100,10 +100,8 @@ fn rows(tallies: &[Tally]) -> Vec<Vec<String>> {
 fn paragraph(divergence: &Divergence) -> String {
     let Divergence { prompt, seed, method, index, position, plain, speculative, finish_plain, finish_speculative } =
         divergence;
-    let mut text = format!(
-        "\n{} differs on prompt {prompt} with seed {seed} at new token {index} (position {position})\n",
-        methods::describe(method)
-    );
+    let mut text =
+        format!("\n{method} differs on prompt {prompt} with seed {seed} at new token {index} (position {position})\n");
     let sides = [("plain", plain, finish_plain), ("speculative", speculative, finish_speculative)];
     for (name, choice, finish) in sides {
         let _ = match choice {

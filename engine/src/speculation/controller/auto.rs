@@ -156,10 +156,11 @@ fn expectations(economy: &Economy, evidence: &Evidence, calibration: &Calibratio
     let plain = 1.0 / economy.plain_ms();
     let lookup = economy.offers(RoundMode::Lookup).then(|| {
         let chances = calibration.lookup_chance();
+        let verify_ms = economy.verify_ms(RoundMode::Lookup);
         let (mut tokens, mut ms) = (0.0, 0.0);
         for (matched, share) in evidence.match_shares().into_iter().enumerate() {
             let chance = if matched == 0 { 0.0 } else { f64::from(chances[matched - 1]) };
-            let (n, expected) = economy.best_chain(chance, economy.lookup_tokens());
+            let (n, expected) = economy.best_chain(&verify_ms, chance, economy.lookup_tokens());
             tokens += share * expected;
             ms += share * economy.round_ms(RoundMode::Lookup, (n + 1) as f64, 0);
         }

@@ -19,8 +19,8 @@ const SIZES: usize = 7;
 /// The most rows of a draft level after the first, and how much dearer than one row they may be.
 const MAX_FRONTIER: usize = 8;
 const FRONTIER_PRICE: f64 = 1.3;
-/// Tokens that are shown to the draft together.
-const CATCH_UP_ROWS: usize = 16;
+/// Rows of the draft level whose cost tells what catching up costs: the most that are measured.
+const WIDE_LEVEL: usize = 16;
 /// The longest looked-up chain, and the chance of one of its tokens for which its length is best.
 const MAX_LOOKUP: usize = 32;
 const GOOD_LOOKUP: f64 = 0.95;
@@ -68,7 +68,8 @@ impl Economy {
             economy.frontier = (1..=MAX_FRONTIER).rev().find(affordable).unwrap_or(1);
         }
         if usable {
-            economy.lookup_tokens = economy.best_chain(GOOD_LOOKUP, MAX_LOOKUP).0.max(1);
+            economy.lookup_tokens =
+                economy.best_chain(&economy.verify_ms(RoundMode::Lookup), GOOD_LOOKUP, MAX_LOOKUP).0.max(1);
         }
         economy
     }
@@ -116,8 +117,8 @@ impl Economy {
 
     /// What it costs to show the draft `tokens` tokens that it has not seen.
     pub fn catch_up_ms(&self, tokens: usize) -> f64 {
-        let block = self.draft_ms.get(CATCH_UP_ROWS).copied().unwrap_or(0.0);
-        tokens as f64 / CATCH_UP_ROWS as f64 * block * self.factor(RoundMode::Plain, 1.0)
+        let block = self.draft_ms.get(WIDE_LEVEL).copied().unwrap_or(0.0);
+        tokens as f64 / WIDE_LEVEL as f64 * block * self.factor(RoundMode::Plain, 1.0)
     }
 
     /// The most drafted nodes that can ever pay: `levels` of them give at most `levels + 1` tokens, which plain
@@ -129,10 +130,9 @@ impl Economy {
         (levels..=MAX_NODES).rev().find(|n| f64::from(verify_ms[n + 1]) <= worth_ms).unwrap_or(levels)
     }
 
-    /// The length up to `most` at which a chain of tokens of equal `chance` gives most per millisecond, and the
-    /// tokens of such a round.
-    pub fn best_chain(&self, chance: f64, most: usize) -> (usize, f64) {
-        let verify_ms = self.verify_ms(RoundMode::Lookup);
+    /// The length up to `most` at which a looked-up chain of tokens of equal `chance` gives most per millisecond, and
+    /// the tokens of such a round. `verify_ms`: [`Self::verify_ms`] of lookup.
+    pub fn best_chain(&self, verify_ms: &VerifyMs, chance: f64, most: usize) -> (usize, f64) {
         let sunk_ms = self.sunk_ms(RoundMode::Lookup, 0);
         let (mut tokens, mut power) = (1.0, 1.0);
         let mut best = (0, 1.0, 1.0 / (sunk_ms + f64::from(verify_ms[1])));
