@@ -145,20 +145,7 @@ fn gpu(metrics: &Metrics) -> String {
 
 /// The phases that are known, in their order.
 fn phases(phases: &Phases) -> String {
-    let known = [
-        ("process", phases.process_start),
-        ("device", phases.device),
-        ("open", phases.open),
-        ("upload", phases.upload),
-        ("pipelines", phases.pipelines),
-        ("draft open", phases.draft_open),
-        ("draft upload", phases.draft_upload),
-        ("draft pipelines", phases.draft_pipelines),
-        ("tokenise", phases.tokenise),
-        ("prefill", phases.prefill),
-        ("first step", phases.first_step),
-    ];
-    let known = known.into_iter().filter_map(|(name, ms)| Some(format!("{name} {:.1}", ms?)));
+    let known = phases.loading().chain(phases.request()).map(|(name, ms)| format!("{name} {ms:.1}"));
     format!("{} ms", known.collect::<Vec<_>>().join(", "))
 }
 

@@ -37,13 +37,25 @@ pub enum Request {
 /// Opens the device and loads a model, and a draft for it, in place of what was loaded.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct LoadRequest {
-    pub target: String,
-    pub draft: Option<String>,
+    pub target: ModelSource,
+    pub draft: Option<ModelSource>,
     pub dtype: Dtype,
     /// `None`: by the adapter
     pub profile: Option<Profile>,
     /// index of the adapter; `None`: the preferred one
     pub adapter: Option<usize>,
+}
+
+/// Where the files of a model come from; the front end finds them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "from", rename_all = "snake_case")]
+pub enum ModelSource {
+    /// One of those that come with the front end.
+    Bundled { name: String },
+    /// A repository of the Hugging Face Hub, `owner/name`; without a revision, `main`.
+    Hub { repo: String, revision: Option<String> },
+    /// A folder that the front end was handed before, by its name.
+    Folder { name: String },
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -286,6 +298,12 @@ pub struct Costs {
 pub struct Phases {
     /// process start to `main`
     pub process_start: Option<f64>,
+    /// the engine's WebAssembly module: fetched, compiled and started (browser)
+    pub instantiate: Option<f64>,
+    /// files of both models brought to this device, or found on it (browser)
+    pub fetch: Option<f64>,
+    /// their SHA-256 (browser)
+    pub hash: Option<f64>,
     /// adapter and device
     pub device: Option<f64>,
     /// files opened, configuration and tokenizer parsed
@@ -303,6 +321,34 @@ pub struct Phases {
     pub prefill: Option<f64>,
     /// first token read to second token read
     pub first_step: Option<f64>,
+}
+
+impl Phases {
+    /// The phases before the first request that are known, in their order, with their names.
+    pub fn loading(&self) -> impl Iterator<Item = (&'static str, f64)> {
+        known([
+            ("process", self.process_start),
+            ("instantiate", self.instantiate),
+            ("fetch", self.fetch),
+            ("hash", self.hash),
+            ("device", self.device),
+            ("open", self.open),
+            ("upload", self.upload),
+            ("pipelines", self.pipelines),
+            ("draft open", self.draft_open),
+            ("draft upload", self.draft_upload),
+            ("draft pipelines", self.draft_pipelines),
+        ])
+    }
+
+    /// The phases of the request that are known, in their order, with their names.
+    pub fn request(&self) -> impl Iterator<Item = (&'static str, f64)> {
+        known([("tokenise", self.tokenise), ("prefill", self.prefill), ("first step", self.first_step)])
+    }
+}
+
+fn known<const N: usize>(phases: [(&'static str, Option<f64>); N]) -> impl Iterator<Item = (&'static str, f64)> {
+    phases.into_iter().filter_map(|(name, ms)| Some((name, ms?)))
 }
 
 /// Times in milliseconds from the moment the request was submitted. See README, "Numbers".

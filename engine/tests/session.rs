@@ -4,7 +4,7 @@ mod common;
 
 use common::{bundled, request};
 use understory_engine::model::files::{FolderFiles, ModelFiles};
-use understory_engine::protocol::{Event, LoadRequest, Method, Reply};
+use understory_engine::protocol::{Event, LoadRequest, Method, ModelSource, Reply};
 use understory_engine::session::Session;
 use understory_engine::{Dtype, Error};
 
@@ -12,10 +12,14 @@ fn files(name: &str) -> Box<dyn ModelFiles> {
     Box::new(FolderFiles::open(bundled(name)).expect("a bundled model"))
 }
 
+fn source(name: &str) -> ModelSource {
+    ModelSource::Bundled { name: name.into() }
+}
+
 fn load(session: &mut Session) {
     let request = LoadRequest {
-        target: "tales".into(),
-        draft: Some("tales-draft".into()),
+        target: source("tales"),
+        draft: Some(source("tales-draft")),
         dtype: Dtype::F16,
         profile: None,
         adapter: None,

@@ -41,7 +41,7 @@ after(async () => {
 const ask = (body) => page.evaluate((body) => window.ask(body), body);
 
 test("tales loads and every method gives one text", { timeout: 300_000 }, async () => {
-  const loaded = await ask({ request: "load", target: "tales", draft: "tales-draft", dtype: "f16", profile: null, adapter: null });
+  const loaded = await ask({ request: "load", target: { from: "bundled", name: "tales" }, draft: { from: "bundled", name: "tales-draft" }, dtype: "f16", profile: null, adapter: null });
   console.log(JSON.stringify(loaded).slice(0, 3000));
   assert.equal(loaded.reply, "loaded");
   const costs = await ask({ request: "calibrate", cached: null });

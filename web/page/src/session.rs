@@ -4,7 +4,9 @@ use std::rc::Rc;
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use understory_engine::protocol::{Costs, Event, GenerateRequest, Generation, LoadRequest, Loaded, Reply, Request};
+use understory_engine::protocol::{
+    Costs, Event, GenerateRequest, Generation, LoadRequest, Loaded, ModelSource, Reply, Request,
+};
 use understory_engine::{Dtype, Progress};
 
 use crate::client::{Client, Replies};
@@ -147,8 +149,8 @@ impl Session {
         let mut step = Step { draft: false, progress: None };
         self.stage.set(Stage::Loading(step.clone()));
         let request = LoadRequest {
-            target: TARGET.into(),
-            draft: Some(DRAFT.into()),
+            target: ModelSource::Bundled { name: TARGET.into() },
+            draft: Some(ModelSource::Bundled { name: DRAFT.into() }),
             dtype: Dtype::F16,
             profile: None,
             adapter: None,

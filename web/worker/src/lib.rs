@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use futures_channel::mpsc::{UnboundedReceiver, unbounded};
 use understory_engine::model::files::ModelFiles;
-use understory_engine::protocol::{LoadRequest, Message, Reply, Request};
+use understory_engine::protocol::{LoadRequest, Message, ModelSource, Reply, Request};
 use understory_engine::session::Session;
 use understory_engine::{Progress, gpu};
 use wasm_bindgen::prelude::*;
@@ -89,12 +89,23 @@ async fn handle(session: &mut Session, id: u64, request: Request, stopped: &Stop
 async fn load(session: &mut Session, request: LoadRequest, emit: &mut dyn FnMut(Reply)) -> Result<Reply, String> {
     let store = Store::open().await?;
     let mut fetching = |done_bytes, total_bytes| emit(Reply::Progress(Progress::Fetch { done_bytes, total_bytes }));
-    let target = BlobFiles::bundled(&request.target, &store, &mut fetching).await?;
+    let target = files(&request.target, &store, &mut fetching).await?;
     let draft = match &request.draft {
-        Some(name) => Some(BlobFiles::bundled(name, &store, &mut fetching).await?),
+        Some(source) => Some(files(source, &store, &mut fetching).await?),
         None => None,
     };
     let draft = draft.map(|files| Box::new(files) as Box<dyn ModelFiles>);
     let loaded = session.load(request, Box::new(target), draft, emit).await.map_err(|error| error.to_string())?;
     Ok(Reply::Loaded(Box::new(loaded)))
+}
+
+async fn files(
+    source: &ModelSource,
+    store: &Store,
+    on_progress: &mut dyn FnMut(u64, u64),
+) -> Result<BlobFiles, String> {
+    match source {
+        ModelSource::Bundled { name } => BlobFiles::bundled(name, store, on_progress).await,
+        ModelSource::Hub { .. } | ModelSource::Folder { .. } => Err("only the bundled models load here so far".into()),
+    }
 }

@@ -11,17 +11,7 @@ use crate::format;
 type Part = (&'static str, f64);
 
 pub fn phases(phases: &Phases) -> impl IntoView + use<> {
-    let loading = known([
-        ("device", phases.device),
-        ("open", phases.open),
-        ("upload", phases.upload),
-        ("pipelines", phases.pipelines),
-        ("draft: open", phases.draft_open),
-        ("draft: upload", phases.draft_upload),
-        ("draft: pipelines", phases.draft_pipelines),
-    ]);
-    let request =
-        known([("tokenise", phases.tokenise), ("prefill", phases.prefill), ("first step", phases.first_step)]);
+    let (loading, request): (Vec<Part>, Vec<Part>) = (phases.loading().collect(), phases.request().collect());
     let rows = loading.iter().chain(&request).map(|&(name, ms)| [name.to_owned(), format::rounded(ms)]);
     let table = Table::new(["phase", "ms"], rows);
     view! {
@@ -32,10 +22,6 @@ pub fn phases(phases: &Phases) -> impl IntoView + use<> {
             {twin(table)}
         </figure>
     }
-}
-
-fn known<const N: usize>(all: [(&'static str, Option<f64>); N]) -> Vec<Part> {
-    all.into_iter().filter_map(|(name, ms)| Some((name, ms?))).collect()
 }
 
 fn bar(name: &'static str, parts: Vec<Part>) -> impl IntoView {
