@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use serde::{Deserialize, Serialize};
 
+#[cfg(target_family = "wasm")]
+use super::browser;
 use crate::error::{Error, Result};
 
 /// Which set of kernels runs: tuned for GPUs, or free of barriers for CPU adapters (lavapipe, SwiftShader).
@@ -136,19 +138,23 @@ fn report(index: usize, adapter: &wgpu::Adapter) -> AdapterReport {
 }
 
 /// Reports of `adapters`, with the preferred one marked: the best type, the first of its type.
-fn reports(adapters: &[wgpu::Adapter]) -> Vec<AdapterReport> {
+async fn reports(adapters: &[wgpu::Adapter]) -> Vec<AdapterReport> {
     let mut all: Vec<_> = adapters.iter().enumerate().map(|(i, a)| report(i, a)).collect();
     let best = (0..all.len()).min_by_key(|&i| (preference(adapters[i].get_info().device_type).0, i));
     for (i, r) in all.iter_mut().enumerate() {
         r.preferred = Some(i) == best;
         r.why = if r.preferred { format!("{}, the best of what is here", r.why) } else { r.why.clone() };
     }
+    #[cfg(target_family = "wasm")]
+    for report in &mut all {
+        browser::AdapterNames::ask().await.complete(report);
+    }
     all
 }
 
 /// Every adapter on this machine, in the order of their indices.
 pub async fn list_adapters() -> Vec<AdapterReport> {
-    reports(&adapters(&instance()).await)
+    reports(&adapters(&instance()).await).await
 }
 
 /// What went wrong asynchronously, kept until somebody asks.
@@ -198,7 +204,7 @@ impl Gpu {
     pub async fn open(index: Option<usize>) -> Result<Gpu> {
         let instance = instance();
         let adapters = adapters(&instance).await;
-        let reports = reports(&adapters);
+        let reports = reports(&adapters).await;
         if reports.is_empty() {
             return Err(Error::NoAdapter { backends: "Vulkan, Metal, DX12, WebGPU".into() });
         }
@@ -349,6 +355,13 @@ impl Gpu {
             Some(reason) => Err(Error::Device { doing, reason: reason.clone() }),
             None => Ok(()),
         }
+    }
+
+    /// The error of something that the device did not do for `reason`: that it is lost, where that is why.
+    pub async fn failure(&self, doing: &'static str, reason: String) -> Error {
+        #[cfg(target_family = "wasm")]
+        browser::settle(|| self.check(doing).is_err()).await;
+        self.check(doing).err().unwrap_or(Error::Device { doing, reason })
     }
 
     /// Waits until everything submitted has run.

@@ -1,5 +1,7 @@
 //! The device: adapters and their reports, buffers under one budget, pipelines, and the recorder of a pass.
 
+#[cfg(target_family = "wasm")]
+mod browser;
 mod device;
 mod pipelines;
 mod readback;

@@ -4,7 +4,7 @@
 use futures_channel::oneshot;
 
 use super::device::{Buffer, Gpu};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 /// A mappable buffer and the read that is under way on it, if one is.
 pub struct Staging {
@@ -73,18 +73,17 @@ impl Staging {
         if let Err(e) =
             gpu.device().poll(wgpu::PollType::Wait { submission_index: Some(pending.submission), timeout: None })
         {
-            gpu.check(doing)?;
-            return Err(Error::Device { doing, reason: e.to_string() });
+            return Err(gpu.failure(doing, e.to_string()).await);
         }
-        let failed = |reason: String| gpu.check(doing).err().unwrap_or(Error::Device { doing, reason });
         match pending.mapped.await {
             Ok(Ok(())) => {}
-            Ok(Err(e)) => return Err(failed(e.to_string())),
-            Err(_) => return Err(failed("the read was abandoned".into())),
+            Ok(Err(e)) => return Err(gpu.failure(doing, e.to_string()).await),
+            Err(_) => return Err(gpu.failure(doing, "the read was abandoned".into()).await),
         }
-        let out = {
-            let view = self.buffer.slice(..pending.bytes).get_mapped_range().map_err(|e| failed(format!("{e:?}")))?;
-            read(&view)
+        let read = self.buffer.slice(..pending.bytes).get_mapped_range().map(|view| read(&view));
+        let out = match read {
+            Ok(out) => out,
+            Err(e) => return Err(gpu.failure(doing, format!("{e:?}")).await),
         };
         self.buffer.unmap();
         gpu.check(doing)?;
