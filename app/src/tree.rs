@@ -12,6 +12,7 @@ use crate::tokens::quoted;
 const ACCEPTED: Style = AnsiColor::Green.on_default().bold();
 const BONUS: Style = AnsiColor::Cyan.on_default().bold();
 const DETAIL: Style = Style::new().dimmed();
+const PRUNED: Style = Style::new().dimmed();
 
 /// A line about the round, then its tree, a node a line, with ANSI styles. `texts` holds every token's text.
 pub fn draw(round: &Round, texts: &BTreeMap<u32, String>) -> String {
@@ -24,14 +25,20 @@ pub fn draw(round: &Round, texts: &BTreeMap<u32, String>) -> String {
     drawing.out
 }
 
-/// `round 3: draft, 12 nodes, 2 accepted, emitted " king who lived"`
+/// `round 3: draft, 12 nodes (4 more pruned), 2 accepted, emitted " king who lived"`
 fn summary(round: &Round, texts: &BTreeMap<u32, String>) -> String {
     let nodes = round.nodes.len().saturating_sub(1);
     let accepted = round.path.len().saturating_sub(1);
     let emitted: String = round.emitted.iter().filter_map(|id| texts.get(id)).map(String::as_str).collect();
     let (index, mode, position) = (round.index, methods::mode(round.mode), round.position);
     let emitted = quoted(&emitted);
-    format!("round {index}: {mode} at position {position}, {nodes} nodes, {accepted} accepted, emitted {emitted}\n")
+    let pruned = match round.pruned.len() {
+        0 => String::new(),
+        n => format!(" ({n} more pruned)"),
+    };
+    format!(
+        "round {index}: {mode} at position {position}, {nodes} nodes{pruned}, {accepted} accepted, emitted {emitted}\n"
+    )
 }
 
 struct Drawing<'a> {
@@ -44,13 +51,17 @@ impl Drawing<'_> {
     /// The nodes below `parent`; the target's own token below the end of the accepted path.
     fn children(&mut self, parent: usize, indent: &str) {
         let round = self.round;
-        let rows: Vec<usize> = (0..round.nodes.len()).filter(|&row| round.nodes[row].parent == Some(parent)).collect();
+        let all: Vec<&RoundNode> = round.nodes.iter().chain(&round.pruned).collect();
+        let rows: Vec<usize> = (0..all.len()).filter(|&row| all[row].parent == Some(parent)).collect();
         let bonus =
             round.emitted.get(round.path.len().saturating_sub(1)).filter(|_| round.path.last() == Some(&parent));
         let branches = |last| if last { ("└─", "  ") } else { ("├─", "│ ") };
         for (nth, &row) in rows.iter().enumerate() {
             let (branch, below) = branches(nth + 1 == rows.len() && bonus.is_none());
-            let line = self.node(&round.nodes[row], round.path.contains(&row));
+            let line = match round.nodes.get(row) {
+                Some(node) => self.node(node, round.path.contains(&row)),
+                None => self.pruned(all[row]),
+            };
             let _ = writeln!(self.out, "{indent}{branch}{line}");
             self.children(row, &format!("{indent}{below}"));
         }
@@ -65,6 +76,11 @@ impl Drawing<'_> {
         let text = if accepted { format!("{ACCEPTED}* {text}{ACCEPTED:#}") } else { format!("  {text}") };
         let (probability, origin) = (node.log_prob.exp(), methods::origin(node.origin));
         format!("{text} {DETAIL}{probability:.3} {origin}{DETAIL:#}")
+    }
+
+    fn pruned(&self, node: &RoundNode) -> String {
+        let (text, probability, origin) = (self.token(node.token), node.log_prob.exp(), methods::origin(node.origin));
+        format!("{PRUNED}  {text} {probability:.3} {origin}, pruned{PRUNED:#}")
     }
 
     fn token(&self, id: u32) -> String {
@@ -100,15 +116,22 @@ mod tests {
             node(3, Some(2), 2, 0.1, NodeOrigin::Lookup),
             node(9, Some(2), 2, 0.05, NodeOrigin::Draft { rank: 1 }),
         ];
+        // A child of a verified node, and its own child.
+        let pruned = vec![
+            node(3, Some(3), 3, 0.004, NodeOrigin::Draft { rank: 2 }),
+            node(2, Some(6), 4, 0.002, NodeOrigin::Draft { rank: 1 }),
+        ];
         let (path, emitted) = (vec![0, 2, 4], vec![1, 3, 5]);
-        let round = Round { index: 7, position: 40, nodes, path, emitted, mode: RoundMode::Draft };
+        let round = Round { index: 7, position: 40, nodes, pruned, path, emitted, mode: RoundMode::Draft };
         assert_eq!(
             lines(&round),
             [
-                r#"round 7: draft at position 40, 5 nodes, 2 accepted, emitted " king who lived""#,
+                r#"round 7: draft at position 40, 5 nodes (2 more pruned), 2 accepted, emitted " king who lived""#,
                 r#"  " the""#,
                 r#"  ├─  " old" 0.500 #1"#,
                 r#"  │ └─  "\n" 0.125 #1"#,
+                r#"  │   └─  " who" 0.004 #2, pruned"#,
+                r#"  │     └─  " old" 0.002 #1, pruned"#,
                 r#"  └─* " king" 0.250 #2"#,
                 r#"    ├─* " who" 0.100 lookup"#,
                 r#"    │ └─+ " lived""#,
@@ -120,7 +143,8 @@ mod tests {
     #[test]
     fn a_round_without_guesses_is_its_root_and_the_targets_token() {
         let nodes = vec![node(0, None, 0, 1.0, NodeOrigin::Root)];
-        let round = Round { index: 0, position: 3, nodes, path: vec![0], emitted: vec![1], mode: RoundMode::Plain };
+        let (path, pruned) = (vec![0], vec![]);
+        let round = Round { index: 0, position: 3, nodes, pruned, path, emitted: vec![1], mode: RoundMode::Plain };
         let expected = [
             r#"round 0: plain at position 3, 0 nodes, 0 accepted, emitted " king""#,
             r#"  " the""#,

@@ -259,7 +259,8 @@ impl Engine {
             cancelled |= on_event(Event::Emission { token_ids, pieces, text, at_ms: emission.at_ms }).is_break();
             if request.trace {
                 for round in emission.rounds.iter().cloned() {
-                    let texts = round.nodes.iter().map(|node| tokenizer.shown(node.token)).collect();
+                    let texts =
+                        round.nodes.iter().chain(&round.pruned).map(|node| tokenizer.shown(node.token)).collect();
                     cancelled |= on_event(Event::Round { round, texts }).is_break();
                 }
             }

@@ -155,7 +155,7 @@ pub enum Event {
     /// is what each of them adds to it.
     Emission { token_ids: Vec<u32>, pieces: Vec<String>, text: String, at_ms: f64 },
     /// One round of speculation, after its emission; only where the request asks for a trace. `texts`: the token of
-    /// each node on its own, as people read it.
+    /// each node on its own, as people read it, those of pruned nodes at the end.
     Round { round: Round, texts: Vec<String> },
 }
 
@@ -168,6 +168,8 @@ pub struct Round {
     pub position: usize,
     /// row 0 is the root; a parent comes before its children
     pub nodes: Vec<RoundNode>,
+    /// drafted and not verified, since that was not worth its cost; their rows go on from those of `nodes`
+    pub pruned: Vec<RoundNode>,
     /// rows of the accepted path, the root first
     pub path: Vec<usize>,
     /// accepted tokens, then the target's own (the bonus token)

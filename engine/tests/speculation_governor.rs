@@ -189,6 +189,7 @@ fn run(method: Method, device: &Device, text: &[u32], draft: Draft, n: usize, se
             index: run.plans.len(),
             position: at,
             nodes: tree.rows().to_vec(),
+            pruned: vec![],
             path: accepted.path,
             emitted: accepted.emitted,
             mode: plan.mode,

@@ -359,7 +359,7 @@ proptest! {
             let kept = if index + 1 == rounds.len() { all.min(cut) } else { all };
             tokens += kept;
             let (nodes, mode) = (tree.rows().to_vec(), RoundMode::Draft);
-            let round = Round { index, position: 0, nodes, path: accepted.path, emitted: accepted.emitted, mode };
+            let round = Round { index, position: 0, nodes, pruned: vec![], path: accepted.path, emitted: accepted.emitted, mode };
             stats.observe(&round, kept);
         }
         let n = rounds.len();
@@ -391,7 +391,8 @@ fn counts_of_known_rounds() {
         tree.push(parent, token, -1.0, NodeOrigin::Draft { rank: 1 }).unwrap();
     }
     let (nodes, mode) = (tree.rows().to_vec(), RoundMode::Draft);
-    let round = Round { index: 0, position: 9, nodes, path: vec![0, 1, 3], emitted: vec![1, 3, 9], mode };
+    let round =
+        Round { index: 0, position: 9, nodes, pruned: vec![], path: vec![0, 1, 3], emitted: vec![1, 3, 9], mode };
     let plain = Round {
         nodes: round.nodes[..1].to_vec(),
         path: vec![0],

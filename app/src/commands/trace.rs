@@ -79,7 +79,7 @@ fn show(
 
 /// Every token that occurs.
 fn ids(generation: &Generation, rounds: &[Round]) -> Vec<u32> {
-    let nodes = rounds.iter().flat_map(|round| &round.nodes).map(|node| node.token);
+    let nodes = rounds.iter().flat_map(|round| round.nodes.iter().chain(&round.pruned)).map(|node| node.token);
     let emitted = rounds.iter().flat_map(|round| &round.emitted).copied();
     let whole = generation.prompt_token_ids.iter().chain(&generation.token_ids).copied();
     nodes.chain(emitted).chain(whole).collect()

@@ -17,6 +17,8 @@ pub const REC_NODES: usize = 13;
 pub const REC_MATCH: usize = 14;
 pub const REC_BASE: usize = 15;
 pub const N_LOOKUP: usize = 16;
+pub const N_GROWN: usize = 17;
+pub const REC_GROWN: usize = 18;
 
 pub const RING_AT: usize = 32;
 /// Slots of the output ring.

@@ -44,11 +44,13 @@ impl Record<'_> {
                 },
             }
         };
+        let grown = (words[state::REC_GROWN] as usize).clamp(n_nodes, MAX_ROWS);
         let accepted = (words[state::N_ACCEPTED] as usize).min(MAX_ROWS - 1);
         Some(Round {
             index,
             position: words[state::REC_BASE] as usize,
             nodes: (0..n_nodes).map(node).collect(),
+            pruned: (n_nodes..grown).map(node).collect(),
             path: (0..=accepted).map(|k| (words[state::PATH + k] & 0xff) as usize).collect(),
             emitted: emitted.to_vec(),
             mode,
@@ -59,5 +61,6 @@ impl Record<'_> {
 /// A plain step as a round: the root, and what the target chose after it.
 pub fn plain_round(index: usize, position: usize, root: u32, token: u32) -> Round {
     let root = RoundNode { token: root, parent: None, depth: 0, log_prob: 0.0, origin: NodeOrigin::Root };
-    Round { index, position, nodes: vec![root], path: vec![0], emitted: vec![token], mode: RoundMode::Plain }
+    let (nodes, pruned) = (vec![root], vec![]);
+    Round { index, position, nodes, pruned, path: vec![0], emitted: vec![token], mode: RoundMode::Plain }
 }

@@ -55,6 +55,8 @@ impl Round {
             (DRAFT_LEN, base / 2),
             (DRAFT_ROWS, if drafted { n_catch } else { 0 }),
             (MATCH, random.below(4) as u32),
+            // Rows that were pruned come after those that were verified.
+            (N_GROWN, random.pick(&[0, 1, 7]) * tree.rows().len() as u32),
         ] {
             state[word] = value;
         }
@@ -111,6 +113,12 @@ impl Round {
             o[REC_INFO + row] = parent | (node.depth as u32) << 8 | node_origin(node) << 16;
             o[REC_LOGP + row] = node.log_prob.to_bits();
         }
+        let grown = s[N_GROWN].clamp(s[N_ROWS], 64);
+        for row in s[N_ROWS] as usize..grown as usize {
+            o[REC_TOKEN + row] = s[TOKEN + row];
+            o[REC_INFO + row] = s[PARENT + row] & 0xff | s[DEPTH + row] << 8 | s[ORIGIN + row] << 16;
+            o[REC_LOGP + row] = s[LOGP + row];
+        }
         let last = walk.emitted[n - 1];
         let done = last == NO_TOKEN || root + 1 >= limit;
         let (matched, next) = if done { (0, DraftTree::new(last)) } else { self.next_tree(&after.history, root) };
@@ -118,6 +126,7 @@ impl Round {
         let knows = walk.path.iter().take_while(|&&row| s[DRAFT_ROW + row] != NO_ROW).count();
         for (word, value) in [
             (REC_NODES, s[N_ROWS]),
+            (REC_GROWN, grown),
             (REC_MATCH, s[MATCH]),
             (REC_BASE, s[BASE]),
             (N_ACCEPTED, n as u32 - 1),
@@ -130,6 +139,7 @@ impl Round {
             (MATCH, if chain > 0 { matched as u32 } else { 0 }),
             (N_LOOKUP, chain as u32),
             (N_NODES, 1 + chain as u32),
+            (N_GROWN, 1 + chain as u32),
             (N_ROWS, if done { 0 } else { 1 + chain as u32 }),
             (TOKEN, if last == NO_TOKEN { 0 } else { last }),
             (DRAFT_ROW, NO_ROW),
@@ -235,7 +245,7 @@ fn a_round_of_no_rows_emits_nothing() {
         let mut round = Round::new(&mut random, tree, &[5; 30], AcceptParams { max_match: 3, ..params(40) });
         round.before.state[N_ROWS] = 0;
         let mut want = round.before.clone();
-        for word in [REC_NODES, N_EMITTED, N_ACCEPTED] {
+        for word in [REC_NODES, N_GROWN, N_EMITTED, N_ACCEPTED] {
             want.state[word] = 0;
         }
         assert_eq!(round.run(&mut device, profile), want, "{profile:?}");

@@ -7,7 +7,7 @@ use understory_engine::kernels::{GrowParams, grow as dispatch};
 use understory_engine::model::config::NormKind;
 use understory_engine::protocol::{NodeOrigin, RoundNode};
 use understory_engine::speculation::grow::{Branch, GrowRule, grow};
-use understory_engine::speculation::prune::{Prune, VerifyMs, prune};
+use understory_engine::speculation::prune::{Prune, Pruned, VerifyMs, prune};
 use understory_engine::speculation::tree::DraftTree;
 
 use crate::device::Device;
@@ -74,7 +74,8 @@ impl Round {
         device.run([&one], RowClass::One, 1, 1);
     }
 
-    fn rows(&self, device: &Device) -> Vec<RoundNode> {
+    /// The tree that will be verified, and the rows that were pruned.
+    fn rows(&self, device: &Device, last: bool) -> (Vec<RoundNode>, Vec<RoundNode>) {
         let state = device.read::<u32>(&self.state, STATE_WORDS);
         let node = |row: usize| RoundNode {
             token: state[TOKEN + row],
@@ -87,12 +88,16 @@ impl Round {
                 rank => NodeOrigin::Draft { rank: rank as usize },
             },
         };
-        (0..state[N_NODES] as usize).map(node).collect()
+        let nodes = state[N_NODES] as usize;
+        let grown = if last { state[N_GROWN] as usize } else { nodes };
+        ((0..nodes).map(node).collect(), (nodes..grown).map(node).collect())
     }
 
-    /// The device's tree is `tree`, with its ancestors.
-    fn check_tree(&self, device: &Device, tree: &DraftTree, what: &str) {
-        assert_eq!(self.rows(device), tree.rows(), "{what}");
+    /// The device's tree is `tree`, with its ancestors; `pruned`: on the last level, what was not worth verifying.
+    fn check_tree(&self, device: &Device, tree: &DraftTree, pruned: Option<&[RoundNode]>, what: &str) {
+        let (rows, cut) = self.rows(device, pruned.is_some());
+        assert_eq!(rows, tree.rows(), "{what}");
+        assert_eq!(cut, pruned.unwrap_or_default(), "{what}: pruned");
         let state = device.read::<u32>(&self.state, STATE_WORDS);
         for row in 0..tree.rows().len() {
             let path = tree.ancestors(row);
@@ -196,6 +201,15 @@ fn params(rule: &GrowRule, prune: Option<(&Prune, &VerifyMs)>, last: bool, vocab
     }
 }
 
+/// The rows of `tree` that are not among `kept`, in their order, with their parents' rows where those lie after them.
+fn pruned(tree: &DraftTree, kept: &[usize]) -> Vec<RoundNode> {
+    let mut order = kept.to_vec();
+    order.extend((0..tree.rows().len()).filter(|row| !kept.contains(row)));
+    let new_row = |row: usize| order.iter().position(|&old| old == row).expect("every row has a place");
+    let moved = |&row: &usize| RoundNode { parent: tree.rows()[row].parent.map(new_row), ..tree.rows()[row].clone() };
+    order[kept.len()..].iter().map(moved).collect()
+}
+
 /// Seen to fail here: a frontier in order of rows, a budget that forgets the looked-up nodes.
 #[test]
 fn trees_grow_and_are_pruned_as_the_rules_say() {
@@ -230,17 +244,21 @@ fn trees_grow_and_are_pruned_as_the_rules_say() {
             round.run(&mut device, &words, &params(&rule, how, last, vocab));
             skipped = 0;
             if last {
+                let mut cut = Vec::new();
                 if let Some((how, verify_ms)) = how {
-                    tree = prune(&tree, how, verify_ms).tree;
+                    let Pruned { tree: kept, kept: rows } = prune(&tree, how, verify_ms);
+                    cut = pruned(&tree, &rows);
+                    tree = kept;
                 }
                 let tokens: Vec<u32> = tree.rows().iter().map(|n| n.token).collect();
                 assert_eq!(device.read::<u32>(&round.tokens, 64)[..tokens.len()], tokens, "{what}");
                 assert_eq!(device.read::<u32>(&round.state, 1)[0] as usize, tokens.len(), "{what}: rows to verify");
+                round.check_tree(&device, &tree, Some(&cut), &what);
             } else {
                 round.check_frontier(&device, &tree, &next, &what);
+                round.check_tree(&device, &tree, None, &what);
                 frontier = next;
             }
-            round.check_tree(&device, &tree, &what);
         }
     }
 }

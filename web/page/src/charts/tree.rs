@@ -1,7 +1,7 @@
 //! A round's tree: the root at the left, a column a depth, the accepted path filled, the target's own token at its end.
 
 use leptos::prelude::*;
-use understory_engine::protocol::{NodeOrigin, Round};
+use understory_engine::protocol::{NodeOrigin, Round, RoundNode};
 
 use crate::format;
 use crate::run::Traced;
@@ -77,14 +77,12 @@ pub fn tree(traced: &Traced, own: Option<String>) -> impl IntoView + use<> {
 
 fn shapes(traced: &Traced, own: Option<String>) -> Vec<Shape> {
     let round = &traced.round;
-    let mut shapes: Vec<Shape> = round
-        .nodes
-        .iter()
+    let mut shapes: Vec<Shape> = nodes(round)
         .enumerate()
         .map(|(row, node)| Shape {
             text: traced.texts.get(row).cloned().unwrap_or_default(),
             class: class(round, row),
-            title: describe(traced, row),
+            title: describe(traced, row, node),
             parent: node.parent,
             column: node.depth,
             row: 0.0,
@@ -113,9 +111,15 @@ fn place(shapes: &mut [Shape], at: usize, next_row: &mut f64) {
     };
 }
 
+/// The verified nodes, then the pruned ones.
+pub fn nodes(round: &Round) -> impl Iterator<Item = &RoundNode> {
+    round.nodes.iter().chain(&round.pruned)
+}
+
 fn class(round: &Round, row: usize) -> &'static str {
     let accepted = round.path.contains(&row);
-    match round.nodes[row].origin {
+    let Some(node) = round.nodes.get(row) else { return "drafted pruned" };
+    match node.origin {
         NodeOrigin::Root => "root",
         NodeOrigin::Draft { .. } if accepted => "drafted accepted",
         NodeOrigin::Lookup if accepted => "looked-up accepted",
@@ -124,18 +128,25 @@ fn class(round: &Round, row: usize) -> &'static str {
     }
 }
 
-/// `" king": drafted, depth 2, the draft's choice 1, path probability 0.43, accepted`
-pub fn describe(traced: &Traced, row: usize) -> String {
-    let node = &traced.round.nodes[row];
+fn describe(traced: &Traced, row: usize, node: &RoundNode) -> String {
     let text = traced.texts.get(row).map(String::as_str).unwrap_or_default();
-    let fate = if traced.round.path.contains(&row) { "accepted" } else { "rejected" };
+    format!("{text:?}: {}", what(&traced.round, row, node))
+}
+
+/// `drafted, depth 2, choice 1 among its siblings, path probability 0.43, accepted`
+pub fn what(round: &Round, row: usize, node: &RoundNode) -> String {
+    let fate = match row {
+        _ if row >= round.nodes.len() => "pruned: not worth verifying",
+        _ if round.path.contains(&row) => "accepted",
+        _ => "rejected",
+    };
     match node.origin {
-        NodeOrigin::Root => format!("{text:?}: the root, the last token before the round"),
+        NodeOrigin::Root => "the root, the last token before the round".into(),
         NodeOrigin::Draft { rank } => format!(
-            "{text:?}: drafted, depth {}, choice {rank} among its siblings, path probability {:.3}, {fate}",
+            "drafted, depth {}, choice {rank} among its siblings, path probability {:.3}, {fate}",
             node.depth,
             node.log_prob.exp()
         ),
-        NodeOrigin::Lookup => format!("{text:?}: looked up, depth {}, {fate}", node.depth),
+        NodeOrigin::Lookup => format!("looked up, depth {}, {fate}", node.depth),
     }
 }

@@ -6,7 +6,7 @@ use understory_engine::protocol::{Round, RoundMode};
 use wasm_bindgen::JsCast;
 
 use crate::app::Page;
-use crate::charts::tree::{describe, tree};
+use crate::charts::tree::{nodes, tree, what};
 use crate::components::ask::Ask;
 use crate::components::composer::{Composer, live_line};
 use crate::components::table::{Table, twin};
@@ -115,13 +115,10 @@ fn round(run: &Run, at: usize) -> impl IntoView + use<> {
     let accepted = round.path.len().saturating_sub(1);
     let own = run.piece(first + accepted).map(str::to_owned);
     let wrote: String = (first..first + round.emitted.len()).filter_map(|index| run.piece(index)).collect();
-    let rows = (0..round.nodes.len()).map(|row| {
-        let node = &round.nodes[row];
+    let rows = nodes(round).enumerate().map(|(row, node)| {
         let text = format::token(traced.texts.get(row).map_or("", String::as_str), usize::MAX);
         let parent = node.parent.map_or_else(String::new, |parent| parent.to_string());
-        // What stands before the first colon of the description is the token's text again.
-        let what = describe(traced, row).rsplit_once("\": ").map_or_else(String::new, |(_, what)| what.to_owned());
-        [row.to_string(), text, parent, what]
+        [row.to_string(), text, parent, what(round, row, node)]
     });
     let table = Table::new(["node", "token", "parent", "what it is"], rows);
     view! {
@@ -136,6 +133,7 @@ fn round(run: &Run, at: usize) -> impl IntoView + use<> {
                 <li class="drafted">"drafted, rejected"</li>
                 <li class="looked-up accepted">"looked up, accepted"</li>
                 <li class="looked-up">"looked up, rejected"</li>
+                <li class="drafted pruned">"drafted, pruned: not verified"</li>
                 <li class="own">"the target's own"</li>
                 <li class="asks">"Path probabilities: hover over a node, or open the table " <Ask about=&d::PROBABILITY /></li>
             </ul>
