@@ -21,6 +21,9 @@ use crate::speculation::tree::MAX_ROWS;
 
 /// Submissions under way at once: one being read, the others running or waiting to run.
 const IN_FLIGHT: usize = 3;
+/// Plain steps of one submission: a browser takes 0.5 to 2 ms (Chromium) or up to 100 ms (Firefox) to hand over a read,
+/// so that several tokens share one there.
+const PLAIN_STEPS: usize = if cfg!(target_family = "wasm") { 6 } else { 1 };
 /// Plain steps of one submission where a method of speculation pauses: one wait for two tokens.
 const PAUSED_STEPS: usize = 2;
 const DOING: &str = "generating";
@@ -340,8 +343,9 @@ impl Run<'_> {
     async fn enqueue(&mut self, forward: &mut Forward) -> Result<InFlight> {
         let gpu = self.gpu;
         let Some(rounds) = &mut self.rounds else {
-            forward.reserve(gpu, self.n_prompt + self.most_chosen).await?;
-            return Ok(self.enqueue_steps(forward, 1));
+            let steps = PLAIN_STEPS.min(self.limit - self.enqueued);
+            forward.reserve(gpu, self.n_prompt + (self.most_chosen + steps - 1).min(self.limit)).await?;
+            return Ok(self.enqueue_steps(forward, steps));
         };
         let tree_rows = rounds.tree_rows;
         let more = tree_rows.max(PAUSED_STEPS);
