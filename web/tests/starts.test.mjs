@@ -83,6 +83,7 @@ test("each state is what its name says", async () => {
   assert.ok(of("warm").reused_tokens <= 1, `${of("warm").reused_tokens} tokens of the prompt were there already`);
   for (const start of results) {
     assert.deepEqual([start.software, start.hidden, start.restored], [true, false, false]);
+    assert.deepEqual(start.models, ["tales", "tales-draft"]);
   }
 });
 

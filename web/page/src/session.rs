@@ -14,8 +14,8 @@ use crate::client::{Client, Replies};
 use crate::storage;
 use crate::support::{self, Failure};
 
-const TARGET: &str = "tales";
-const DRAFT: &str = "tales-draft";
+pub const TARGET: &str = "tales";
+pub const DRAFT: &str = "tales-draft";
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Stage {

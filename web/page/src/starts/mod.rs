@@ -186,7 +186,7 @@ async fn one(page: Page, state: State, prompt: &str) -> Result<(), String> {
         State::Warm => asked_ms,
     };
     let total_ms = second_ms - from_ms;
-    let device = page.session.loaded.with_untracked(|loaded| loaded.as_ref().map(|loaded| loaded.device.clone()));
+    let loaded = page.session.loaded.get_untracked().ok_or("no model is loaded")?;
     let start = Start {
         state,
         measured_at: String::from(Date::new_0().to_iso_string()),
@@ -194,8 +194,9 @@ async fn one(page: Page, state: State, prompt: &str) -> Result<(), String> {
         ttft_ms: first_ms.map(|first_ms| first_ms - from_ms),
         total_ms,
         phases_ms: record::phases(state, &moments, &generation, total_ms),
-        software: device.as_ref().is_some_and(|device| device.software),
-        device: device.map(|device| device.name).unwrap_or_default(),
+        models: [loaded.target].into_iter().chain(loaded.draft).collect(),
+        software: loaded.device.software,
+        device: loaded.device.name,
         reused_tokens,
         calibrated: state != State::Warm
             && page.session.measured.with_untracked(|measured| measured.as_ref().is_some_and(|m| !m.kept)),

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use understory_engine::protocol::Generation;
 
 use crate::definitions::{self as d, Definition};
-use crate::session::Moments;
+use crate::session::{DRAFT, Moments, TARGET};
 
 /// What was there before the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,6 +87,8 @@ pub struct Start {
     pub total_ms: f64,
     /// those that happened, in order; they do not overlap, and the last is the total without the others
     pub phases_ms: Vec<(String, f64)>,
+    /// the target, and the draft where there is one
+    pub models: Vec<String>,
     pub device: String,
     pub software: bool,
     /// prompt tokens that the KV cache still held
@@ -119,6 +121,7 @@ impl Start {
             (self.hidden, "tab hidden"),
             (self.restored, "page restored"),
             (self.state.reloads() && self.navigation != "reload", "not a reload"),
+            (self.models != [TARGET, DRAFT], "other models"),
             (self.calibrated && self.state != State::FirstVisit, "calibrated anew"),
             (self.software, "software adapter"),
         ];
