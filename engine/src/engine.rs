@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::evaluate;
 use crate::forward::Forward;
 use crate::generate::{Decoder, Emission, Task, Timeline, Wanted};
-use crate::gpu::{Gpu, Profile, Staging};
+use crate::gpu::{Gpu, Pipelines, Profile, Staging};
 use crate::model::config::ModelConfig;
 use crate::model::device_weights;
 use crate::model::files::ModelFiles;
@@ -87,7 +87,8 @@ impl Engine {
         let chat = ChatTemplate::from_files(files)?;
         let (config, weights, tokenizer) = read_model(files)?;
         let open = clock.lap();
-        let (forward, upload) = load(&gpu, config, &weights, options, &mut clock, on_progress).await?;
+        let pipelines = Pipelines::default();
+        let (forward, upload) = load(&gpu, config, &weights, options, pipelines, &mut clock, on_progress).await?;
         let decoder = Decoder::new(&gpu).await?;
         let phases = Phases { open, upload, pipelines: clock.lap(), ..Phases::default() };
         Ok(Engine { gpu, forward, decoder, tokenizer, chat, phases, speculator: None })
@@ -112,7 +113,10 @@ impl Engine {
         let target = (&self.tokenizer, self.forward.config.vocab_size);
         check_pair(target, (&tokenizer, config.vocab_size))?;
         let draft_open = clock.lap();
-        let (draft, draft_upload) = load(&self.gpu, config, &weights, options, &mut clock, on_progress).await?;
+        // Kernels that both models use are compiled once.
+        let pipelines = self.forward.pipelines.clone();
+        let (draft, draft_upload) =
+            load(&self.gpu, config, &weights, options, pipelines, &mut clock, on_progress).await?;
         let mut speculator = Speculator::new(&self.gpu, &mut self.forward).await?;
         speculator.set_draft(&self.gpu, &mut self.forward, draft).await?;
         self.speculator = Some(speculator);
@@ -443,6 +447,7 @@ async fn load(
     config: ModelConfig,
     weights: &ModelWeights<'_>,
     options: &LoadOptions,
+    pipelines: Pipelines,
     clock: &mut Lap,
     on_progress: &mut dyn FnMut(Progress),
 ) -> Result<(Forward, Option<f64>)> {
@@ -450,7 +455,7 @@ async fn load(
     let mut on_upload = |done_bytes, total_bytes| on_progress(Progress::Upload { done_bytes, total_bytes });
     let device_weights = device_weights::upload(gpu, weights, &config, options.dtype, profile, &mut on_upload).await?;
     let upload = clock.lap();
-    let forward = Forward::new(gpu, config, device_weights, options.dtype, profile, &mut |done, total| {
+    let forward = Forward::new(gpu, config, device_weights, options.dtype, profile, pipelines, &mut |done, total| {
         on_progress(Progress::Pipelines { done, total });
     })
     .await?;

@@ -3,6 +3,7 @@
 
 mod bench;
 mod browser;
+mod offline;
 mod packages;
 mod process;
 mod setup;

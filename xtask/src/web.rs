@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use sha2::{Digest, Sha256};
 
-use crate::{process, wasm};
+use crate::{offline, process, wasm};
 
 const MODELS: [&str; 2] = ["tales", "tales-draft"];
 const MODEL_FILES: [&str; 5] =
@@ -42,6 +42,7 @@ pub fn build() -> Result<PathBuf> {
         index.push(format!(r#""{model}":{{{}}}"#, files.join(",")));
     }
     fs::write(dist.join("models/index.json"), format!("{{{}}}\n", index.join(",\n")))?;
+    offline::write(&dist)?;
     Ok(dist)
 }
 

@@ -80,13 +80,15 @@ pub struct Forward {
 }
 
 impl Forward {
-    /// Allocates scratch and compiles the pipelines, calling `on_progress(done, total)` a few times.
+    /// Allocates scratch and compiles the pipelines that are not among `pipelines`, calling `on_progress(done, total)` a
+    /// few times.
     pub async fn new(
         gpu: &Gpu,
         config: ModelConfig,
         weights: DeviceWeights,
         dtype: Dtype,
         profile: Profile,
+        mut pipelines: Pipelines,
         on_progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Forward> {
         let max_rows = match profile {
@@ -97,7 +99,6 @@ impl Forward {
             }
         };
         let scratch = Scratch::new(gpu, &config, max_rows).await?;
-        let mut pipelines = Pipelines::default();
         let mut b = Builder { gpu, pipelines: &mut pipelines, profile, dtype, norm: config.norm.kind };
         on_progress(0, 3);
         let last_row = Product {

@@ -17,8 +17,8 @@ pub struct Pipeline {
     pub shader: &'static Shader,
 }
 
-/// The pipelines of one device.
-#[derive(Default)]
+/// The pipelines of one device; a clone begins with what was compiled so far.
+#[derive(Clone, Default)]
 pub struct Pipelines {
     by_shader: HashMap<*const Shader, Arc<Pipeline>>,
     /// by the bindings' indices and kinds

@@ -6,16 +6,21 @@ use understory_engine::protocol::ChatMessage;
 use crate::comparison::Comparison;
 use crate::components::dialog::DefinitionDialog;
 use crate::components::status::Status;
+use crate::components::update::UpdateNotice;
 use crate::definitions::Definition;
+use crate::offline::Offline;
 use crate::route::Route;
 use crate::run::Run;
 use crate::session::Session;
 use crate::settings::Settings;
+use crate::starts::{self, Starts};
 use crate::views::device::Device;
 use crate::views::generate::Generate;
 use crate::views::side_by_side::SideBySide;
 use crate::views::soon::Soon;
+use crate::views::starts::Starts as StartsView;
 use crate::views::tree::Tree;
+use crate::visibility;
 
 /// What outlives a change of view.
 #[derive(Clone, Copy)]
@@ -27,6 +32,8 @@ pub struct Page {
     /// what was said before, with a model that has a chat template
     pub conversation: RwSignal<Vec<ChatMessage>>,
     pub comparison: RwSignal<Comparison>,
+    pub starts: Starts,
+    pub offline: Offline,
     /// why the last request has no result
     pub problem: RwSignal<Option<String>>,
     /// the page's clock while something runs, in milliseconds
@@ -47,6 +54,8 @@ impl Page {
             run: RwSignal::new(Run::default()),
             conversation: RwSignal::new(vec![]),
             comparison: RwSignal::new(Comparison::default()),
+            starts: Starts::new(),
+            offline: Offline::new(),
             problem: RwSignal::new(None),
             now_ms: RwSignal::new(0.0),
             tint: RwSignal::new(true),
@@ -72,9 +81,11 @@ pub fn mount() {
 
 #[component]
 fn App() -> impl IntoView {
+    visibility::watch();
     let page = Page::new();
     provide_context(page);
     page.session.start();
+    leptos::task::spawn_local(starts::go_on(page));
     let route = Route::follow();
     view! {
         <a class="skip" href="#main" on:click=skip>"Skip to content"</a>
@@ -83,11 +94,13 @@ fn App() -> impl IntoView {
             <nav aria-label="Views">{Route::ALL.map(|to| view! { <Tab to route /> })}</nav>
         </header>
         <main id="main" tabindex="-1">
+            <UpdateNotice />
             <Status />
             {move || match route.get() {
                 Route::Generate => view! { <Generate /> }.into_any(),
                 Route::Tree => view! { <Tree /> }.into_any(),
                 Route::SideBySide => view! { <SideBySide /> }.into_any(),
+                Route::Starts => view! { <StartsView /> }.into_any(),
                 Route::Device => view! { <Device /> }.into_any(),
                 Route::Bench | Route::Compare => view! { <Soon route=route.get() /> }.into_any(),
             }}

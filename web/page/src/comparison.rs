@@ -5,8 +5,8 @@ use leptos::task::spawn_local;
 use understory_engine::protocol::{FinishReason, GenerateRequest, Generation, Method, Prompt};
 
 use crate::app::Page;
-use crate::format;
 use crate::session::Ended;
+use crate::{format, visibility};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Side {
@@ -39,6 +39,8 @@ pub struct Comparison {
     pub runs: Vec<Generation>,
     /// `None`: nothing runs
     pub under_way: Option<UnderWay>,
+    /// The tab was hidden at some moment of it.
+    pub hidden: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,11 +93,15 @@ pub fn start(page: Page) {
                 under_way: Some(UnderWay::WarmUp),
                 ..Comparison::default()
             });
+            let begun_ms = Page::clock();
             spawn_local(async move {
                 if let Err(Ended::Failed(message)) = run(page, &request).await {
                     page.problem.set(Some(message));
                 }
-                page.comparison.update(|comparison| comparison.under_way = None);
+                page.comparison.update(|comparison| {
+                    comparison.under_way = None;
+                    comparison.hidden = visibility::hidden_since(begun_ms);
+                });
             });
         }
         Err(message) => page.problem.set(Some(message)),

@@ -92,6 +92,31 @@ definitions! {
         direction; they are no benchmark.";
 }
 
+// Starts.
+definitions! {
+    FIRST_VISIT = "first_visit": "Nothing of ours is here: before the page loads again, the bundled models' files, the \
+        kept costs of passes and the service worker with the page's files are deleted. What the browser, the graphics \
+        process and the operating system keep for themselves stays.";
+    COLD = "cold": "The models are on this device, the page and its engine start anew, and nothing of ours keeps \
+        pipelines: the page loads again. Its own files come from the service worker, the costs of passes from an \
+        earlier visit.";
+    WARM_CACHE = "warm_cache": "The page stays; its engine ends and starts anew, so the browser has just compiled the \
+        module and the pipelines and may have kept both.";
+    WARM = "warm": "The models are resident and were used just before, with another prompt, so that nothing of this \
+        one is in the KV cache: only the request is measured.";
+    START_TOTAL = "To the second token": "By the page's clock alone: from the beginning of the navigation (first_visit, \
+        cold), from the moment the page asked for a worker (warm_cache) or sent the request (warm), to the moment the \
+        second token arrived in the page. The prompt is \u{201c}Once upon a time\u{201d}.";
+    START_TTFT = "TTFT of a start": "From where the state's clock starts to the first text in the page: loading is in \
+        it. With several runs, all figures are those of the run whose total is the median.";
+    START_PHASES = "Phases of starts": "Page: navigation to the request for a worker. Worker: that to the worker's own \
+        beginning, and its first message. Instantiate: the engine's module fetched, compiled, started. Fetch and hash: \
+        the models' files brought or found, and checked. Device, open, upload, pipelines, the last three again for the \
+        draft model: as in Phases. Calibration: self-test and costs of passes, or handing in those that were kept. \
+        Tokenise, prefill, first step: the request. They do not overlap; what the total has beyond them is \
+        \u{201c}messages and other\u{201d}.";
+}
+
 // Parameters.
 definitions! {
     K = "k": "Drafted tokens a round, 1 to 63.";

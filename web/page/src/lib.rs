@@ -8,15 +8,19 @@ mod client;
 mod comparison;
 mod components;
 mod definitions;
+mod download;
 mod format;
 mod live;
+mod offline;
 mod route;
 mod run;
 mod session;
 mod settings;
+mod starts;
 mod storage;
 mod support;
 mod views;
+mod visibility;
 
 use wasm_bindgen::prelude::*;
 

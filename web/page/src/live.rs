@@ -12,6 +12,7 @@ use crate::app::Page;
 use crate::format;
 use crate::run::Run;
 use crate::session::Ended;
+use crate::visibility;
 
 /// Starts what the settings ask for; what is wrong with them becomes the page's problem.
 pub fn start(page: Page) {
@@ -83,7 +84,10 @@ fn finish(page: Page, frames: &Frames, generation: Generation, is_chat: bool) {
         let answer = ChatMessage { role: "assistant".into(), content: generation.text.clone() };
         page.conversation.update(|turns| turns.push(answer));
     }
-    page.run.update(|run| run.generation = Some(generation));
+    page.run.update(|run| {
+        run.hidden = visibility::hidden_since(run.submitted_ms);
+        run.generation = Some(generation);
+    });
 }
 
 /// Ten times a second, the page's clock.

@@ -49,6 +49,8 @@ pub struct Run {
     /// on the page's clock
     pub submitted_ms: f64,
     pub paint_ttft_ms: Option<f64>,
+    /// The tab was hidden at some moment of it.
+    pub hidden: bool,
     pub generation: Option<Generation>,
 }
 

@@ -5,16 +5,17 @@ use std::rc::Rc;
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use understory_engine::protocol::{
-    Costs, Event, GenerateRequest, Generation, LoadRequest, Loaded, ModelSource, Reply, Request,
+    Costs, Event, GenerateRequest, Generation, LoadRequest, Loaded, ModelSource, Phases, Reply, Request,
 };
 use understory_engine::{Dtype, Progress};
 
+use crate::app::Page;
 use crate::client::{Client, Replies};
 use crate::storage;
 use crate::support::{self, Failure};
 
-const TARGET: &str = "tales";
-const DRAFT: &str = "tales-draft";
+pub const TARGET: &str = "tales";
+pub const DRAFT: &str = "tales-draft";
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Stage {
@@ -50,6 +51,19 @@ pub struct Measured {
     pub kept: bool,
 }
 
+/// Moments of the engine's last start, in milliseconds on the page's clock.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Moments {
+    /// A worker was asked for.
+    pub begun_ms: f64,
+    /// its first message
+    pub ready_ms: f64,
+    pub loaded_ms: f64,
+    pub calibrated_ms: f64,
+    /// what the worker says of the time between
+    pub loading: Phases,
+}
+
 #[derive(Clone, Copy)]
 pub struct Session {
     pub stage: RwSignal<Stage>,
@@ -57,6 +71,7 @@ pub struct Session {
     pub measured: RwSignal<Option<Measured>>,
     /// why the device was lost in the last generation, if it was
     pub recovered: RwSignal<Option<String>>,
+    pub moments: StoredValue<Moments>,
     client: StoredValue<Option<Rc<Client>>, LocalStorage>,
     /// id of the request under way
     current: StoredValue<u64>,
@@ -69,6 +84,7 @@ impl Session {
             loaded: RwSignal::new(None),
             measured: RwSignal::new(None),
             recovered: RwSignal::new(None),
+            moments: StoredValue::new(Moments::default()),
             client: StoredValue::new_local(None),
             current: StoredValue::new(0),
         }
@@ -83,6 +99,7 @@ impl Session {
             return;
         }
         self.stage.set(Stage::Starting);
+        self.moments.set_value(Moments { begun_ms: Page::clock(), ..Moments::default() });
         match Client::start(move |message| self.fail(Failure::crashed(message))) {
             Ok((client, ready)) => {
                 self.client.set_value(Some(Rc::new(client)));
@@ -146,6 +163,7 @@ impl Session {
 
     async fn load(self, mut ready: Replies) -> Result<(), Ended> {
         ready.recv().await.map_err(|_| Ended::Gone)?;
+        self.moments.update_value(|moments| moments.ready_ms = Page::clock());
         let mut step = Step { draft: false, progress: None };
         self.stage.set(Stage::Loading(step.clone()));
         let request = LoadRequest {
@@ -167,6 +185,9 @@ impl Session {
             })
             .await?;
         let Reply::Loaded(loaded) = reply else { return Err(unexpected()) };
+        self.moments.update_value(|moments| {
+            (moments.loaded_ms, moments.loading) = (Page::clock(), loaded.phases_ms);
+        });
         let kept = storage::costs(&loaded.calibration_key);
         self.loaded.set(Some(*loaded));
         self.calibrate(kept).await
@@ -178,6 +199,7 @@ impl Session {
         let known = kept.is_some();
         let reply = self.ask(Request::Calibrate { cached: kept }, |_| {}).await?;
         let Reply::Costs(costs) = reply else { return Err(unexpected()) };
+        self.moments.update_value(|moments| moments.calibrated_ms = Page::clock());
         if let Some(key) = self.loaded.with_untracked(|loaded| loaded.as_ref().map(|l| l.calibration_key.clone())) {
             storage::keep_costs(key, costs.clone());
         }

@@ -26,6 +26,25 @@ pub fn keep_costs(calibration_key: String, costs: Costs) {
     }
 }
 
+/// The next visit measures them again.
+pub fn forget_costs() {
+    if let Some(storage) = storage() {
+        let _ = storage.remove_item(ITEM);
+    }
+}
+
+/// What this tab keeps for as long as it lives.
+pub fn session_item(name: &str) -> Option<String> {
+    window().session_storage().ok()??.get_item(name).ok()?
+}
+
+pub fn keep_session_item(name: &str, text: &str) {
+    if let Ok(Some(storage)) = window().session_storage() {
+        // Without it a reload forgets.
+        let _ = storage.set_item(name, text);
+    }
+}
+
 fn storage() -> Option<web_sys::Storage> {
     window().local_storage().ok()?
 }

@@ -5,7 +5,7 @@
 mod files;
 mod store;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashSet;
 use std::rc::Rc;
 
@@ -26,6 +26,16 @@ type Stopped = Rc<RefCell<HashSet<u64>>>;
 
 fn scope() -> DedicatedWorkerGlobalScope {
     js_sys::global().unchecked_into()
+}
+
+thread_local! {
+    /// What the module took from the worker's beginning on: fetched, compiled, started.
+    static INSTANTIATED_MS: Cell<Option<f64>> = const { Cell::new(None) };
+}
+
+/// Milliseconds since the worker began.
+fn now_ms() -> Option<f64> {
+    Some(scope().performance()?.now())
 }
 
 fn post(id: u64, body: Reply) {
@@ -58,6 +68,7 @@ fn start() {
     scope().set_onmessage(Some(on_message.as_ref().unchecked_ref()));
     on_message.forget();
     spawn_local(serve(session, queue, stopped));
+    INSTANTIATED_MS.set(now_ms());
     post(0, Reply::Ready { version: env!("CARGO_PKG_VERSION").into() });
 }
 
@@ -87,6 +98,7 @@ async fn handle(session: &mut Session, id: u64, request: Request, stopped: &Stop
 }
 
 async fn load(session: &mut Session, request: LoadRequest, emit: &mut dyn FnMut(Reply)) -> Result<Reply, String> {
+    let begun_ms = now_ms();
     let store = Store::open().await?;
     let mut fetching = |done_bytes, total_bytes| emit(Reply::Progress(Progress::Fetch { done_bytes, total_bytes }));
     let target = files(&request.target, &store, &mut fetching).await?;
@@ -94,8 +106,11 @@ async fn load(session: &mut Session, request: LoadRequest, emit: &mut dyn FnMut(
         Some(source) => Some(files(source, &store, &mut fetching).await?),
         None => None,
     };
+    let fetch_ms = now_ms().zip(begun_ms).map(|(now, begun)| now - begun);
     let draft = draft.map(|files| Box::new(files) as Box<dyn ModelFiles>);
-    let loaded = session.load(request, Box::new(target), draft, emit).await.map_err(|error| error.to_string())?;
+    let mut loaded = session.load(request, Box::new(target), draft, emit).await.map_err(|error| error.to_string())?;
+    loaded.phases_ms.instantiate = INSTANTIATED_MS.get();
+    loaded.phases_ms.fetch = loaded.phases_ms.fetch.or(fetch_ms);
     Ok(Reply::Loaded(Box::new(loaded)))
 }
 

@@ -6,6 +6,7 @@
 pub mod costs;
 pub mod gaps;
 pub mod phases;
+pub mod starts;
 pub mod timeline;
 pub mod tree;
 

@@ -46,3 +46,11 @@ pub fn SoftwareNote() -> impl IntoView {
         </Show>
     }
 }
+
+/// Says that figures are those of a tab that nobody saw.
+#[component]
+pub fn HiddenNote() -> impl IntoView {
+    view! {
+        <p class="note">"Measured while the tab was hidden: browsers slow hidden tabs down, so these figures say little."</p>
+    }
+}

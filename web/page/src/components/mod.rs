@@ -8,3 +8,4 @@ pub mod figures;
 pub mod status;
 pub mod table;
 pub mod text;
+pub mod update;

@@ -4,4 +4,5 @@ pub mod device;
 pub mod generate;
 pub mod side_by_side;
 pub mod soon;
+pub mod starts;
 pub mod tree;
