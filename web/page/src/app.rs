@@ -5,6 +5,7 @@ use understory_engine::protocol::ChatMessage;
 
 use crate::comparison::Comparison;
 use crate::components::dialog::DefinitionDialog;
+use crate::components::engine::{EngineChoice, VersionNote};
 use crate::components::status::Status;
 use crate::definitions::Definition;
 use crate::route::Route;
@@ -74,15 +75,17 @@ pub fn mount() {
 fn App() -> impl IntoView {
     let page = Page::new();
     provide_context(page);
-    page.session.start();
+    page.session.engines.begin(page.session);
     let route = Route::follow();
     view! {
         <a class="skip" href="#main" on:click=skip>"Skip to content"</a>
         <header>
             <p class="name">"Understory"</p>
             <nav aria-label="Views">{Route::ALL.map(|to| view! { <Tab to route /> })}</nav>
+            <EngineChoice />
         </header>
         <main id="main" tabindex="-1">
+            <VersionNote />
             <Status />
             {move || match route.get() {
                 Route::Generate => view! { <Generate /> }.into_any(),
@@ -95,7 +98,7 @@ fn App() -> impl IntoView {
         <footer>
             <p>
                 "Understory " {env!("CARGO_PKG_VERSION")}
-                ". The models run on this device, in this tab; prompts and texts stay here."
+                ". " {move || page.session.engines.promise()}
             </p>
         </footer>
         <p class="unseen" aria-live="polite">{page.announcement}</p>

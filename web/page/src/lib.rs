@@ -1,4 +1,4 @@
-//! The page: what a person sees of the engine, which runs in a worker of its own (`web/worker`). Nothing here computes
+//! The page: what a person sees of the engine, which runs in a worker of its own (`web/worker`) or behind a socket. Nothing here computes
 //! on a model; the types of `understory_engine::protocol` are all that it knows of the engine.
 #![cfg(target_family = "wasm")]
 
@@ -8,6 +8,7 @@ mod client;
 mod comparison;
 mod components;
 mod definitions;
+mod engines;
 mod format;
 mod live;
 mod route;

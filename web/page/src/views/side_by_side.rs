@@ -7,7 +7,7 @@ use crate::app::Page;
 use crate::comparison::{self, Comparison, ORDER, Side, UnderWay};
 use crate::components::ask::Ask;
 use crate::components::composer::Composer;
-use crate::components::figures::{Figure, SoftwareNote, figures};
+use crate::components::figures::{EngineLine, Figure, SoftwareNote, figures};
 use crate::components::table::{Table, plain};
 use crate::definitions as d;
 use crate::format;
@@ -65,6 +65,7 @@ fn verdict(comparison: &Comparison) -> impl IntoView + use<> {
             Figure::new(&d::TPOT, format::duration(comparison.tpot_ms(Side::B)))
                 .noted(format!("B, {}", comparison.method)),
         ])}
+        <EngineLine engine=comparison.engine.clone() />
         <SoftwareNote />
     }
 }
