@@ -12,11 +12,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+use understory_engine::Progress;
 use understory_engine::gpu::list_adapters;
 use understory_engine::protocol::{LoadRequest, Loaded, Message, Reply, Request};
 use understory_engine::session::Session;
 
 use super::models::Models;
+use crate::hub::Observer;
 
 /// Requests of one page that may wait.
 const MOST_WAITING: usize = 64;
@@ -177,11 +179,14 @@ fn run(queue: &Receiver<Job>, models: Models) {
     }
 }
 
-async fn handle(session: &mut Session, id: u64, request: Request, link: &Link, models: Models) -> Result<Reply> {
+async fn handle(session: &mut Session, id: u64, request: Request, link: &Arc<Link>, models: Models) -> Result<Reply> {
     let mut emit = |reply| link.say(id, reply);
     match request {
         Request::Devices => Ok(Reply::Devices { adapters: list_adapters().await }),
-        Request::Load(request) => Ok(Reply::Loaded(Box::new(load(session, request, models, &mut emit).await?))),
+        Request::Load(request) => {
+            let observer = observer(id, link);
+            Ok(Reply::Loaded(Box::new(load(session, request, models, &observer, &mut emit).await?)))
+        }
         Request::Calibrate { cached } => Ok(Reply::Costs(session.calibrate(cached).await?)),
         Request::Generate(request) => {
             let generation = session.generate(&request, &|| link.ends(id), &mut emit).await?;
@@ -195,15 +200,25 @@ async fn load(
     session: &mut Session,
     request: LoadRequest,
     models: Models,
+    observer: &Observer,
     emit: &mut dyn FnMut(Reply),
 ) -> Result<Loaded> {
-    let target = models.find(&request.target)?;
-    let draft = request.draft.as_ref().map(|source| models.find(source)).transpose().context("the draft model")?;
+    let target = models.find(&request.target, observer)?;
+    let draft =
+        request.draft.as_ref().map(|source| models.find(source, observer)).transpose().context("the draft model")?;
     let draft_label = draft.as_ref().map(|draft| draft.label.clone());
     let mut loaded = session.load(request, target.files, draft.map(|draft| draft.files), emit).await?;
     // The files of a hub's model lie in a folder that is named for a commit.
     (loaded.target, loaded.draft) = (target.label, draft_label);
     Ok(loaded)
+}
+
+/// Tells the page of request `id` how far a download is.
+fn observer(id: u64, link: &Arc<Link>) -> Observer {
+    let link = Arc::clone(link);
+    Arc::new(move |done_bytes, total_bytes| {
+        link.say(id, Reply::Progress(Progress::Fetch { done_bytes, total_bytes }));
+    })
 }
 
 fn words(panic: &(dyn Any + Send)) -> &str {

@@ -1,10 +1,12 @@
 //! From a model's source in a request to its files.
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result, bail};
 use understory_engine::model::files::{FolderFiles, ModelFiles};
 use understory_engine::protocol::ModelSource;
 
-use crate::hub::{Hub, HubName};
+use crate::hub::{Hub, HubName, Observer};
 use crate::models::{BUNDLED, Found};
 use crate::output::Console;
 
@@ -16,11 +18,11 @@ pub struct Models {
 }
 
 impl Models {
-    /// Finds `source`, downloading it into the hub's cache if need be.
+    /// Finds `source`, downloading it into the hub's cache if need be; `observer` hears of that.
     ///
     /// # Errors
     /// A message for the page.
-    pub fn find(self, source: &ModelSource) -> Result<Found> {
+    pub fn find(self, source: &ModelSource, observer: &Observer) -> Result<Found> {
         match source {
             ModelSource::Bundled { name } => {
                 let known = || BUNDLED.map(|model| model.name).join(", ");
@@ -33,8 +35,8 @@ impl Models {
                 let name = HubName::parse(&label).with_context(|| {
                     format!("`{label}` is no repository: expected owner/name, and perhaps @revision")
                 })?;
-                let folder = Hub::from_env(self.offline, self.console)?.fetch(&name)?;
-                Ok(Found { label, files: Box::new(FolderFiles::open(folder)?) })
+                let hub = Hub::from_env(self.offline, self.console)?.observed(Arc::clone(observer));
+                Ok(Found { label, files: Box::new(FolderFiles::open(hub.fetch(&name)?)?) })
             }
             ModelSource::Folder { name } => bail!(
                 "the folder `{name}` was opened in the browser, which cannot hand it to `understory serve`; use the \
