@@ -42,7 +42,8 @@ before(async () => {
   if (skip) return;
   server = await understory();
   browser = await launch();
-  page = watch(await browser.newPage());
+  const context = await browser.newContext();
+  page = watch(await context.newPage());
   await page.goto(server.url);
 });
 
@@ -54,7 +55,12 @@ after(async () => {
 const button = (name, on = page) => on.getByRole("button", { name, exact: true });
 const ready = (on = page) => button("Generate", on).and(on.locator(":enabled")).waitFor({ timeout: 240_000 });
 const show = (view) => page.getByRole("navigation").getByRole("link", { name: view, exact: true }).click();
-const fill = (name, value) => page.getByLabel(name, { exact: true }).fill(String(value));
+
+/** Fills a field, opening what hides it. */
+async function fill(name, value) {
+  await page.locator("summary", { hasText: "Sampling and length" }).evaluate((summary) => (summary.parentElement.open = true));
+  await page.getByLabel(name, { exact: true }).fill(String(value));
+}
 const choice = (on = page) => on.getByLabel("Engine", { exact: true });
 
 async function choose(engine) {
@@ -85,7 +91,6 @@ test("both engines write the same text", { skip, timeout: 600_000 }, async () =>
   await ready();
   assert.equal(await choice().inputValue(), "browser");
   await page.getByLabel("Method", { exact: true }).selectOption("linear");
-  await page.getByText("Sampling and length").click();
   await fill("new tokens", TOKENS);
   await fill("seed", 7);
   const browsers = await texts();
