@@ -22,8 +22,8 @@ const SLOWEST: Duration = Duration::from_secs(30);
 const PING: Duration = Duration::from_secs(20);
 const SILENCE: Duration = Duration::from_secs(90);
 
-const BUSY: &str = "another page uses the engine of this server, which serves one at a time; close that page, then \
-                    connect again";
+const BUSY: &str = "Another page uses the engine of this server, which serves one at a time: close that page, then \
+                    connect again.";
 
 pub async fn upgrade(State(server): State<Server>, upgrade: WebSocketUpgrade) -> Response {
     let upgrade = upgrade.max_message_size(LONGEST).max_frame_size(LONGEST);

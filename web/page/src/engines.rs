@@ -121,7 +121,7 @@ impl Engines {
         let own = env!("CARGO_PKG_VERSION");
         (version != own).then(|| {
             format!(
-                "This page is of version {own}, `understory serve` of version {version}: its engine may not understand \
+                "This page is of version {own}, understory serve of version {version}: its engine may not understand \
                  the page. Load the page again; if it stays so, build both from one version."
             )
         })
@@ -132,11 +132,11 @@ impl Engines {
         match (self.place.get(), is_here()) {
             (Place::Browser, _) => "The models run on this device, in this tab; prompts and texts stay here.".into(),
             (Place::Native, true) => {
-                "The models run on this computer, in `understory serve`; prompts and texts stay here.".into()
+                "The models run on this computer, in understory serve; prompts and texts stay here.".into()
             }
             (Place::Native, false) => {
                 let host = location().hostname().unwrap_or_default();
-                format!("The models run on {host}, in `understory serve`: prompts go there, texts come from there.")
+                format!("The models run on {host}, in understory serve: prompts go there, texts come from there.")
             }
         }
     }

@@ -31,10 +31,10 @@ impl Failure {
         match place {
             Place::Browser => Self::crashed(message),
             Place::Native => Self {
-                title: "No connection to the engine of `understory serve`",
+                title: "No connection to the engine of understory serve",
                 message,
-                advice: "Nothing of the page is lost. See that `understory serve` is running, then connect again; the \
-                         engine in this browser needs no connection.",
+                advice: "Nothing of the page is lost. Connect again when that is put right (if understory serve has ended, \
+                         start it), or choose the engine in this browser.",
                 restart: true,
             },
         }
@@ -47,7 +47,7 @@ impl Failure {
             Place::Native => Self {
                 title: "The model could not be loaded",
                 message,
-                advice: "This is what `understory serve` says. When it is put right, connect again, or choose the engine \
+                advice: "This is what understory serve says. When it is put right, connect again, or choose the engine \
                          in this browser.",
                 restart: true,
             },
