@@ -1,6 +1,7 @@
 //! The command line as types. Help texts live here and nowhere else.
 
 mod inspect;
+mod serve;
 mod speculation;
 
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use understory_engine::sampling::Sampling;
 use understory_engine::{Dtype, LoadOptions, gpu};
 
 pub use inspect::{CalibrateArgs, TraceArgs, VerifyLosslessArgs};
+pub use serve::ServeArgs;
 pub use speculation::{DraftArgs, MethodName, ScheduleName, SpeculationArgs};
 
 const EXAMPLES: &str = "\
@@ -19,6 +21,7 @@ Examples:
   understory generate --model HuggingFaceTB/SmolLM2-135M-Instruct \"Why is the sky blue?\"
   understory generate --model ./target --draft ./draft \"Once upon a time\"
   understory chat --model ./my-model
+  understory serve --open
   understory devices
 
 Exit status: 0 done; 1 failure; 2 wrong usage; 130 ended by Ctrl-C; 141 the reader of stdout went away.";
@@ -98,6 +101,9 @@ pub enum Command {
     /// Benchmark every kernel on this device, and what checking n rows at once costs
     #[command(after_help = KERNELS_EXAMPLES)]
     Kernels(KernelsArgs),
+    /// Serve the page on this computer, with this computer's engine behind it
+    #[command(after_help = serve::EXAMPLES)]
+    Serve(ServeArgs),
     /// List the GPU adapters, their limits, and which one would be used and why
     Devices(ListArgs),
     /// List the models at hand: those inside the program and those in the hub's cache

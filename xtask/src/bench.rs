@@ -23,8 +23,7 @@ pub fn all(args: &[String]) -> Result<()> {
     let out = process::root()?.join(options.out);
     fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
     setup::ensure_adapter()?;
-    process::run(process::cargo().args(["build", "--release", "--package", "understory"]))?;
-    let binary = release_dir()?.join(format!("understory{}", env::consts::EXE_SUFFIX));
+    let binary = understory()?;
     let software = kernels(&binary, &out)?;
     if !software {
         synthetic(&out)?;
@@ -81,6 +80,15 @@ fn peers(binary: &Path, out: &Path, rounds: u32) -> Result<()> {
     let mut command = Command::new("bash");
     command.arg("bench/peers/run.sh").arg("--understory").arg(binary).arg("--burn").arg("--out").arg(out);
     process::run(command.arg("--runs").arg(rounds.to_string()))
+}
+
+/// Builds the command line for release; where it lies.
+///
+/// # Errors
+/// If it does not compile.
+pub fn understory() -> Result<PathBuf> {
+    process::run(process::cargo().args(["build", "--release", "--package", "understory"]))?;
+    Ok(release_dir()?.join(format!("understory{}", env::consts::EXE_SUFFIX)))
 }
 
 /// Where cargo puts release builds: beside the `debug` folder that this binary was built into.

@@ -4,7 +4,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{packages, process};
+use crate::{bench, packages, process, setup};
 
 /// How many tests passed and failed.
 pub type Counts = (u64, u64);
@@ -16,7 +16,10 @@ pub type Counts = (u64, u64);
 pub fn test() -> Result<Counts> {
     ensure_tools()?;
     let tests = process::root()?.join("web/tests");
+    setup::ensure_adapter()?;
     let mut command = Command::new("node");
+    // For the page that `understory serve` serves.
+    command.env("UNDERSTORY_BIN", bench::understory()?);
     command.args(["--test", "--test-reporter=tap", "--test-concurrency=1"]).arg(format!("{}/", tests.display()));
     let (mut passed, mut failed) = (None, None);
     let success = process::run_lines(&mut command, |line| {

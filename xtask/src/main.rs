@@ -21,7 +21,8 @@ const HELP: &str = "\
 cargo xtask COMMAND
 
   run [ARGS]   set-up, then a demo: stories from the bundled models, streamed, with a table of timings;
-               with ARGS, `understory ARGS` instead (try: cargo xtask run --help)
+               with ARGS, `understory ARGS` instead (try: cargo xtask run --help);
+               `run serve` builds the page first, where it is not there
   test         set-up, then formatting, clippy, every test and the wasm32 check
   setup        find a Vulkan driver (Linux), or install Mesa's software one (Debian, Ubuntu)
   web          build the page into web/dist
@@ -82,6 +83,11 @@ fn browser(dist: &Path) -> Result<()> {
 fn run(args: &[String]) -> Result<()> {
     setup::ensure_adapter()?;
     if !args.is_empty() {
+        // Only this command needs the page, which takes minutes to build.
+        let command = args.iter().find(|arg| !arg.starts_with('-'));
+        if command.is_some_and(|command| command == "serve") && !web::is_built()? {
+            web::build()?;
+        }
         return process::run(process::understory().args(args));
     }
     for story in STORIES {

@@ -46,6 +46,14 @@ pub fn build() -> Result<PathBuf> {
     Ok(dist)
 }
 
+/// Whether there is a page, of whatever state of the code.
+///
+/// # Errors
+/// Those of [`process::root`].
+pub fn is_built() -> Result<bool> {
+    Ok(process::root()?.join("web/dist/index.html").is_file())
+}
+
 /// Compiles `package` to `dist/NAME.js` and `dist/NAME_bg.wasm`.
 fn module(package: &str, name: &str, dist: &Path) -> Result<()> {
     process::run(wasm::cargo()?.args(["build", "--profile", "web", "--package", package, "--target", wasm::TARGET]))?;

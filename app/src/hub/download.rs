@@ -14,7 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::cache::{Snapshot, shards};
 use super::failure::Failure;
-use super::{CONFIG, Hub, HubName, OPTIONAL, TOKENIZER, WEIGHTS, WEIGHTS_INDEX};
+use super::{CONFIG, Hub, HubName, OPTIONAL, Observer, TOKENIZER, WEIGHTS, WEIGHTS_INDEX};
 use crate::output::{self, Console};
 
 /// Pauses before a broken transfer is taken up again.
@@ -93,6 +93,7 @@ impl Hub {
             snapshot: Snapshot::of_commit(&self.cache, name, &listing.sha),
             listing,
             console: self.console,
+            observer: self.observer.clone(),
         };
         fetch.everything()?;
         let record = self.cache.repo(requested).create_ref(&fetch.listing.sha);
@@ -119,6 +120,7 @@ struct Fetch {
     listing: Listing,
     snapshot: Snapshot,
     console: Console,
+    observer: Option<Observer>,
 }
 
 impl Fetch {
@@ -168,7 +170,8 @@ impl Fetch {
                 fs::remove_file(&part).map_err(disk)?;
             }
         }
-        let transfer = Transfer { bar: self.console.bar(), console: self.console, announced: false };
+        let observer = self.observer.clone();
+        let transfer = Transfer { bar: self.console.bar(), console: self.console, announced: false, observer };
         let pointer =
             self.repo.download_with_progress(file, transfer).map_err(|error| Failure::from_api(error, file))?;
         if let Err(reason) = check(&pointer, entry).map_err(disk)? {
@@ -231,6 +234,20 @@ struct Transfer {
     bar: ProgressBar,
     console: Console,
     announced: bool,
+    observer: Option<Observer>,
+}
+
+impl Transfer {
+    /// Tells the observer of every hundredth of the file that `size` more bytes complete.
+    fn observe(&self, size: usize) {
+        let (done, total) = (self.bar.position(), self.bar.length().unwrap_or(0));
+        let hundredths = |bytes: u64| bytes.saturating_mul(100).checked_div(total);
+        if let Some(observer) = &self.observer
+            && hundredths(done) != hundredths(done.saturating_sub(size as u64))
+        {
+            observer(done, total);
+        }
+    }
 }
 
 impl Progress for Transfer {
@@ -247,6 +264,7 @@ impl Progress for Transfer {
 
     fn update(&mut self, size: usize) {
         self.bar.inc(size as u64);
+        self.observe(size);
     }
 
     fn finish(&mut self) {

@@ -10,6 +10,7 @@ mod download;
 mod failure;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Result, bail};
 use hf_hub::{Cache, Repo, RepoType};
@@ -60,6 +61,9 @@ impl std::fmt::Display for HubName {
     }
 }
 
+/// Hears, besides the console, how much of a file is here: bytes so far, and of the whole.
+pub type Observer = Arc<dyn Fn(u64, u64)>;
+
 /// The hub as the environment describes it.
 pub struct Hub {
     cache: Cache,
@@ -67,6 +71,7 @@ pub struct Hub {
     token: Option<String>,
     offline: bool,
     console: Console,
+    observer: Option<Observer>,
 }
 
 impl Hub {
@@ -81,7 +86,13 @@ impl Hub {
             offline: offline || env("HF_HUB_OFFLINE").is_some_and(truthy),
             cache,
             console,
+            observer: None,
         })
+    }
+
+    /// The same hub, with its downloads observed.
+    pub fn observed(self, observer: Observer) -> Self {
+        Self { observer: Some(observer), ..self }
     }
 
     /// The folder with the model's files, downloaded where they are not in the cache.

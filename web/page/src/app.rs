@@ -5,6 +5,7 @@ use understory_engine::protocol::ChatMessage;
 
 use crate::comparison::Comparison;
 use crate::components::dialog::DefinitionDialog;
+use crate::components::engine::{EngineChoice, VersionNote};
 use crate::components::status::Status;
 use crate::components::update::UpdateNotice;
 use crate::definitions::Definition;
@@ -84,17 +85,19 @@ fn App() -> impl IntoView {
     visibility::watch();
     let page = Page::new();
     provide_context(page);
-    page.session.start();
     leptos::task::spawn_local(starts::go_on(page));
+    page.session.engines.begin(page.session);
     let route = Route::follow();
     view! {
         <a class="skip" href="#main" on:click=skip>"Skip to content"</a>
         <header>
             <p class="name">"Understory"</p>
             <nav aria-label="Views">{Route::ALL.map(|to| view! { <Tab to route /> })}</nav>
+            <EngineChoice />
         </header>
         <main id="main" tabindex="-1">
             <UpdateNotice />
+            <VersionNote />
             <Status />
             {move || match route.get() {
                 Route::Generate => view! { <Generate /> }.into_any(),
@@ -108,7 +111,7 @@ fn App() -> impl IntoView {
         <footer>
             <p>
                 "Understory " {env!("CARGO_PKG_VERSION")}
-                ". The models run on this device, in this tab; prompts and texts stay here."
+                ". " {move || page.session.engines.promise()}
             </p>
         </footer>
         <p class="unseen" aria-live="polite">{page.announcement}</p>

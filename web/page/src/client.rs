@@ -1,65 +1,58 @@
-//! The engine's worker: requests out, replies in, each reply to whoever asked.
+//! An engine, wherever it runs: requests out, replies in, each reply to whoever asked.
+
+mod socket;
+mod worker;
 
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
-use js_sys::Reflect;
 use understory_engine::protocol::{Message, Reply, Request};
-use wasm_bindgen::prelude::*;
-use web_sys::{MessageEvent, Worker, WorkerOptions, WorkerType};
 
-/// Replies to one request, the last of them neither progress nor an event; it ends early where the worker does.
+use crate::engines::Place;
+
+/// Replies to one request, the last of them neither progress nor an event; it ends early where the engine does.
 pub type Replies = UnboundedReceiver<Reply>;
 
 type Waiting = Rc<RefCell<BTreeMap<u64, UnboundedSender<Reply>>>>;
 
-/// A worker; it ends with this value.
+/// The way to an engine; it ends with this value.
+enum Transport {
+    Worker(worker::Link),
+    Socket(socket::Link),
+}
+
+/// What comes back on that way.
+#[derive(Clone)]
+struct Ears {
+    waiting: Waiting,
+    /// `None` once it was told
+    on_crash: Rc<RefCell<Option<Box<dyn Fn(String)>>>>,
+}
+
+/// An engine; it ends with this value.
 pub struct Client {
-    worker: Worker,
+    transport: Transport,
     waiting: Waiting,
     last_id: Cell<u64>,
-    _on_message: Closure<dyn FnMut(MessageEvent)>,
-    _on_error: Closure<dyn FnMut(JsValue)>,
 }
 
 impl Client {
-    /// Starts a worker. Its first reply is [`Reply::Ready`]; `on_crash` hears why it ended, if it does.
+    /// Starts the engine at `place`. Its first reply is [`Reply::Ready`]; `on_crash` hears why it ended, if it does.
     ///
     /// # Errors
-    /// Where the browser refuses the worker.
-    pub fn start(on_crash: impl Fn(String) + 'static) -> Result<(Self, Replies), String> {
-        let options = WorkerOptions::new();
-        options.set_type(WorkerType::Module);
-        let worker = Worker::new_with_options("./worker.js", &options)
-            .map_err(|error| format!("the browser refused the worker: {error:?}"))?;
+    /// Where the browser refuses the worker or the connection.
+    pub fn start(place: Place, on_crash: impl Fn(String) + 'static) -> Result<(Self, Replies), String> {
         let (first, ready) = unbounded();
         let waiting: Waiting = Rc::new(RefCell::new(BTreeMap::from([(0, first)])));
-        let crash = {
-            let waiting = waiting.clone();
-            Rc::new(move |message| {
-                // Whoever waits sees the end of the replies.
-                waiting.borrow_mut().clear();
-                on_crash(message);
-            })
+        let on_crash: Box<dyn Fn(String)> = Box::new(on_crash);
+        let ears = Ears { waiting: waiting.clone(), on_crash: Rc::new(RefCell::new(Some(on_crash))) };
+        let transport = match place {
+            Place::Browser => Transport::Worker(worker::Link::start(ears)?),
+            Place::Native => Transport::Socket(socket::Link::start(ears)?),
         };
-        let on_message = {
-            let (waiting, crash) = (waiting.clone(), crash.clone());
-            Closure::<dyn FnMut(_)>::new(move |event: MessageEvent| match read(&event) {
-                Ok(Message { id: 0, body: Reply::Failed { message } }) | Err(message) => crash(message),
-                Ok(Message { id, body }) => deliver(&waiting, id, body),
-            })
-        };
-        let on_error = Closure::<dyn FnMut(_)>::new(move |event: JsValue| {
-            // A plain event, without a message, where the worker's script could not be loaded.
-            let message = Reflect::get(&event, &"message".into()).ok().and_then(|message| message.as_string());
-            crash(message.unwrap_or_else(|| "its script could not be loaded".into()));
-        });
-        worker.set_onmessage(Some(on_message.as_ref().unchecked_ref()));
-        worker.set_onerror(Some(on_error.as_ref().unchecked_ref()));
-        let client = Self { worker, waiting, last_id: Cell::new(0), _on_message: on_message, _on_error: on_error };
-        Ok((client, ready))
+        Ok((Self { transport, waiting, last_id: Cell::new(0) }, ready))
     }
 
     /// Sends `request`; its id and where its replies arrive.
@@ -78,26 +71,36 @@ impl Client {
     }
 
     fn send(&self, id: u64, body: Request) {
-        let sent = serde_json::to_string(&Message { id, body })
-            .map_err(|error| error.to_string())
-            .and_then(|text| self.worker.post_message(&text.into()).map_err(|error| format!("{error:?}")));
+        let send = |text: String| match &self.transport {
+            Transport::Worker(worker) => worker.send(&text),
+            Transport::Socket(socket) => socket.send(&text),
+        };
+        let sent = serde_json::to_string(&Message { id, body }).map_err(|error| error.to_string()).and_then(send);
         if let Err(message) = sent {
             deliver(&self.waiting, id, Reply::Failed { message });
         }
     }
 }
 
-impl Drop for Client {
-    fn drop(&mut self) {
-        self.worker.set_onmessage(None);
-        self.worker.set_onerror(None);
-        self.worker.terminate();
+impl Ears {
+    /// Takes a text of the engine.
+    fn hear(&self, text: &str) {
+        match serde_json::from_str(text) {
+            Ok(Message { id: 0, body: Reply::Failed { message } }) => self.crash(message),
+            Ok(Message { id, body }) => deliver(&self.waiting, id, body),
+            Err(error) => self.crash(format!("the engine sent what is no reply: {error}")),
+        }
     }
-}
 
-fn read(event: &MessageEvent) -> Result<Message<Reply>, String> {
-    let text = event.data().as_string().unwrap_or_default();
-    serde_json::from_str(&text).map_err(|error| format!("the worker sent what is no reply: {error}"))
+    /// The engine ended; only the first reason counts.
+    fn crash(&self, message: String) {
+        // Whoever waits sees the end of the replies.
+        self.waiting.borrow_mut().clear();
+        let on_crash = self.on_crash.take();
+        if let Some(on_crash) = on_crash {
+            on_crash(message);
+        }
+    }
 }
 
 fn deliver(waiting: &Waiting, id: u64, body: Reply) {

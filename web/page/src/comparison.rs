@@ -33,6 +33,8 @@ const WARM_UP_TOKENS: usize = 8;
 
 #[derive(Clone, Debug, Default)]
 pub struct Comparison {
+    /// which engine wrote
+    pub engine: String,
     pub prompt: String,
     pub method: Method,
     /// those that are finished, in their order
@@ -88,6 +90,7 @@ pub fn start(page: Page) {
         Ok(request) => {
             page.problem.set(None);
             page.comparison.set(Comparison {
+                engine: page.session.engine(),
                 prompt,
                 method: request.method,
                 under_way: Some(UnderWay::WarmUp),

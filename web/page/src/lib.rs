@@ -1,4 +1,4 @@
-//! The page: what a person sees of the engine, which runs in a worker of its own (`web/worker`). Nothing here computes
+//! The page: what a person sees of the engine, which runs in a worker of its own (`web/worker`) or behind a socket. Nothing here computes
 //! on a model; the types of `understory_engine::protocol` are all that it knows of the engine.
 #![cfg(target_family = "wasm")]
 
@@ -9,6 +9,7 @@ mod comparison;
 mod components;
 mod definitions;
 mod download;
+mod engines;
 mod format;
 mod live;
 mod offline;

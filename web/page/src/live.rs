@@ -46,7 +46,7 @@ async fn run(page: Page, request: GenerateRequest) {
         }
         Prompt::Tokens(_) => String::new(),
     };
-    page.run.set(Run::new(prompt, Page::clock()));
+    page.run.set(Run::new(prompt, page.session.engine(), Page::clock()));
     page.announcement.set("Generating.".into());
     let is_chat = matches!(request.prompt, Prompt::Chat(_));
     let frames = Frames::new(page);

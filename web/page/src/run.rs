@@ -37,6 +37,8 @@ pub struct Traced {
 
 #[derive(Clone, Debug, Default)]
 pub struct Run {
+    /// which engine wrote
+    pub engine: String,
     /// what the text goes on from; empty in a conversation
     pub prompt: String,
     /// `None`: the engine has not begun
@@ -55,8 +57,8 @@ pub struct Run {
 }
 
 impl Run {
-    pub fn new(prompt: String, submitted_ms: f64) -> Self {
-        Self { prompt, submitted_ms, ..Self::default() }
+    pub fn new(prompt: String, engine: String, submitted_ms: f64) -> Self {
+        Self { engine, prompt, submitted_ms, ..Self::default() }
     }
 
     pub fn take(&mut self, event: Event) {

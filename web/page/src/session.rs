@@ -1,4 +1,4 @@
-//! The engine's state as the page sees it: from the start of its worker to the last reply.
+//! The engine's state as the page sees it: from its start to the last reply.
 
 use std::rc::Rc;
 
@@ -11,6 +11,7 @@ use understory_engine::{Dtype, Progress};
 
 use crate::app::Page;
 use crate::client::{Client, Replies};
+use crate::engines::{Engines, Place};
 use crate::storage;
 use crate::support::{self, Failure};
 
@@ -40,7 +41,7 @@ pub struct Step {
 pub enum Ended {
     /// what the engine says
     Failed(String),
-    /// The worker is gone; the stage says why.
+    /// The engine is gone; the stage says why.
     Gone,
 }
 
@@ -66,6 +67,7 @@ pub struct Moments {
 
 #[derive(Clone, Copy)]
 pub struct Session {
+    pub engines: Engines,
     pub stage: RwSignal<Stage>,
     pub loaded: RwSignal<Option<Loaded>>,
     pub measured: RwSignal<Option<Measured>>,
@@ -80,6 +82,7 @@ pub struct Session {
 impl Session {
     pub fn new() -> Self {
         Self {
+            engines: Engines::new(),
             stage: RwSignal::new(Stage::Starting),
             loaded: RwSignal::new(None),
             measured: RwSignal::new(None),
@@ -90,29 +93,38 @@ impl Session {
         }
     }
 
-    /// Starts a worker, in place of the one before, and loads the bundled pair.
+    /// Starts the chosen engine, in place of the one before, and loads the bundled pair.
     pub fn start(self) {
         self.loaded.set(None);
         self.measured.set(None);
-        if let Some(failure) = support::missing() {
+        let place = self.engines.place.get_untracked();
+        let missing = if place == Place::Browser { support::missing() } else { None };
+        if let Some(failure) = missing {
+            // Another engine may have been in use.
+            self.client.set_value(None);
             self.fail(failure);
             return;
         }
         self.stage.set(Stage::Starting);
         self.moments.set_value(Moments { begun_ms: Page::clock(), ..Moments::default() });
-        match Client::start(move |message| self.fail(Failure::crashed(message))) {
+        match Client::start(place, move |message| self.fail(Failure::ended(place, message))) {
             Ok((client, ready)) => {
                 self.client.set_value(Some(Rc::new(client)));
                 spawn_local(async move {
                     match self.load(ready).await {
                         Ok(()) => self.stage.set(Stage::Ready),
-                        Err(Ended::Failed(message)) => self.fail(Failure::not_loaded(message)),
+                        Err(Ended::Failed(message)) => self.fail(Failure::unloadable(place, message)),
                         Err(Ended::Gone) => {}
                     }
                 });
             }
-            Err(message) => self.fail(Failure::crashed(message)),
+            Err(message) => self.fail(Failure::ended(place, message)),
         }
+    }
+
+    /// The engine in use, and its adapter, for a line beside figures.
+    pub fn engine(self) -> String {
+        self.loaded.with_untracked(|loaded| self.engines.used(loaded.as_ref().map(|loaded| &loaded.device)))
     }
 
     pub fn is_ready(self) -> bool {
@@ -222,7 +234,7 @@ impl Session {
         Err(Ended::Gone)
     }
 
-    /// Ready again, unless the worker is gone.
+    /// Ready again, unless the engine is gone.
     fn settle<T>(self, outcome: &Result<T, Ended>) {
         if !matches!(outcome, Err(Ended::Gone)) {
             self.stage.set(Stage::Ready);

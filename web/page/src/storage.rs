@@ -1,10 +1,14 @@
-//! What the browser keeps for this page: the costs measured here, for as long as device, models and build are the same.
+//! What the browser keeps for this page: the engine that was chosen, and the costs measured, for as long as device,
+//! models and build are the same.
 
 use leptos::prelude::window;
 use serde::{Deserialize, Serialize};
 use understory_engine::protocol::Costs;
 
 const ITEM: &str = "understory.costs";
+const ENGINE: &str = "understory.engine";
+/// Costs kept, the newest first: of each engine, and of some pairs of models.
+const MOST: usize = 8;
 
 #[derive(Serialize, Deserialize)]
 struct Kept {
@@ -14,13 +18,15 @@ struct Kept {
 
 /// The costs kept for this key. `None` too where the browser keeps nothing (private windows).
 pub fn costs(calibration_key: &str) -> Option<Costs> {
-    let text = storage()?.get_item(ITEM).ok()??;
-    let kept: Kept = serde_json::from_str(&text).ok()?;
-    (kept.calibration_key == calibration_key).then_some(kept.costs)
+    all_costs().into_iter().find(|kept| kept.calibration_key == calibration_key).map(|kept| kept.costs)
 }
 
 pub fn keep_costs(calibration_key: String, costs: Costs) {
-    if let (Some(storage), Ok(text)) = (storage(), serde_json::to_string(&Kept { calibration_key, costs })) {
+    let mut all = all_costs();
+    all.retain(|kept| kept.calibration_key != calibration_key);
+    all.insert(0, Kept { calibration_key, costs });
+    all.truncate(MOST);
+    if let (Some(storage), Ok(text)) = (storage(), serde_json::to_string(&all)) {
         // Without it the next visit measures again.
         let _ = storage.set_item(ITEM, &text);
     }
@@ -42,6 +48,23 @@ pub fn keep_session_item(name: &str, text: &str) {
     if let Ok(Some(storage)) = window().session_storage() {
         // Without it a reload forgets.
         let _ = storage.set_item(name, text);
+    }
+}
+
+fn all_costs() -> Vec<Kept> {
+    let text = storage().and_then(|storage| storage.get_item(ITEM).ok()?);
+    text.and_then(|text| serde_json::from_str(&text).ok()).unwrap_or_default()
+}
+
+/// The engine that was chosen last.
+pub fn engine() -> Option<String> {
+    storage()?.get_item(ENGINE).ok()?
+}
+
+pub fn keep_engine(id: &str) {
+    if let Some(storage) = storage() {
+        // Without it the next visit begins with the browser's engine.
+        let _ = storage.set_item(ENGINE, id);
     }
 }
 

@@ -3,6 +3,8 @@
 use js_sys::Reflect;
 use leptos::prelude::window;
 
+use crate::engines::Place;
+
 /// Why nothing can be generated, for people.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Failure {
@@ -24,7 +26,35 @@ impl Failure {
         }
     }
 
-    pub fn not_loaded(message: String) -> Self {
+    /// The engine at `place` is gone.
+    pub fn ended(place: Place, message: String) -> Self {
+        match place {
+            Place::Browser => Self::crashed(message),
+            Place::Native => Self {
+                title: "No connection to the engine of understory serve",
+                message,
+                advice: "Nothing of the page is lost. Connect again when that is put right (if understory serve has ended, \
+                         start it), or choose the engine in this browser.",
+                restart: true,
+            },
+        }
+    }
+
+    /// The engine at `place` loads no model.
+    pub fn unloadable(place: Place, message: String) -> Self {
+        match place {
+            Place::Browser => Self::not_loaded(message),
+            Place::Native => Self {
+                title: "The model could not be loaded",
+                message,
+                advice: "This is what understory serve says. When it is put right, connect again, or choose the engine \
+                         in this browser.",
+                restart: true,
+            },
+        }
+    }
+
+    fn not_loaded(message: String) -> Self {
         let no_adapter = message.contains("no usable GPU adapter");
         let advice = if no_adapter {
             browser_advice()

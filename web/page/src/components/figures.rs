@@ -35,6 +35,12 @@ pub fn figures(all: impl IntoIterator<Item = Figure>) -> impl IntoView {
     view! { <dl class="figures">{all.into_iter().map(figure).collect_view()}</dl> }
 }
 
+/// The engine that figures are of.
+#[component]
+pub fn EngineLine(engine: String) -> impl IntoView {
+    view! { <p class="hint">"Engine: " {engine} "."</p> }
+}
+
 /// Says what figures are worth where a CPU emulates the adapter.
 #[component]
 pub fn SoftwareNote() -> impl IntoView {

@@ -3,6 +3,7 @@
 pub mod ask;
 pub mod composer;
 pub mod dialog;
+pub mod engine;
 pub mod field;
 pub mod figures;
 pub mod status;

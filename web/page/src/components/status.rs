@@ -69,8 +69,9 @@ fn recovered(reason: String) -> impl IntoView {
 #[component]
 fn Failed(failure: Failure) -> impl IntoView {
     let page = expect_context::<Page>();
+    let again = move || if page.session.engines.is_native() { "Connect again" } else { "Restart the engine" };
     let restart = failure.restart.then(|| {
-        view! { <button class="primary" on:click=move |_| page.session.start()>"Restart the engine"</button> }
+        view! { <button class="primary" on:click=move |_| page.session.start()>{again}</button> }
     });
     view! {
         <div class="panel failure" role="alert">

@@ -7,7 +7,7 @@ use crate::app::Page;
 use crate::charts::{gaps::gaps, phases::phases, timeline::timeline};
 use crate::components::ask::Ask;
 use crate::components::composer::{Composer, live_line};
-use crate::components::figures::{Figure, HiddenNote, SoftwareNote, figures};
+use crate::components::figures::{EngineLine, Figure, HiddenNote, SoftwareNote, figures};
 use crate::components::table::{Table, plain};
 use crate::components::text::{Legend, TintedText};
 use crate::definitions as d;
@@ -70,6 +70,7 @@ fn results(run: &Run) -> impl IntoView + use<> {
     view! {
         {figures(main_figures(run, generation))}
         {run.hidden.then(|| view! { <HiddenNote /> })}
+        <EngineLine engine=run.engine.clone() />
         <SoftwareNote />
         <details class="panel">
             <summary>"Over time"</summary>

@@ -7,7 +7,7 @@ use crate::app::Page;
 use crate::comparison::{self, Comparison, ORDER, Side, UnderWay};
 use crate::components::ask::Ask;
 use crate::components::composer::Composer;
-use crate::components::figures::{Figure, HiddenNote, SoftwareNote, figures};
+use crate::components::figures::{EngineLine, Figure, HiddenNote, SoftwareNote, figures};
 use crate::components::table::{Table, plain};
 use crate::definitions as d;
 use crate::format;
@@ -66,6 +66,7 @@ fn verdict(comparison: &Comparison) -> impl IntoView + use<> {
                 .noted(format!("B, {}", comparison.method)),
         ])}
         {comparison.hidden.then(|| view! { <HiddenNote /> })}
+        <EngineLine engine=comparison.engine.clone() />
         <SoftwareNote />
     }
 }

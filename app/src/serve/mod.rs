@@ -1,0 +1,99 @@
+//! What `understory serve` answers: the page's files, what engine there is (`engine/info`), and the engine itself behind
+//! a WebSocket (`engine`), which speaks `understory_engine::protocol` as the page's worker does. It hands out nothing
+//! to other sites: see [`guard`].
+
+mod engine;
+mod guard;
+mod models;
+mod page;
+mod socket;
+
+use std::sync::Arc;
+
+use axum::extract::{Request, State};
+use axum::http::{HeaderName, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{any, get};
+use axum::{Router, middleware};
+use serde::Serialize;
+use tokio::sync::OnceCell;
+use tower_http::set_header::SetResponseHeaderLayer;
+use understory_engine::gpu::{AdapterReport, list_adapters};
+
+pub use engine::Engine;
+pub use guard::Names;
+pub use models::Models;
+pub use page::Page;
+
+/// On every answer: no other site may embed, open or read what is served here, and the page may use what browsers keep
+/// for isolated pages (fine timers).
+const HEADERS: [(HeaderName, &str); 5] = [
+    (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
+    (HeaderName::from_static("cross-origin-embedder-policy"), "require-corp"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::CACHE_CONTROL, "no-cache"),
+];
+
+/// What the handlers share.
+#[derive(Clone)]
+pub struct Server(Arc<Parts>);
+
+struct Parts {
+    page: Page,
+    names: Names,
+    engine: Engine,
+    adapters: OnceCell<Vec<AdapterReport>>,
+}
+
+/// What `engine/info` says.
+#[derive(Serialize)]
+struct Info<'a> {
+    version: &'static str,
+    adapters: &'a [AdapterReport],
+}
+
+impl Server {
+    pub fn new(page: Page, names: Names, engine: Engine) -> Self {
+        Self(Arc::new(Parts { page, names, engine, adapters: OnceCell::new() }))
+    }
+
+    pub fn router(self) -> Router {
+        let router = Router::new()
+            .route("/engine", any(socket::upgrade))
+            .route("/engine/info", get(info))
+            .fallback(get(file))
+            .layer(middleware::from_fn_with_state(self.clone(), guard))
+            .with_state(self);
+        HEADERS.into_iter().fold(router, |router, (name, value)| {
+            router.layer(SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value)))
+        })
+    }
+
+    /// Ends what the engine does.
+    pub fn end(&self) {
+        self.0.engine.end();
+    }
+}
+
+async fn guard(State(server): State<Server>, request: Request, next: middleware::Next) -> Response {
+    match server.0.names.check(request.headers()) {
+        Ok(()) => next.run(request).await,
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+async fn info(State(server): State<Server>) -> Response {
+    // Drivers are asked once; that waits for them, so not on the thread that serves.
+    let list =
+        || async { tokio::task::spawn_blocking(|| pollster::block_on(list_adapters())).await.unwrap_or_default() };
+    let adapters = server.0.adapters.get_or_init(list).await;
+    match serde_json::to_string(&Info { version: env!("CARGO_PKG_VERSION"), adapters }) {
+        Ok(text) => ([(header::CONTENT_TYPE, "application/json")], text).into_response(),
+        Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+    }
+}
+
+async fn file(State(server): State<Server>, request: Request) -> Response {
+    page::answer(server.0.page.find(request.uri().path()).await, request.headers())
+}

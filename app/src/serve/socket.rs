@@ -1,0 +1,104 @@
+//! The WebSocket of one page: each text a `Message<Request>`, each answer a `Message<Reply>`, the first one
+//! [`Reply::Ready`]. Another page that comes meanwhile is told so, and goes.
+
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::extract::ws::{CloseFrame, Message as Frame, WebSocket, WebSocketUpgrade, close_code};
+use axum::response::Response;
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use understory_engine::protocol::{Message, Reply};
+
+use super::Server;
+use super::engine::failed;
+
+/// Longer messages end the connection.
+const LONGEST: usize = 1 << 20;
+/// How long a page waits for its turn: one that is loaded again comes before its former self is gone.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// A reader that takes nothing for so long is given up.
+const SLOWEST: Duration = Duration::from_secs(30);
+/// How often a page is asked whether it is there, and how long it may be silent.
+const PING: Duration = Duration::from_secs(20);
+const SILENCE: Duration = Duration::from_secs(90);
+
+const BUSY: &str = "Another page uses the engine of this server, which serves one at a time: close that page, then \
+                    connect again.";
+
+pub async fn upgrade(State(server): State<Server>, upgrade: WebSocketUpgrade) -> Response {
+    let upgrade = upgrade.max_message_size(LONGEST).max_frame_size(LONGEST);
+    upgrade.on_upgrade(|socket| async move {
+        let mut socket = Socket(socket);
+        let end = serve(&mut socket, &server).await;
+        socket.close(end).await;
+    })
+}
+
+struct Socket(WebSocket);
+
+/// Nobody reads any more.
+struct Lost;
+
+impl Socket {
+    async fn send(&mut self, frame: Frame) -> Result<(), Lost> {
+        match timeout(SLOWEST, self.0.send(frame)).await {
+            Ok(Ok(())) => Ok(()),
+            Ok(Err(_)) | Err(_) => Err(Lost),
+        }
+    }
+
+    async fn say(&mut self, message: &Message<Reply>) -> Result<(), Lost> {
+        let text = serde_json::to_string(message).unwrap_or_else(|error| {
+            // Replies serialise.
+            format!(r#"{{"id":{},"body":{{"reply":"failed","message":"{error}"}}}}"#, message.id)
+        });
+        self.send(Frame::Text(text.into())).await
+    }
+
+    async fn close(mut self, code: u16) {
+        let frame = CloseFrame { code, reason: "".into() };
+        let _ = self.send(Frame::Close(Some(frame))).await;
+    }
+}
+
+/// Serves the page until it goes; the code to close with.
+async fn serve(socket: &mut Socket, server: &Server) -> u16 {
+    let Ok(connected) = timeout(PATIENCE, server.0.engine.connect()).await else {
+        let _ = socket.say(&failed(0, BUSY.into())).await;
+        return close_code::AGAIN;
+    };
+    let Some((connection, mut replies)) = connected else { return close_code::AWAY };
+    let version = env!("CARGO_PKG_VERSION").into();
+    let mut sent = socket.say(&Message { id: 0, body: Reply::Ready { version } }).await;
+    let mut ping = interval(PING);
+    ping.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut heard = Instant::now();
+    while sent.is_ok() {
+        sent = tokio::select! {
+            frame = socket.0.recv() => {
+                heard = Instant::now();
+                let answer = match frame {
+                    Some(Ok(Frame::Text(text))) => connection.take(&text),
+                    Some(Ok(Frame::Binary(_))) => Some(failed(0, "a binary message: expected a JSON text".into())),
+                    Some(Ok(Frame::Ping(_) | Frame::Pong(_))) => None,
+                    Some(Ok(Frame::Close(_))) | None => break,
+                    Some(Err(error)) => {
+                        let message = format!("not understood: {error}; a message has at most {LONGEST} bytes");
+                        let _ = socket.say(&failed(0, message)).await;
+                        return close_code::SIZE;
+                    }
+                };
+                match answer {
+                    Some(answer) => socket.say(&answer).await,
+                    None => Ok(()),
+                }
+            }
+            Some(reply) = replies.recv() => socket.say(&reply).await,
+            _ = ping.tick() => match heard.elapsed() < SILENCE {
+                true => socket.send(Frame::Ping(Vec::new().into())).await,
+                false => Err(Lost),
+            },
+        };
+    }
+    close_code::NORMAL
+}
