@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 use understory_engine::protocol::ChatMessage;
 
+use crate::choice::{self, ModelForm};
 use crate::comparison::Comparison;
 use crate::components::dialog::DefinitionDialog;
 use crate::components::status::Status;
@@ -13,6 +14,7 @@ use crate::session::Session;
 use crate::settings::Settings;
 use crate::views::device::Device;
 use crate::views::generate::Generate;
+use crate::views::models::Models;
 use crate::views::side_by_side::SideBySide;
 use crate::views::soon::Soon;
 use crate::views::tree::Tree;
@@ -22,6 +24,7 @@ use crate::views::tree::Tree;
 pub struct Page {
     pub session: Session,
     pub settings: Settings,
+    pub models: ModelForm,
     /// the last generation, or the one under way
     pub run: RwSignal<Run>,
     /// what was said before, with a model that has a chat template
@@ -44,6 +47,7 @@ impl Page {
         Self {
             session: Session::new(),
             settings: Settings::new(),
+            models: ModelForm::new(),
             run: RwSignal::new(Run::default()),
             conversation: RwSignal::new(vec![]),
             comparison: RwSignal::new(Comparison::default()),
@@ -75,6 +79,7 @@ fn App() -> impl IntoView {
     let page = Page::new();
     provide_context(page);
     page.session.start();
+    choice::follow(page);
     let route = Route::follow();
     view! {
         <a class="skip" href="#main" on:click=skip>"Skip to content"</a>
@@ -88,6 +93,7 @@ fn App() -> impl IntoView {
                 Route::Generate => view! { <Generate /> }.into_any(),
                 Route::Tree => view! { <Tree /> }.into_any(),
                 Route::SideBySide => view! { <SideBySide /> }.into_any(),
+                Route::Models => view! { <Models /> }.into_any(),
                 Route::Device => view! { <Device /> }.into_any(),
                 Route::Bench | Route::Compare => view! { <Soon route=route.get() /> }.into_any(),
             }}

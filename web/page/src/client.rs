@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
-use js_sys::Reflect;
+use js_sys::{Array, Object, Reflect};
 use understory_engine::protocol::{Message, Reply, Request};
 use wasm_bindgen::prelude::*;
-use web_sys::{MessageEvent, Worker, WorkerOptions, WorkerType};
+use web_sys::{File, MessageEvent, Worker, WorkerOptions, WorkerType};
 
 /// Replies to one request, the last of them neither progress nor an event; it ends early where the worker does.
 pub type Replies = UnboundedReceiver<Reply>;
@@ -75,6 +75,16 @@ impl Client {
     /// Ends the generation with this id.
     pub fn stop(&self, id: u64) {
         self.send(id, Request::Stop { id });
+    }
+
+    /// Hands a folder to the worker, for requests that name it; paths are relative to it.
+    pub fn hand(&self, name: &str, files: &[(String, File)]) {
+        let pairs: Array = files.iter().map(|(path, file)| Array::of2(&path.into(), file)).collect();
+        let message = Object::new();
+        // Neither fails: the object is a plain one, and files can be cloned.
+        let _ = Reflect::set(&message, &"folder".into(), &name.into());
+        let _ = Reflect::set(&message, &"files".into(), &pairs);
+        let _ = self.worker.post_message(&message);
     }
 
     fn send(&self, id: u64, body: Request) {

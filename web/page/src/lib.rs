@@ -4,10 +4,12 @@
 
 mod app;
 mod charts;
+mod choice;
 mod client;
 mod comparison;
 mod components;
 mod definitions;
+mod folders;
 mod format;
 mod live;
 mod route;

@@ -7,20 +7,22 @@ pub enum Route {
     Generate,
     Tree,
     SideBySide,
+    Models,
     Device,
     Bench,
     Compare,
 }
 
 impl Route {
-    pub const ALL: [Route; 6] =
-        [Route::Generate, Route::Tree, Route::SideBySide, Route::Device, Route::Bench, Route::Compare];
+    pub const ALL: [Route; 7] =
+        [Route::Generate, Route::Tree, Route::SideBySide, Route::Models, Route::Device, Route::Bench, Route::Compare];
 
     pub fn hash(self) -> &'static str {
         match self {
             Route::Generate => "#generate",
             Route::Tree => "#tree",
             Route::SideBySide => "#side-by-side",
+            Route::Models => "#models",
             Route::Device => "#device",
             Route::Bench => "#bench",
             Route::Compare => "#compare",
@@ -32,6 +34,7 @@ impl Route {
             Route::Generate => "Generate",
             Route::Tree => "Tree",
             Route::SideBySide => "Side by side",
+            Route::Models => "Models",
             Route::Device => "Device",
             Route::Bench => "Bench",
             Route::Compare => "Compare",

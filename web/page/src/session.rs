@@ -4,17 +4,13 @@ use std::rc::Rc;
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use understory_engine::protocol::{
-    Costs, Event, GenerateRequest, Generation, LoadRequest, Loaded, ModelSource, Reply, Request,
-};
+use understory_engine::protocol::{Costs, Event, GenerateRequest, Generation, LoadRequest, Loaded, Reply, Request};
 use understory_engine::{Dtype, Progress};
 
-use crate::client::{Client, Replies};
+use crate::choice::{Choice, Folder};
+use crate::client::Client;
 use crate::storage;
 use crate::support::{self, Failure};
-
-const TARGET: &str = "tales";
-const DRAFT: &str = "tales-draft";
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Stage {
@@ -57,6 +53,12 @@ pub struct Session {
     pub measured: RwSignal<Option<Measured>>,
     /// why the device was lost in the last generation, if it was
     pub recovered: RwSignal<Option<String>>,
+    /// the models that are loaded, or are to be
+    pub choice: RwSignal<Choice>,
+    /// what a worker was handed, for the next one
+    folders: StoredValue<Vec<Folder>, LocalStorage>,
+    /// The worker ended by itself.
+    crashed: StoredValue<bool>,
     client: StoredValue<Option<Rc<Client>>, LocalStorage>,
     /// id of the request under way
     current: StoredValue<u64>,
@@ -69,12 +71,15 @@ impl Session {
             loaded: RwSignal::new(None),
             measured: RwSignal::new(None),
             recovered: RwSignal::new(None),
+            choice: RwSignal::new(Choice::default()),
+            folders: StoredValue::new_local(vec![]),
+            crashed: StoredValue::new(false),
             client: StoredValue::new_local(None),
             current: StoredValue::new(0),
         }
     }
 
-    /// Starts a worker, in place of the one before, and loads the bundled pair.
+    /// Starts a worker, in place of the one before, and loads the models of `choice`.
     pub fn start(self) {
         self.loaded.set(None);
         self.measured.set(None);
@@ -83,23 +88,67 @@ impl Session {
             return;
         }
         self.stage.set(Stage::Starting);
-        match Client::start(move |message| self.fail(Failure::crashed(message))) {
-            Ok((client, ready)) => {
+        self.crashed.set_value(false);
+        let crash = move |message| {
+            self.crashed.set_value(true);
+            self.fail(Failure::crashed(message));
+        };
+        match Client::start(crash) {
+            Ok((client, mut ready)) => {
+                self.folders.with_value(|all| all.iter().for_each(|Folder { name, files }| client.hand(name, files)));
                 self.client.set_value(Some(Rc::new(client)));
                 spawn_local(async move {
-                    match self.load(ready).await {
-                        Ok(()) => self.stage.set(Stage::Ready),
-                        Err(Ended::Failed(message)) => self.fail(Failure::not_loaded(message)),
-                        Err(Ended::Gone) => {}
+                    if ready.recv().await.is_ok() {
+                        self.load().await;
                     }
                 });
             }
-            Err(message) => self.fail(Failure::crashed(message)),
+            Err(message) => crash(message),
+        }
+    }
+
+    /// Loads other models in place of those that are loaded.
+    pub fn change(self, choice: Choice) {
+        self.choice.set(choice);
+        if self.crashed.get_value() || self.client.with_value(Option::is_none) {
+            return self.start();
+        }
+        self.loaded.set(None);
+        self.measured.set(None);
+        spawn_local(self.load());
+    }
+
+    /// Hands a folder to the worker, in place of the one of the same name.
+    pub fn hand(self, folder: Folder) {
+        self.client.with_value(|client| {
+            if let Some(client) = client {
+                client.hand(&folder.name, &folder.files);
+            }
+        });
+        self.folders.update_value(|all| {
+            all.retain(|other| other.name != folder.name);
+            all.push(folder);
+        });
+    }
+
+    /// The reply to a request that takes its turn beside what the stage speaks of.
+    pub async fn query(self, request: Request) -> Result<Reply, Ended> {
+        let asked = self.client.with_value(|client| client.as_ref().map(|client| client.ask(request)));
+        let (_, mut replies) = asked.ok_or(Ended::Gone)?;
+        match replies.recv().await {
+            Ok(Reply::Failed { message }) => Err(Ended::Failed(message)),
+            Ok(reply) => Ok(reply),
+            Err(_) => Err(Ended::Gone),
         }
     }
 
     pub fn is_ready(self) -> bool {
         self.stage.with(|stage| *stage == Stage::Ready)
+    }
+
+    /// A target is loaded on its own.
+    pub fn has_no_draft(self) -> bool {
+        self.loaded.with(|loaded| loaded.as_ref().is_some_and(|loaded| loaded.draft.is_none()))
     }
 
     /// Generates; the stage is [`Stage::Generating`] meanwhile.
@@ -144,17 +193,21 @@ impl Session {
         });
     }
 
-    async fn load(self, mut ready: Replies) -> Result<(), Ended> {
-        ready.recv().await.map_err(|_| Ended::Gone)?;
+    async fn load(self) {
+        match self.load_choice().await {
+            Ok(()) => self.stage.set(Stage::Ready),
+            Err(Ended::Failed(message)) => {
+                self.fail(Failure::not_loaded(message, self.choice.with_untracked(Choice::is_bundled)));
+            }
+            Err(Ended::Gone) => {}
+        }
+    }
+
+    async fn load_choice(self) -> Result<(), Ended> {
         let mut step = Step { draft: false, progress: None };
         self.stage.set(Stage::Loading(step.clone()));
-        let request = LoadRequest {
-            target: ModelSource::Bundled { name: TARGET.into() },
-            draft: Some(ModelSource::Bundled { name: DRAFT.into() }),
-            dtype: Dtype::F16,
-            profile: None,
-            adapter: None,
-        };
+        let Choice { target, draft, hub } = self.choice.get_untracked();
+        let request = LoadRequest { target, draft, dtype: Dtype::F16, profile: None, adapter: None, hub };
         let reply = self
             .ask(Request::Load(request), |reply| {
                 if let Reply::Progress(progress) = reply {

@@ -11,6 +11,8 @@ pub struct Failure {
     pub advice: &'static str,
     /// Starting the engine anew can help.
     pub restart: bool,
+    /// Other models can.
+    pub other_models: bool,
 }
 
 impl Failure {
@@ -21,18 +23,23 @@ impl Failure {
             advice: "Nothing of the page is lost. Start the engine again; if it ends again, another tab may be using \
                      up the memory of the device.",
             restart: true,
+            other_models: false,
         }
     }
 
-    pub fn not_loaded(message: String) -> Self {
+    /// Of the bundled pair, or of models that the person chose.
+    pub fn not_loaded(message: String, is_bundled: bool) -> Self {
         let no_adapter = message.contains("no usable GPU adapter");
         let advice = if no_adapter {
             browser_advice()
+        } else if !is_bundled {
+            "Choose again under Models, or go on with the bundled pair."
         } else {
             "Start the engine again. If the message speaks of a file, see that the models folder lies beside the page."
         };
         let message = if no_adapter { "WebGPU is there, but it offers no adapter.".into() } else { message };
-        Self { title: "The model could not be loaded", message, advice, restart: true }
+        let restart = is_bundled || no_adapter;
+        Self { title: "The model could not be loaded", message, advice, restart, other_models: !restart }
     }
 }
 
@@ -54,10 +61,11 @@ pub fn missing() -> Option<Failure> {
             message: "WebGPU exists on secure pages only, and this one came over plain HTTP.".into(),
             advice: "Open it over https, or from localhost.",
             restart: false,
+            other_models: false,
         });
     }
     let message = "The models run on WebGPU, which is missing or switched off.".into();
-    Some(Failure { title, message, advice: browser_advice(), restart: false })
+    Some(Failure { title, message, advice: browser_advice(), restart: false, other_models: false })
 }
 
 /// What switches WebGPU on in this browser.

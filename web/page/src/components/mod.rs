@@ -5,6 +5,7 @@ pub mod composer;
 pub mod dialog;
 pub mod field;
 pub mod figures;
+pub mod folder_picker;
 pub mod status;
 pub mod table;
 pub mod text;
