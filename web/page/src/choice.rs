@@ -2,6 +2,7 @@
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
+use understory_engine::Dtype;
 use understory_engine::protocol::{HubAccess, ModelSource, Reply, Request, StoredModel};
 use web_sys::File;
 
@@ -17,13 +18,15 @@ const DRAFT: &str = "tales-draft";
 pub struct Choice {
     pub target: ModelSource,
     pub draft: Option<ModelSource>,
+    /// of the weights on the device
+    pub dtype: Dtype,
     pub hub: HubAccess,
 }
 
 impl Default for Choice {
     fn default() -> Self {
         let bundled = |name: &str| ModelSource::Bundled { name: name.into() };
-        Self { target: bundled(TARGET), draft: Some(bundled(DRAFT)), hub: HubAccess::default() }
+        Self { target: bundled(TARGET), draft: Some(bundled(DRAFT)), dtype: Dtype::F16, hub: HubAccess::default() }
     }
 }
 
@@ -161,6 +164,8 @@ pub struct Kept {
 pub struct ModelForm {
     pub target: ModelFields,
     pub draft: ModelFields,
+    /// Weights in f32 instead of f16.
+    pub full_precision: RwSignal<bool>,
     pub endpoint: RwSignal<String>,
     /// in memory only
     pub token: RwSignal<String>,
@@ -174,6 +179,7 @@ impl ModelForm {
         Self {
             target: ModelFields::new(),
             draft: ModelFields::new(),
+            full_precision: RwSignal::new(false),
             endpoint: RwSignal::new(HubAccess::ENDPOINT.into()),
             token: RwSignal::new(String::new()),
             kept: RwSignal::new(None),
@@ -207,7 +213,8 @@ impl ModelForm {
         let target = self.target.read(Role::Target)?.ok_or("a target is needed")?;
         let token = self.token.get_untracked().trim().to_owned();
         let hub = HubAccess { endpoint: self.endpoint.get_untracked(), token: (!token.is_empty()).then_some(token) };
-        Ok(Choice { target, draft: self.draft.read(Role::Draft)?, hub })
+        let dtype = if self.full_precision.get_untracked() { Dtype::F32 } else { Dtype::F16 };
+        Ok(Choice { target, draft: self.draft.read(Role::Draft)?, dtype, hub })
     }
 }
 

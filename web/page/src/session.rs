@@ -4,8 +4,8 @@ use std::rc::Rc;
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
+use understory_engine::Progress;
 use understory_engine::protocol::{Costs, Event, GenerateRequest, Generation, LoadRequest, Loaded, Reply, Request};
-use understory_engine::{Dtype, Progress};
 
 use crate::choice::{Choice, Folder};
 use crate::client::Client;
@@ -206,8 +206,8 @@ impl Session {
     async fn load_choice(self) -> Result<(), Ended> {
         let mut step = Step { draft: false, progress: None };
         self.stage.set(Stage::Loading(step.clone()));
-        let Choice { target, draft, hub } = self.choice.get_untracked();
-        let request = LoadRequest { target, draft, dtype: Dtype::F16, profile: None, adapter: None, hub };
+        let Choice { target, draft, dtype, hub } = self.choice.get_untracked();
+        let request = LoadRequest { target, draft, dtype, profile: None, adapter: None, hub };
         let reply = self
             .ask(Request::Load(request), |reply| {
                 if let Reply::Progress(progress) = reply {

@@ -50,6 +50,10 @@ pub fn Models() -> impl IntoView {
                          forgotten when this page is closed."
                     </p>
                 </details>
+                <label class="switch">
+                    <input type="checkbox" bind:checked=form.full_precision />
+                    "Weights in f32 instead of f16: twice the memory, for models whose values f16 cannot hold"
+                </label>
                 <div class="actions">
                     <button class="primary" type="submit" disabled=move || !is_free()>"Load"</button>
                     <Show when=move || is_loading() && !session.choice.with(|choice| choice.is_bundled())>

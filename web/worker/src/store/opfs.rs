@@ -119,9 +119,13 @@ impl Part {
     }
 
     pub fn append(&mut self, piece: &[u8]) -> Result<(), JsValue> {
-        let n = self.open.0.write_with_u8_array_and_options(piece, &from(self.bytes))? as usize;
-        self.bytes += n as u64;
-        if n < piece.len() { Err(super::no_room()) } else { Ok(()) }
+        let n = self.open.0.write_with_u8_array_and_options(piece, &from(self.bytes))?;
+        // Where the disk is full, Chromium returns an error's number instead of throwing it.
+        if n != piece.len() as f64 {
+            return Err(super::no_room());
+        }
+        self.bytes += piece.len() as u64;
+        Ok(())
     }
 
     /// Gives it its name, in place of the file that has it.
