@@ -71,7 +71,7 @@ for (const query of ["", "?store=cache"]) {
     fresh(async (page) => {
       const { loaded, generated } = await loadsAndWrites(page);
       assert.equal(loaded.target, REPO);
-      // Hashing counted in both, or the phases left out of what a generation reports, fails this.
+      // Phases that are put into the reply alone, and not into the engine's own, fail this.
       const { fetch, hash } = loaded.phases_ms;
       assert.ok(fetch > 0 && hash > 0, JSON.stringify(loaded.phases_ms));
       assert.deepEqual([generated.metrics.phases_ms.fetch, generated.metrics.phases_ms.hash], [fetch, hash]);
