@@ -67,7 +67,7 @@ async function fails(page, pattern, more) {
 for (const query of ["", "?store=cache"]) {
   const name = (what) => (query ? `${what} (Cache API)` : what);
 
-  test(name("a model of the hub loads by name, then without the hub"), { timeout: 120_000 }, () =>
+  test(name("a model of the hub loads by name, then without the hub"), { timeout: 240_000 }, () =>
     fresh(async (page) => {
       const { loaded, generated } = await loadsAndWrites(page);
       assert.equal(loaded.target, REPO);
@@ -91,7 +91,7 @@ for (const query of ["", "?store=cache"]) {
       assert.equal(hub.requests.length, asked);
     }, query));
 
-  test(name("a download that breaks off goes on where it did"), { timeout: 120_000 }, () =>
+  test(name("a download that breaks off goes on where it did"), { timeout: 240_000 }, () =>
     fresh(async (page) => {
       hub.breakAfter = 50_000;
       await fails(page, /connection broke .* load again to go on/);
@@ -105,7 +105,7 @@ for (const query of ["", "?store=cache"]) {
       assert.deepEqual(files(hub.requests).filter(({ path }) => path.endsWith("config.json")), []);
     }, query));
 
-  test(name("a wrong byte is found and not kept"), { timeout: 120_000 }, () =>
+  test(name("a wrong byte is found and not kept"), { timeout: 240_000 }, () =>
     fresh(async (page) => {
       hub.corrupt = true;
       await fails(page, /not what was expected: hash [0-9a-f]{64} instead of [0-9a-f]{64}; nothing of it was kept/);
@@ -115,7 +115,7 @@ for (const query of ["", "?store=cache"]) {
       assert.equal(files(hub.requests).find(({ server }) => server === "storage").range, undefined);
     }, query));
 
-  test(name("deleting a model frees its files, but for those that another one needs"), { timeout: 120_000 }, () =>
+  test(name("deleting a model frees its files, but for those that another one needs"), { timeout: 240_000 }, () =>
     fresh(async (page) => {
       assert.equal((await loadHub(page)).reply, "loaded");
       const other = { from: "hub", repo: REPO, revision: COMMIT };
@@ -132,7 +132,7 @@ for (const query of ["", "?store=cache"]) {
       assert.match((await ask(page, { request: "forget", model: "x" })).message, /no model `x` is kept/);
     }, query));
 
-  test(name("two pages load the same model at once"), { timeout: 120_000 }, () =>
+  test(name("two pages load the same model at once"), { timeout: 240_000 }, () =>
     fresh(async (page, context) => {
       const other = await openWorker(context, server, query);
       const both = await Promise.all([loadHub(page), loadHub(other)]);
@@ -156,7 +156,7 @@ const everything = (page) =>
     return names;
   });
 
-test("a file shorter than its list says is refused, and a server without ranges begins anew", { timeout: 120_000 }, () =>
+test("a file shorter than its list says is refused, and a server without ranges begins anew", { timeout: 240_000 }, () =>
   fresh(async (page) => {
     hub.endAfter = 60_000;
     await fails(page, /cut short: 60000 of \d+ bytes came/);
@@ -166,7 +166,7 @@ test("a file shorter than its list says is refused, and a server without ranges 
     await loadsAndWrites(page);
   }));
 
-test("a partial download is deleted with its model", { timeout: 60_000 }, () =>
+test("a partial download is deleted with its model", { timeout: 240_000 }, () =>
   fresh(async (page) => {
     hub.breakAfter = 50_000;
     await fails(page, /connection broke/);
@@ -175,7 +175,7 @@ test("a partial download is deleted with its model", { timeout: 60_000 }, () =>
     assert.deepEqual(await everything(page), []);
   }));
 
-test("the access token goes to the endpoint and to nobody else", { timeout: 120_000 }, () =>
+test("the access token goes to the endpoint and to nobody else", { timeout: 240_000 }, () =>
   fresh(async (page) => {
     hub.token = "hf_secret";
     await fails(page, /401.*access token/);
@@ -195,7 +195,7 @@ test("the access token goes to the endpoint and to nobody else", { timeout: 120_
     assert.ok(texts.includes(REPO) && !texts.includes("hf_secret"));
   }));
 
-test("what the hub refuses is explained", { timeout: 120_000 }, () =>
+test("what the hub refuses is explained", { timeout: 240_000 }, () =>
   fresh(async (page) => {
     for (const [status, pattern] of [
       [401, /no such repository, it is private/],
@@ -217,7 +217,7 @@ test("what the hub refuses is explained", { timeout: 120_000 }, () =>
     assert.deepEqual((await kept(page)).models, []);
   }));
 
-test("a model that cannot be run is refused before its weights come", { timeout: 60_000 }, async () => {
+test("a model that cannot be run is refused before its weights come", { timeout: 240_000 }, async () => {
   const other = await startHub(join(FIXTURES, "gpt2"), REPO);
   const config = JSON.parse(other.files.get("config.json"));
   other.files.set("config.json", Buffer.from(JSON.stringify({ ...config, model_type: "mamba", architectures: ["Mamba"] })));
@@ -235,7 +235,7 @@ test("a model that cannot be run is refused before its weights come", { timeout:
   other.stop();
 });
 
-test("where there is no room, it is said how much is needed and what can go", { timeout: 120_000 }, () =>
+test("where there is no room, it is said how much is needed and what can go", { timeout: 240_000 }, () =>
   fresh(async (page, context) => {
     const devtools = await context.newCDPSession(page);
     const quota = (quotaSize) => devtools.send("Storage.overrideQuotaForOrigin", { origin: new URL(server.url).origin, quotaSize });
@@ -248,7 +248,7 @@ test("where there is no room, it is said how much is needed and what can go", { 
     assert.match(files(hub.requests).find(({ server }) => server === "storage").range, /^bytes=[1-9]/);
   }));
 
-test("the bundled model loads again when the page's server is gone", { timeout: 120_000 }, () =>
+test("the bundled model loads again when the page's server is gone", { timeout: 240_000 }, () =>
   fresh(async (page, context) => {
     const tales = { from: "bundled", name: "tales-draft" };
     assert.equal((await load(page, tales)).reply, "loaded");
@@ -268,7 +268,7 @@ async function hand(page, folder, name) {
   }, name);
 }
 
-test("a folder of each family writes what transformers wrote", { timeout: 300_000 }, () =>
+test("a folder of each family writes what transformers wrote", { timeout: 600_000 }, () =>
   fresh(async (page) => {
     const families = (await readdir(FIXTURES, { withFileTypes: true })).filter((entry) => entry.isDirectory());
     assert.ok(families.length >= 7);
@@ -284,7 +284,7 @@ test("a folder of each family writes what transformers wrote", { timeout: 300_00
     assert.deepEqual((await kept(page)).models, []);
   }));
 
-test("a folder without a model says all that it lacks", { timeout: 60_000 }, () =>
+test("a folder without a model says all that it lacks", { timeout: 240_000 }, () =>
   fresh(async (page) => {
     await hand(page, join(FIXTURES, "..", "web", "static"), "static");
     const failed = await load(page, { from: "folder", name: "static" });
