@@ -131,6 +131,7 @@ impl Engine {
     /// # Errors
     /// [`Error::OutOfDeviceMemory`], [`Error::DeviceLost`].
     pub async fn calibrate(&mut self, cached: Option<Costs>) -> Result<&Costs> {
+        while self.compile_one().await? {}
         let speculator = match &mut self.speculator {
             Some(speculator) => speculator,
             none => none.insert(Speculator::new(&self.gpu, &mut self.forward).await?),
@@ -141,6 +142,23 @@ impl Engine {
         };
         self.forward.shared_pipeline = costs.lossless == Lossless::SharedPipeline;
         Ok(speculator.costs.insert(costs))
+    }
+
+    /// Compiles one of the pipelines that were put off ([`PUT_OFF`](crate::gpu::PUT_OFF)); false: there is none left.
+    /// What it takes counts among the pipelines' phase.
+    ///
+    /// # Errors
+    /// [`Error::Device`], [`Error::DeviceLost`].
+    pub async fn compile_one(&mut self) -> Result<bool> {
+        let mut clock = Lap::new();
+        let mut more = self.forward.compile_one(&self.gpu).await?;
+        if let Some(draft) = self.speculator.as_mut().and_then(|s| s.draft.as_mut()).filter(|_| !more) {
+            more = draft.forward.compile_one(&self.gpu).await?;
+        }
+        if let (true, Some(ms), Some(pipelines)) = (more, clock.lap(), &mut self.phases.pipelines) {
+            *pipelines += ms;
+        }
+        Ok(more)
     }
 
     pub fn has_draft(&self) -> bool {

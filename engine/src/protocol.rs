@@ -1,6 +1,8 @@
 //! What a front end asks of the engine and what comes back. Both front ends (terminal, page) speak these
 //! types and no others; they serialise, so they cross a worker boundary or a socket as they are.
 
+use std::fmt;
+
 use serde::{Deserialize, Serialize};
 
 use crate::engine::{Dtype, Progress};
@@ -28,6 +30,10 @@ pub enum Request {
     Calibrate { cached: Option<Costs> },
     /// Ends with [`Reply::Generated`].
     Generate(GenerateRequest),
+    /// Ends with [`Reply::Models`].
+    Models,
+    /// Deletes what is kept of the model with this [`StoredModel::id`]; ends with [`Reply::Models`].
+    Forget { model: String },
     /// Ends the generation with this message id, running or waiting; it has no reply of its own.
     Stop { id: u64 },
     /// Destroys the device, as a driver's reset would: to try what comes of it. It has no reply.
@@ -44,6 +50,37 @@ pub struct LoadRequest {
     pub profile: Option<Profile>,
     /// index of the adapter; `None`: the preferred one
     pub adapter: Option<usize>,
+    /// for models of the hub
+    #[serde(default)]
+    pub hub: HubAccess,
+}
+
+/// The hub to ask, and as whom.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct HubAccess {
+    /// no slash at its end
+    pub endpoint: String,
+    /// an access token, for this endpoint's origin and nobody else
+    pub token: Option<String>,
+}
+
+impl HubAccess {
+    pub const ENDPOINT: &str = "https://huggingface.co";
+}
+
+impl Default for HubAccess {
+    fn default() -> Self {
+        Self { endpoint: Self::ENDPOINT.into(), token: None }
+    }
+}
+
+/// Without the token: what is printed is not secret.
+impl fmt::Debug for HubAccess {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let token = self.token.as_ref().map(|_| "(not shown)");
+        f.debug_struct("HubAccess").field("endpoint", &self.endpoint).field("token", &token).finish()
+    }
 }
 
 /// Where the files of a model come from; the front end finds them.
@@ -56,6 +93,17 @@ pub enum ModelSource {
     Hub { repo: String, revision: Option<String> },
     /// A folder that the front end was handed before, by its name.
     Folder { name: String },
+}
+
+impl ModelSource {
+    /// For people: `tales`, `owner/name@revision`, a folder's name.
+    pub fn label(&self) -> String {
+        match self {
+            Self::Bundled { name } | Self::Folder { name } => name.clone(),
+            Self::Hub { repo, revision: None } => repo.clone(),
+            Self::Hub { repo, revision: Some(revision) } => format!("{repo}@{revision}"),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -77,9 +125,34 @@ pub enum Reply {
     Loaded(Box<Loaded>),
     Costs(Costs),
     Generated(Box<Generation>),
+    /// What the front end keeps, and how much room it has; `None`: not known.
+    Models {
+        models: Vec<StoredModel>,
+        usage_bytes: Option<u64>,
+        quota_bytes: Option<u64>,
+        /// It stays until it is deleted: nobody clears it when room is short.
+        persisted: Option<bool>,
+    },
     Failed {
         message: String,
     },
+}
+
+/// A model that the front end keeps, whole or in part.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredModel {
+    /// for [`Request::Forget`]
+    pub id: String,
+    /// to load it again
+    pub source: ModelSource,
+    /// of a model of the hub
+    pub endpoint: Option<String>,
+    /// of a model of the hub
+    pub commit: Option<String>,
+    /// of all its files
+    pub bytes: u64,
+    /// of them that are here; fewer than `bytes` where a download was interrupted
+    pub kept_bytes: u64,
 }
 
 /// What was loaded, and where.
@@ -403,4 +476,17 @@ pub struct Evaluation {
     pub mean_nll: f64,
     /// `exp(mean_nll)`
     pub perplexity: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A derived `Debug` fails this.
+    #[test]
+    fn a_token_is_not_printed() {
+        let access = HubAccess { token: Some("hf_secret".into()), ..HubAccess::default() };
+        let printed = format!("{access:?}");
+        assert!(!printed.contains("hf_secret") && printed.contains("huggingface.co"), "{printed}");
+    }
 }

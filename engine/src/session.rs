@@ -10,7 +10,7 @@ use crate::engine::{Engine, LoadOptions};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::model::files::ModelFiles;
-use crate::protocol::{Costs, Event, GenerateRequest, Generation, LoadRequest, Loaded, Method, Reply};
+use crate::protocol::{Costs, Event, GenerateRequest, Generation, LoadRequest, Loaded, Method, Phases, Reply};
 
 /// How often a device may be lost in one generation before that is its end.
 const RECOVERIES: usize = 2;
@@ -130,6 +130,23 @@ impl Session {
             engine.calibrate(models.costs.clone()).await?;
         }
         Ok(())
+    }
+
+    /// Phases of the loaded model's start; the front end adds what only it knows. Those that it adds are not there any
+    /// more after the device was lost.
+    pub fn phases_mut(&mut self) -> Option<&mut Phases> {
+        self.engine.as_mut().map(Engine::phases_mut)
+    }
+
+    /// As [`Engine::compile_one`]; false too where nothing is loaded.
+    ///
+    /// # Errors
+    /// Those of [`Engine::compile_one`].
+    pub async fn compile_one(&mut self) -> Result<bool> {
+        match &mut self.engine {
+            Some(engine) => engine.compile_one().await,
+            None => Ok(false),
+        }
     }
 
     /// The device, for [`SharedDevice::destroy`].

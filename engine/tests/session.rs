@@ -4,7 +4,7 @@ mod common;
 
 use common::{bundled, request};
 use understory_engine::model::files::{FolderFiles, ModelFiles};
-use understory_engine::protocol::{Event, LoadRequest, Method, ModelSource, Reply};
+use understory_engine::protocol::{Event, HubAccess, LoadRequest, Method, ModelSource, Reply};
 use understory_engine::session::Session;
 use understory_engine::{Dtype, Error};
 
@@ -23,6 +23,7 @@ fn load(session: &mut Session) {
         dtype: Dtype::F16,
         profile: None,
         adapter: None,
+        hub: HubAccess::default(),
     };
     let mut stages = Vec::new();
     let loaded = pollster::block_on(session.load(request, files("tales"), Some(files("tales-draft")), &mut |reply| {

@@ -2,14 +2,16 @@
 //! `models--owner--name/{refs/<revision>, snapshots/<commit>/<file>, .no_exist/<commit>/<file>}`.
 
 use std::fs;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use hf_hub::Cache;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{CONFIG, HubName, OPTIONAL, TOKENIZER, WEIGHTS, WEIGHTS_INDEX};
+use understory_engine::model::repository::{self, CONFIG, OPTIONAL, TOKENIZER, WEIGHTS, WEIGHTS_INDEX};
+
+use super::HubName;
 
 /// The files of one commit of one repository.
 pub struct Snapshot {
@@ -76,23 +78,13 @@ impl Snapshot {
 }
 
 fn root(cache: &Cache, name: &HubName) -> PathBuf {
-    cache.path().join(name.at(&name.revision).folder_name())
+    cache.path().join(super::repo(name, &name.revision).folder_name())
 }
 
 /// File names of the shards that a `model.safetensors.index.json` speaks of, each once, in order.
 pub fn shards(index: &Path) -> Result<Vec<String>> {
     let text = fs::read_to_string(index).with_context(|| format!("cannot read {}", index.display()))?;
-    let index: Value = serde_json::from_str(&text).with_context(|| format!("{WEIGHTS_INDEX} is not JSON"))?;
-    let map = index.get("weight_map").and_then(Value::as_object);
-    let map = map.with_context(|| format!("{WEIGHTS_INDEX} has no `weight_map`"))?;
-    let mut files = std::collections::BTreeSet::new();
-    for file in map.values() {
-        let file = file.as_str().with_context(|| format!("{WEIGHTS_INDEX} names a shard that is not a string"))?;
-        let inside = Path::new(file).components().all(|part| matches!(part, Component::Normal(_)));
-        anyhow::ensure!(inside && !file.is_empty(), "{WEIGHTS_INDEX} names a shard outside its folder: `{file}`");
-        files.insert(file.to_owned());
-    }
-    Ok(files.into_iter().collect())
+    repository::shards(&text).map_err(anyhow::Error::msg)
 }
 
 /// A model in the cache.

@@ -9,72 +9,16 @@ use hf_hub::Cache;
 use hf_hub::api::Progress;
 use hf_hub::api::sync::{ApiBuilder, ApiRepo};
 use indicatif::ProgressBar;
-use serde::Deserialize;
 use sha2::{Digest, Sha256};
+use understory_engine::model::repository::{CONFIG, Entry, Listing, OPTIONAL, TOKENIZER, WEIGHTS, WEIGHTS_INDEX};
 
 use super::cache::{Snapshot, shards};
 use super::failure::Failure;
-use super::{CONFIG, Hub, HubName, OPTIONAL, Observer, TOKENIZER, WEIGHTS, WEIGHTS_INDEX};
+use super::{Hub, HubName, Observer};
 use crate::output::{self, Console};
 
 /// Pauses before a broken transfer is taken up again.
 const RETRY_AFTER_MS: [u64; 3] = [250, 1000, 3000];
-
-/// What the hub says of a repository at a revision.
-#[derive(Debug, Deserialize)]
-struct Listing {
-    /// the commit
-    sha: String,
-    siblings: Vec<Entry>,
-}
-
-/// A file of a repository. A mirror may leave out all but the name.
-#[derive(Debug, Deserialize)]
-struct Entry {
-    #[serde(rename = "rfilename")]
-    name: String,
-    size: Option<u64>,
-    #[serde(rename = "blobId")]
-    git_hash: Option<String>,
-    lfs: Option<Lfs>,
-}
-
-/// Files above a few megabytes are stored by their hash.
-#[derive(Debug, Deserialize)]
-struct Lfs {
-    sha256: Option<String>,
-}
-
-impl Entry {
-    fn sha256(&self) -> Option<&str> {
-        self.lfs.as_ref()?.sha256.as_deref()
-    }
-
-    /// The name under which the cache stores the contents.
-    fn tag(&self) -> Option<&str> {
-        self.sha256().or(self.git_hash.as_deref())
-    }
-}
-
-impl Listing {
-    fn entry(&self, file: &str) -> Option<&Entry> {
-        self.siblings.iter().find(|entry| entry.name == file)
-    }
-
-    /// Whether the repository has what a model needs.
-    fn check(&self) -> Result<(), Failure> {
-        if let Some(missing) = [CONFIG, TOKENIZER].into_iter().find(|file| self.entry(file).is_none()) {
-            return Err(Failure::Unsuitable(format!("it has no {missing}")));
-        }
-        if self.entry(WEIGHTS).is_some() || self.entry(WEIGHTS_INDEX).is_some() {
-            return Ok(());
-        }
-        let weights = [".safetensors", ".bin", ".gguf", ".h5", ".msgpack"];
-        let other = self.siblings.iter().find(|entry| weights.iter().any(|end| entry.name.ends_with(end)));
-        let other = other.map_or(String::new(), |entry| format!(" (it has {})", entry.name));
-        Err(Failure::Unsuitable(format!("it has neither {WEIGHTS} nor {WEIGHTS_INDEX}{other}")))
-    }
-}
 
 impl Hub {
     /// Downloads what is missing of `name` and records its revision once everything is there. Returns the folder.
@@ -85,11 +29,11 @@ impl Hub {
             .with_user_agent("understory", env!("CARGO_PKG_VERSION"))
             .build()
             .map_err(|error| Failure::NotAHub(error.to_string()))?;
-        let requested = name.at(&name.revision);
+        let requested = super::repo(name, &name.revision);
         let listing = persist(|| list(&api.repo(requested.clone())))?;
-        listing.check()?;
+        listing.check().map_err(Failure::Unsuitable)?;
         let fetch = Fetch {
-            repo: api.repo(name.at(&listing.sha)),
+            repo: api.repo(super::repo(name, &listing.sha)),
             snapshot: Snapshot::of_commit(&self.cache, name, &listing.sha),
             listing,
             console: self.console,
@@ -106,12 +50,7 @@ fn list(repo: &ApiRepo) -> Result<Listing, Failure> {
     let request = repo.info_request().query("blobs", "true");
     let answer = request.call().map_err(|error| Failure::from_request(error, None))?;
     let text = answer.into_string().map_err(|error| Failure::Unreachable(error.to_string()))?;
-    let listing: Listing = serde_json::from_str(&text).map_err(|error| Failure::NotAHub(error.to_string()))?;
-    let hex = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-    if !hex(&listing.sha) || !listing.siblings.iter().filter_map(Entry::tag).all(hex) {
-        return Err(Failure::NotAHub("its list of files has a hash that is none".into()));
-    }
-    Ok(listing)
+    Listing::parse(&text).map_err(Failure::NotAHub)
 }
 
 /// One download of one commit.

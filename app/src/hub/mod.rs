@@ -17,48 +17,13 @@ use hf_hub::{Cache, Repo, RepoType};
 
 use cache::Snapshot;
 pub use cache::{list, model_type};
+pub use understory_engine::model::repository::HubName;
 
 use crate::output::Console;
 
-const CONFIG: &str = "config.json";
-const TOKENIZER: &str = "tokenizer.json";
-const WEIGHTS: &str = "model.safetensors";
-const WEIGHTS_INDEX: &str = "model.safetensors.index.json";
-/// Files that a model may have or not.
-const OPTIONAL: [&str; 3] = ["generation_config.json", "tokenizer_config.json", "chat_template.jinja"];
-
-/// `owner/name[@revision]`
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HubName {
-    /// `owner/name`
-    pub repo: String,
-    /// branch, tag, or commit
-    pub revision: String,
-}
-
-impl HubName {
-    /// `None` where `name` does not have the form of a repository's name.
-    pub fn parse(name: &str) -> Option<Self> {
-        let (repo, revision) = name.split_once('@').unwrap_or((name, "main"));
-        let (owner, model) = repo.split_once('/')?;
-        let plain = |part: &str| {
-            part.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
-                && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
-        };
-        let valid = plain(owner) && plain(model) && revision.split('/').all(plain);
-        valid.then(|| Self { repo: repo.into(), revision: revision.into() })
-    }
-
-    fn at(&self, revision: &str) -> Repo {
-        Repo::with_revision(self.repo.clone(), RepoType::Model, revision.into())
-    }
-}
-
-impl std::fmt::Display for HubName {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.repo)?;
-        if self.revision == "main" { Ok(()) } else { write!(f, "@{}", self.revision) }
-    }
+/// `name` at `revision`, as hf-hub has it.
+fn repo(name: &HubName, revision: &str) -> Repo {
+    Repo::with_revision(name.repo.clone(), RepoType::Model, revision.into())
 }
 
 /// Hears, besides the console, how much of a file is here: bytes so far, and of the whole.
@@ -141,21 +106,4 @@ pub fn cache_from_env() -> Result<Cache> {
 
 fn env(name: &str) -> Option<String> {
     std::env::var(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::HubName;
-
-    #[test]
-    fn names() {
-        let parsed = |name| HubName::parse(name).map(|n| (n.repo, n.revision));
-        let some = |repo: &str, revision: &str| Some((repo.to_owned(), revision.to_owned()));
-        assert_eq!(parsed("o/n"), some("o/n", "main"));
-        assert_eq!(parsed("EleutherAI/pythia-70m@step1000"), some("EleutherAI/pythia-70m", "step1000"));
-        assert_eq!(parsed("Qwen/Qwen2.5-0.5B@refs/pr/1"), some("Qwen/Qwen2.5-0.5B", "refs/pr/1"));
-        for bad in ["gpt2", "a/b/c", "/a/b", "./a", "../a", "o/", "o/n@", "o/n@../x", "o/n@a/../b", "o n/m", "o/n?x"] {
-            assert_eq!(parsed(bad), None, "{bad}");
-        }
-    }
 }

@@ -10,11 +10,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use understory_engine::Progress;
 use understory_engine::gpu::list_adapters;
-use understory_engine::protocol::{LoadRequest, Loaded, Message, Reply, Request};
+use understory_engine::protocol::{HubAccess, LoadRequest, Loaded, Message, Reply, Request};
 use understory_engine::session::Session;
 
 use super::models::Models;
@@ -192,6 +192,9 @@ async fn handle(session: &mut Session, id: u64, request: Request, link: &Arc<Lin
             let generation = session.generate(&request, &|| link.ends(id), &mut emit).await?;
             Ok(Reply::Generated(Box::new(generation)))
         }
+        Request::Models | Request::Forget { .. } => {
+            bail!("this engine's models lie in this computer's cache of the hub: see `understory models`")
+        }
         Request::Stop { .. } | Request::DestroyDevice => unreachable!("never queued"),
     }
 }
@@ -203,6 +206,12 @@ async fn load(
     observer: &Observer,
     emit: &mut dyn FnMut(Reply),
 ) -> Result<Loaded> {
+    // A page must not have this computer's token sent to an endpoint of its own choice.
+    if request.hub != HubAccess::default() {
+        bail!(
+            "understory serve asks the hub that HF_ENDPOINT names, with the token of HF_TOKEN: leave both fields empty"
+        );
+    }
     let target = models.find(&request.target, observer)?;
     let draft =
         request.draft.as_ref().map(|source| models.find(source, observer)).transpose().context("the draft model")?;

@@ -50,7 +50,7 @@ pub async fn peak_arithmetic(gpu: &Gpu) -> Result<Ceiling> {
     let samples = stopwatch
         .samples_ms(&mut |encoder, repeats| {
             let mut pass = encoder.begin_compute_pass(&Default::default());
-            pass.set_pipeline(&pipeline.raw);
+            pass.set_pipeline(pipeline.raw());
             pass.set_bind_group(0, &bind_group, &[]);
             for _ in 0..repeats {
                 pass.dispatch_workgroups(groups, 1, 1);

@@ -13,7 +13,7 @@ use scratch::Scratch;
 use crate::Result;
 use crate::cache::KvCache;
 use crate::engine::Dtype;
-use crate::gpu::{Buffer, Dispatch, Gpu, Pipelines, Profile, RowClass, record};
+use crate::gpu::{Buffer, Dispatch, Gpu, PUT_OFF, Pipelines, Profile, RowClass, record};
 use crate::kernels::state::{LIMIT, N_NODES, N_ROWS};
 use crate::kernels::{self, Builder, Epilogue, Product, Sampler, split_keys};
 use crate::model::config::ModelConfig;
@@ -23,6 +23,8 @@ use crate::model::device_weights::DeviceWeights;
 pub const FEW_ROWS: usize = 64;
 /// Budget for the scratch of a prefill chunk.
 const SCRATCH_BYTES: usize = 24 << 20;
+/// Rows of a prompt up to which it goes row by row while the kernels for several rows are not compiled.
+const SHORT: usize = 32;
 const ALL_LOGITS_BYTES: usize = 32 << 20;
 
 /// Logits of every row: for trees, for evaluation and for tests.
@@ -77,6 +79,8 @@ pub struct Forward {
     commit: Option<Commit>,
     /// Single rows go through the pipelines of trees: where the self-test found other bits between the two.
     pub shared_pipeline: bool,
+    /// No pipeline is still to be compiled.
+    complete: bool,
 }
 
 impl Forward {
@@ -132,6 +136,7 @@ impl Forward {
             all: None,
             commit: None,
             shared_pipeline: false,
+            complete: !PUT_OFF,
         };
         forward.reserve(gpu, 1).await?;
         on_progress(2, 3);
@@ -140,18 +145,31 @@ impl Forward {
         Ok(forward)
     }
 
-    /// Runs every pipeline once with no rows: drivers that compile at the first dispatch do it here.
+    /// Runs every compiled pipeline once with no rows: drivers that compile at the first dispatch do it here.
     async fn warm_up(&self, gpu: &Gpu) -> Result<()> {
-        for rows in [1, 2, self.max_rows] {
+        let rows: &[usize] = if PUT_OFF { &[1] } else { &[1, 2, self.max_rows] };
+        let both = self.sampler.both();
+        let choices = if PUT_OFF { &both[..1] } else { &both };
+        for &rows in rows {
             self.set_rows(gpu, &[], 0);
             gpu.submit_pass(|pass| {
-                for choice in self.sampler.both() {
+                for choice in choices {
                     self.record(pass, rows, 0, &Tail::Sample(choice));
                 }
             });
             gpu.wait("warming up the kernels").await?;
         }
         Ok(())
+    }
+
+    /// Compiles one of the pipelines that were put off; false: there is none left.
+    ///
+    /// # Errors
+    /// [`crate::Error::Device`], [`crate::Error::DeviceLost`].
+    pub async fn compile_one(&mut self, gpu: &Gpu) -> Result<bool> {
+        let more = self.pipelines.compile_one(gpu).await?;
+        self.complete = !more;
+        Ok(more)
     }
 
     /// Makes the KV cache hold `positions`; plans again if its buffers changed.
@@ -174,6 +192,10 @@ impl Forward {
 
     /// Rows of the next pass when `remaining` rows of a prompt are still to come from position `base` on.
     pub fn next_chunk(&self, base: usize, remaining: usize) -> usize {
+        // Sooner done row by row than with kernels that are still to be compiled.
+        if !self.complete && remaining <= SHORT {
+            return 1;
+        }
         let rows = remaining.min(self.max_rows);
         if rows > FEW_ROWS { rows } else { rows.min(self.few_rows(base)) }
     }

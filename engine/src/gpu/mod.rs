@@ -8,6 +8,6 @@ mod readback;
 mod recorder;
 
 pub use device::{AdapterLimits, AdapterReport, Buffer, Gpu, Profile, list_adapters};
-pub use pipelines::{Pipeline, Pipelines};
+pub use pipelines::{PUT_OFF, Pipeline, Pipelines};
 pub use readback::Staging;
 pub use recorder::{Dispatch, Grid, RowClass, When, record};

@@ -2,17 +2,22 @@
 //! share: a bind group made for one row count serves all of them.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use understory_shaders::{Access, Binding, Shader};
 
 use super::device::Gpu;
 use crate::error::{Error, Result};
 
-/// A compiled kernel.
-#[derive(Clone)]
+/// Whether kernels that the first token can do without are compiled later: in a browser, where nothing of an earlier
+/// visit need be left to make it fast.
+pub const PUT_OFF: bool = cfg!(target_family = "wasm");
+const DOING: &str = "compiling a kernel";
+
+/// A kernel, compiled when it is first used if not before.
 pub struct Pipeline {
-    pub raw: wgpu::ComputePipeline,
+    raw: OnceLock<wgpu::ComputePipeline>,
+    device: wgpu::Device,
     pub layout: wgpu::BindGroupLayout,
     pub shader: &'static Shader,
 }
@@ -33,7 +38,7 @@ impl Pipelines {
         self.by_shader.is_empty()
     }
 
-    /// The pipeline of `kernel` with `features`; compiles it when first asked for.
+    /// The pipeline of `kernel` with `features`, compiled.
     ///
     /// # Errors
     /// [`Error::Device`] when the driver rejects the shader.
@@ -41,46 +46,39 @@ impl Pipelines {
     /// # Panics
     /// When no such permutation was built: a programmer's mistake.
     pub async fn get(&mut self, gpu: &Gpu, kernel: &str, features: &[&str]) -> Result<Arc<Pipeline>> {
+        let pipeline = self.named(gpu, kernel, features);
+        pipeline.compile(gpu).await?;
+        Ok(pipeline)
+    }
+
+    /// As [`Self::get`], but compiled later where that is the rule ([`PUT_OFF`]).
+    pub async fn get_later(&mut self, gpu: &Gpu, kernel: &str, features: &[&str]) -> Result<Arc<Pipeline>> {
+        if PUT_OFF { Ok(self.named(gpu, kernel, features)) } else { self.get(gpu, kernel, features).await }
+    }
+
+    /// Compiles one of the pipelines that were put off; false: there is none left.
+    ///
+    /// # Errors
+    /// [`Error::Device`] when the driver rejects the shader.
+    pub async fn compile_one(&self, gpu: &Gpu) -> Result<bool> {
+        match self.by_shader.values().find(|pipeline| pipeline.raw.get().is_none()) {
+            Some(pipeline) => pipeline.compile(gpu).await.map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    fn named(&mut self, gpu: &Gpu, kernel: &str, features: &[&str]) -> Arc<Pipeline> {
         let shader = understory_shaders::find(kernel, features)
             .unwrap_or_else(|| panic!("kernel {kernel} has no permutation {features:?}"));
         let key: *const Shader = shader;
         if let Some(found) = self.by_shader.get(&key) {
-            return Ok(found.clone());
+            return found.clone();
         }
         let signature: Vec<_> = shader.bindings.iter().map(|b| (b.index, b.access)).collect();
         let layout = self.layouts.entry(signature).or_insert_with(|| bind_group_layout(gpu, shader.bindings)).clone();
-        let doing = "compiling a kernel";
-        let scope = gpu.device().push_error_scope(wgpu::ErrorFilter::Validation);
-        let descriptor =
-            wgpu::ShaderModuleDescriptor { label: Some(kernel), source: wgpu::ShaderSource::Wgsl(shader.wgsl.into()) };
-        // SAFETY: the kernels are this project's own and constant; every access is guarded by the sizes in its
-        // parameters, which are those of the buffers bound (see each kernel's preconditions), and their loops end.
-        let module =
-            unsafe { gpu.device().create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) };
-        let pipeline_layout = gpu.device().create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
-            label: Some(kernel),
-            bind_group_layouts: &[Some(&layout)],
-            ..Default::default()
-        });
-        let raw = gpu.device().create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
-            label: Some(kernel),
-            layout: Some(&pipeline_layout),
-            module: &module,
-            entry_point: Some(shader.entry_point),
-            compilation_options: wgpu::PipelineCompilationOptions {
-                // kernels write workgroup memory before they read it
-                zero_initialize_workgroup_memory: false,
-                ..Default::default()
-            },
-            cache: None,
-        });
-        if let Some(error) = scope.pop().await {
-            return Err(Error::Device { doing, reason: format!("kernel {kernel} {features:?}: {error}") });
-        }
-        gpu.check(doing)?;
-        let pipeline = Arc::new(Pipeline { raw, layout, shader });
+        let pipeline = Arc::new(Pipeline { raw: OnceLock::new(), device: gpu.device().clone(), layout, shader });
         self.by_shader.insert(key, pipeline.clone());
-        Ok(pipeline)
+        pipeline
     }
 }
 
@@ -106,6 +104,49 @@ fn bind_group_layout(gpu: &Gpu, bindings: &[Binding]) -> wgpu::BindGroupLayout {
 }
 
 impl Pipeline {
+    /// Compiled now if it was not before; what the driver says against it reaches [`Gpu::check`].
+    pub fn raw(&self) -> &wgpu::ComputePipeline {
+        self.raw.get_or_init(|| {
+            let (device, label) = (&self.device, Some(self.shader.kernel));
+            let source = wgpu::ShaderSource::Wgsl(self.shader.wgsl.into());
+            let descriptor = wgpu::ShaderModuleDescriptor { label, source };
+            // SAFETY: the kernels are this project's own and constant; every access is guarded by the sizes in its
+            // parameters, which are those of the buffers bound (see each kernel's preconditions), and their loops end.
+            let module =
+                unsafe { device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) };
+            let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+                label,
+                bind_group_layouts: &[Some(&self.layout)],
+                ..Default::default()
+            });
+            device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                label,
+                layout: Some(&layout),
+                module: &module,
+                entry_point: Some(self.shader.entry_point),
+                compilation_options: wgpu::PipelineCompilationOptions {
+                    // kernels write workgroup memory before they read it
+                    zero_initialize_workgroup_memory: false,
+                    ..Default::default()
+                },
+                cache: None,
+            })
+        })
+    }
+
+    async fn compile(&self, gpu: &Gpu) -> Result<()> {
+        if self.raw.get().is_some() {
+            return Ok(());
+        }
+        let scope = gpu.device().push_error_scope(wgpu::ErrorFilter::Validation);
+        self.raw();
+        if let Some(error) = scope.pop().await {
+            let Shader { kernel, features, .. } = self.shader;
+            return Err(Error::Device { doing: DOING, reason: format!("kernel {kernel} {features:?}: {error}") });
+        }
+        gpu.check(DOING)
+    }
+
     /// Binds `buffers` by the names that the kernel gives them; names it does not use are left out.
     ///
     /// # Panics

@@ -133,7 +133,7 @@ pub fn record<'a>(
     for dispatch in dispatches.into_iter().filter(|d| d.runs(splits)) {
         if let Some((pipeline, grid)) = &dispatch.variants[class as usize] {
             let [x, y, z] = grid.size(rows, splits);
-            pass.set_pipeline(&pipeline.raw);
+            pass.set_pipeline(pipeline.raw());
             pass.set_bind_group(0, &dispatch.bind_group, &[]);
             pass.dispatch_workgroups(x, y, z);
             count += 1;

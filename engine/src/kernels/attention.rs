@@ -91,8 +91,8 @@ pub async fn attention(
         let grid =
             |queries| Grid::KeyTiles { kv_heads: params.n_kv_heads, group: n_heads / params.n_kv_heads, queries };
         let one = b.one("attention_cpu", &["cpu", "q4"], grid(4), &params, &buffers(parts)).await?;
-        let few = (b.pipelines.get(b.gpu, "attention_cpu", &["cpu", "q8"]).await?, grid(8));
-        let tree = (b.pipelines.get(b.gpu, "attention_cpu", &["cpu", "q8", "tree"]).await?, grid(8));
+        let few = (b.pipelines.get_later(b.gpu, "attention_cpu", &["cpu", "q8"]).await?, grid(8));
+        let tree = (b.pipelines.get_later(b.gpu, "attention_cpu", &["cpu", "q8", "tree"]).await?, grid(8));
         let [first, ..] = one.variants;
         let split = Dispatch { variants: [first, Some(few.clone()), Some(few), Some(tree)], ..one };
         return Ok(vec![split, reduce]);

@@ -27,9 +27,11 @@ pub use rope::{Rope, rope};
 pub use sample::{SampleParams, Sampler, row_sampler, sampler};
 pub use state::{NO_TOKEN, RING, SPLIT};
 
+use std::sync::Arc;
+
 use crate::Result;
 use crate::engine::Dtype;
-use crate::gpu::{Buffer, Dispatch, Gpu, Grid, Pipelines, Profile, When};
+use crate::gpu::{Buffer, Dispatch, Gpu, Grid, Pipeline, Pipelines, Profile, When};
 use crate::model::config::NormKind;
 
 /// Milliseconds of a pass by its rows, 0 to 64; padded to whole `vec4`.
@@ -76,6 +78,29 @@ impl Builder<'_> {
         buffers: &[(&str, &wgpu::Buffer)],
     ) -> Result<Dispatch> {
         let pipeline = self.pipelines.get(self.gpu, kernel, features).await?;
+        self.uniform(pipeline, grid, params, buffers).await
+    }
+
+    /// As [`Self::one`], of a kernel that the first token can do without.
+    async fn one_later<P: bytemuck::NoUninit>(
+        &mut self,
+        kernel: &'static str,
+        features: &[&str],
+        grid: Grid,
+        params: &P,
+        buffers: &[(&str, &wgpu::Buffer)],
+    ) -> Result<Dispatch> {
+        let pipeline = self.pipelines.get_later(self.gpu, kernel, features).await?;
+        self.uniform(pipeline, grid, params, buffers).await
+    }
+
+    async fn uniform<P: bytemuck::NoUninit>(
+        &self,
+        pipeline: Arc<Pipeline>,
+        grid: Grid,
+        params: &P,
+        buffers: &[(&str, &wgpu::Buffer)],
+    ) -> Result<Dispatch> {
         let (bind_group, params) = self.bind(&pipeline, params, buffers).await?;
         Ok(Dispatch::uniform(pipeline, grid, bind_group, params))
     }
@@ -89,13 +114,13 @@ impl Builder<'_> {
         params: &P,
         buffers: &[(&str, &wgpu::Buffer)],
     ) -> Result<Dispatch> {
-        let tree = self.pipelines.get(self.gpu, kernel, tree_features).await?;
+        let tree = self.pipelines.get_later(self.gpu, kernel, tree_features).await?;
         Ok(self.one(kernel, features, grid, params, buffers).await?.with_tree(tree))
     }
 
     async fn bind<P: bytemuck::NoUninit>(
         &self,
-        pipeline: &crate::gpu::Pipeline,
+        pipeline: &Pipeline,
         params: &P,
         buffers: &[(&str, &wgpu::Buffer)],
     ) -> Result<(wgpu::BindGroup, Buffer)> {

@@ -90,9 +90,9 @@ pub async fn product(b: &mut Builder<'_>, op: Product<'_>) -> Result<Vec<Dispatc
         Profile::Cpu => ("matmul_cpu", "cb8"),
     };
     let one = b.pipelines.get(b.gpu, kernel, &with(&["cb1"])).await?;
-    let few = b.pipelines.get(b.gpu, kernel, &with(&[block])).await?;
+    let few = b.pipelines.get_later(b.gpu, kernel, &with(&[block])).await?;
     let many = match b.profile {
-        Profile::Gpu => Some(b.pipelines.get(b.gpu, "matmul_prefill", &with(&["cb4"])).await?),
+        Profile::Gpu => Some(b.pipelines.get_later(b.gpu, "matmul_prefill", &with(&["cb4"])).await?),
         Profile::Cpu => None,
     };
     let mut dispatches = Vec::new();

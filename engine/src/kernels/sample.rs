@@ -86,7 +86,7 @@ pub async fn sampler(
     let profile = b.profile.name();
     Ok(Sampler {
         greedy: b.one("sample", &[profile, "greedy"], grid, &params, &buffers).await?,
-        sampled: b.one("sample", &[profile], grid, &params, &buffers).await?,
+        sampled: b.one_later("sample", &[profile], grid, &params, &buffers).await?,
     })
 }
 

@@ -1,9 +1,10 @@
-//! A model as data: configuration, files, weights, and the reference forward in burn.
+//! A model as data: configuration, files, what a repository holds, weights, and the reference forward in burn.
 
 pub mod config;
 pub mod device_weights;
 pub mod files;
 #[cfg(feature = "reference")]
 pub mod reference;
+pub mod repository;
 mod safetensors;
 pub mod weights;

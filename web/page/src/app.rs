@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 use understory_engine::protocol::ChatMessage;
 
+use crate::choice::{self, ModelForm};
 use crate::comparison::Comparison;
 use crate::components::dialog::DefinitionDialog;
 use crate::components::engine::{EngineChoice, VersionNote};
@@ -17,6 +18,7 @@ use crate::settings::Settings;
 use crate::starts::{self, Starts};
 use crate::views::device::Device;
 use crate::views::generate::Generate;
+use crate::views::models::Models;
 use crate::views::side_by_side::SideBySide;
 use crate::views::soon::Soon;
 use crate::views::starts::Starts as StartsView;
@@ -28,6 +30,7 @@ use crate::visibility;
 pub struct Page {
     pub session: Session,
     pub settings: Settings,
+    pub models: ModelForm,
     /// the last generation, or the one under way
     pub run: RwSignal<Run>,
     /// what was said before, with a model that has a chat template
@@ -52,6 +55,7 @@ impl Page {
         Self {
             session: Session::new(),
             settings: Settings::new(),
+            models: ModelForm::new(),
             run: RwSignal::new(Run::default()),
             conversation: RwSignal::new(vec![]),
             comparison: RwSignal::new(Comparison::default()),
@@ -87,6 +91,7 @@ fn App() -> impl IntoView {
     provide_context(page);
     leptos::task::spawn_local(starts::go_on(page));
     page.session.engines.begin(page.session);
+    choice::follow(page);
     let route = Route::follow();
     view! {
         <a class="skip" href="#main" on:click=skip>"Skip to content"</a>
@@ -104,6 +109,7 @@ fn App() -> impl IntoView {
                 Route::Tree => view! { <Tree /> }.into_any(),
                 Route::SideBySide => view! { <SideBySide /> }.into_any(),
                 Route::Starts => view! { <StartsView /> }.into_any(),
+                Route::Models => view! { <Models /> }.into_any(),
                 Route::Device => view! { <Device /> }.into_any(),
                 Route::Bench | Route::Compare => view! { <Soon route=route.get() /> }.into_any(),
             }}

@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use understory_engine::protocol::{Message, Reply, Request};
+use web_sys::File;
 
 use crate::engines::Place;
 
@@ -68,6 +69,14 @@ impl Client {
     /// Ends the generation with this id.
     pub fn stop(&self, id: u64) {
         self.send(id, Request::Stop { id });
+    }
+
+    /// Hands a folder to the worker, for requests that name it; paths are relative to it. It means nothing to another
+    /// computer's engine, which says so when it is to load from it.
+    pub fn hand(&self, name: &str, files: &[(String, File)]) {
+        if let Transport::Worker(worker) = &self.transport {
+            worker.hand(name, files);
+        }
     }
 
     fn send(&self, id: u64, body: Request) {

@@ -4,12 +4,14 @@
 
 mod app;
 mod charts;
+mod choice;
 mod client;
 mod comparison;
 mod components;
 mod definitions;
 mod download;
 mod engines;
+mod folders;
 mod format;
 mod live;
 mod offline;

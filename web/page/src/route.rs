@@ -8,14 +8,23 @@ pub enum Route {
     Tree,
     SideBySide,
     Starts,
+    Models,
     Device,
     Bench,
     Compare,
 }
 
 impl Route {
-    pub const ALL: [Route; 7] =
-        [Route::Generate, Route::Tree, Route::SideBySide, Route::Starts, Route::Device, Route::Bench, Route::Compare];
+    pub const ALL: [Route; 8] = [
+        Route::Generate,
+        Route::Tree,
+        Route::SideBySide,
+        Route::Models,
+        Route::Starts,
+        Route::Device,
+        Route::Bench,
+        Route::Compare,
+    ];
 
     pub fn hash(self) -> &'static str {
         match self {
@@ -23,6 +32,7 @@ impl Route {
             Route::Tree => "#tree",
             Route::SideBySide => "#side-by-side",
             Route::Starts => "#starts",
+            Route::Models => "#models",
             Route::Device => "#device",
             Route::Bench => "#bench",
             Route::Compare => "#compare",
@@ -35,6 +45,7 @@ impl Route {
             Route::Tree => "Tree",
             Route::SideBySide => "Side by side",
             Route::Starts => "Starts",
+            Route::Models => "Models",
             Route::Device => "Device",
             Route::Bench => "Bench",
             Route::Compare => "Compare",

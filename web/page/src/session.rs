@@ -1,22 +1,20 @@
-//! The engine's state as the page sees it: from its start to the last reply.
+//! The engine's state as the page sees it: from the start of its worker to the last reply.
 
 use std::rc::Rc;
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
+use understory_engine::Progress;
 use understory_engine::protocol::{
-    Costs, Event, GenerateRequest, Generation, LoadRequest, Loaded, ModelSource, Phases, Reply, Request,
+    Costs, Event, GenerateRequest, Generation, LoadRequest, Loaded, Phases, Reply, Request,
 };
-use understory_engine::{Dtype, Progress};
 
 use crate::app::Page;
-use crate::client::{Client, Replies};
+use crate::choice::{Choice, Folder};
+use crate::client::Client;
 use crate::engines::{Engines, Place};
 use crate::storage;
 use crate::support::{self, Failure};
-
-pub const TARGET: &str = "tales";
-pub const DRAFT: &str = "tales-draft";
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Stage {
@@ -41,7 +39,7 @@ pub struct Step {
 pub enum Ended {
     /// what the engine says
     Failed(String),
-    /// The engine is gone; the stage says why.
+    /// The worker is gone; the stage says why.
     Gone,
 }
 
@@ -74,6 +72,12 @@ pub struct Session {
     /// why the device was lost in the last generation, if it was
     pub recovered: RwSignal<Option<String>>,
     pub moments: StoredValue<Moments>,
+    /// the models that are loaded, or are to be
+    pub choice: RwSignal<Choice>,
+    /// what a worker was handed, for the next one
+    folders: StoredValue<Vec<Folder>, LocalStorage>,
+    /// The worker ended by itself.
+    crashed: StoredValue<bool>,
     client: StoredValue<Option<Rc<Client>>, LocalStorage>,
     /// id of the request under way
     current: StoredValue<u64>,
@@ -88,12 +92,15 @@ impl Session {
             measured: RwSignal::new(None),
             recovered: RwSignal::new(None),
             moments: StoredValue::new(Moments::default()),
+            choice: RwSignal::new(Choice::default()),
+            folders: StoredValue::new_local(vec![]),
+            crashed: StoredValue::new(false),
             client: StoredValue::new_local(None),
             current: StoredValue::new(0),
         }
     }
 
-    /// Starts the chosen engine, in place of the one before, and loads the bundled pair.
+    /// Starts the chosen engine, in place of the one before, and loads the models of `choice`.
     pub fn start(self) {
         self.loaded.set(None);
         self.measured.set(None);
@@ -107,18 +114,58 @@ impl Session {
         }
         self.stage.set(Stage::Starting);
         self.moments.set_value(Moments { begun_ms: Page::clock(), ..Moments::default() });
-        match Client::start(place, move |message| self.fail(Failure::ended(place, message))) {
-            Ok((client, ready)) => {
+        self.crashed.set_value(false);
+        let crash = move |message| {
+            self.crashed.set_value(true);
+            self.fail(Failure::ended(place, message));
+        };
+        match Client::start(place, crash) {
+            Ok((client, mut ready)) => {
+                self.folders.with_value(|all| all.iter().for_each(|Folder { name, files }| client.hand(name, files)));
                 self.client.set_value(Some(Rc::new(client)));
                 spawn_local(async move {
-                    match self.load(ready).await {
-                        Ok(()) => self.stage.set(Stage::Ready),
-                        Err(Ended::Failed(message)) => self.fail(Failure::unloadable(place, message)),
-                        Err(Ended::Gone) => {}
+                    if ready.recv().await.is_ok() {
+                        self.moments.update_value(|moments| moments.ready_ms = Page::clock());
+                        self.load().await;
                     }
                 });
             }
-            Err(message) => self.fail(Failure::ended(place, message)),
+            Err(message) => crash(message),
+        }
+    }
+
+    /// Loads other models in place of those that are loaded.
+    pub fn change(self, choice: Choice) {
+        self.choice.set(choice);
+        if self.crashed.get_value() || self.client.with_value(Option::is_none) {
+            return self.start();
+        }
+        self.loaded.set(None);
+        self.measured.set(None);
+        spawn_local(self.load());
+    }
+
+    /// Hands a folder to the worker, in place of the one of the same name.
+    pub fn hand(self, folder: Folder) {
+        self.client.with_value(|client| {
+            if let Some(client) = client {
+                client.hand(&folder.name, &folder.files);
+            }
+        });
+        self.folders.update_value(|all| {
+            all.retain(|other| other.name != folder.name);
+            all.push(folder);
+        });
+    }
+
+    /// The reply to a request that takes its turn beside what the stage speaks of.
+    pub async fn query(self, request: Request) -> Result<Reply, Ended> {
+        let asked = self.client.with_value(|client| client.as_ref().map(|client| client.ask(request)));
+        let (_, mut replies) = asked.ok_or(Ended::Gone)?;
+        match replies.recv().await {
+            Ok(Reply::Failed { message }) => Err(Ended::Failed(message)),
+            Ok(reply) => Ok(reply),
+            Err(_) => Err(Ended::Gone),
         }
     }
 
@@ -129,6 +176,11 @@ impl Session {
 
     pub fn is_ready(self) -> bool {
         self.stage.with(|stage| *stage == Stage::Ready)
+    }
+
+    /// A target is loaded on its own.
+    pub fn has_no_draft(self) -> bool {
+        self.loaded.with(|loaded| loaded.as_ref().is_some_and(|loaded| loaded.draft.is_none()))
     }
 
     /// Generates; the stage is [`Stage::Generating`] meanwhile.
@@ -173,18 +225,23 @@ impl Session {
         });
     }
 
-    async fn load(self, mut ready: Replies) -> Result<(), Ended> {
-        ready.recv().await.map_err(|_| Ended::Gone)?;
-        self.moments.update_value(|moments| moments.ready_ms = Page::clock());
+    async fn load(self) {
+        match self.load_choice().await {
+            Ok(()) => self.stage.set(Stage::Ready),
+            Err(Ended::Failed(message)) => {
+                let (place, bundled) =
+                    (self.engines.place.get_untracked(), self.choice.with_untracked(Choice::is_bundled));
+                self.fail(Failure::not_loaded(place, message, bundled));
+            }
+            Err(Ended::Gone) => {}
+        }
+    }
+
+    async fn load_choice(self) -> Result<(), Ended> {
         let mut step = Step { draft: false, progress: None };
         self.stage.set(Stage::Loading(step.clone()));
-        let request = LoadRequest {
-            target: ModelSource::Bundled { name: TARGET.into() },
-            draft: Some(ModelSource::Bundled { name: DRAFT.into() }),
-            dtype: Dtype::F16,
-            profile: None,
-            adapter: None,
-        };
+        let Choice { target, draft, dtype, hub } = self.choice.get_untracked();
+        let request = LoadRequest { target, draft, dtype, profile: None, adapter: None, hub };
         let reply = self
             .ask(Request::Load(request), |reply| {
                 if let Reply::Progress(progress) = reply {

@@ -66,6 +66,11 @@ impl Kind {
         }
     }
 
+    /// Without a draft model there is nothing to do for it.
+    pub fn needs_draft(self) -> bool {
+        !matches!(self, Kind::Auto | Kind::Ar | Kind::Lookup)
+    }
+
     pub fn about(self) -> &'static str {
         match self {
             Kind::Auto => {

@@ -13,6 +13,8 @@ pub struct Failure {
     pub advice: &'static str,
     /// Starting the engine anew can help.
     pub restart: bool,
+    /// Other models can.
+    pub other_models: bool,
 }
 
 impl Failure {
@@ -23,6 +25,7 @@ impl Failure {
             advice: "Nothing of the page is lost. Start the engine again; if it ends again, another tab may be using \
                      up the memory of the device.",
             restart: true,
+            other_models: false,
         }
     }
 
@@ -36,33 +39,32 @@ impl Failure {
                 advice: "Nothing of the page is lost. Connect again when that is put right (if understory serve has ended, \
                          start it), or choose the engine in this browser.",
                 restart: true,
+                other_models: false,
             },
         }
     }
 
-    /// The engine at `place` loads no model.
-    pub fn unloadable(place: Place, message: String) -> Self {
-        match place {
-            Place::Browser => Self::not_loaded(message),
-            Place::Native => Self {
-                title: "The model could not be loaded",
-                message,
-                advice: "This is what understory serve says. When it is put right, connect again, or choose the engine \
-                         in this browser.",
-                restart: true,
-            },
-        }
-    }
-
-    fn not_loaded(message: String) -> Self {
+    /// Of the bundled pair, or of models that the person chose, by the engine at `place`.
+    pub fn not_loaded(place: Place, message: String, is_bundled: bool) -> Self {
         let no_adapter = message.contains("no usable GPU adapter");
-        let advice = if no_adapter {
-            browser_advice()
-        } else {
-            "Start the engine again. If the message speaks of a file, see that the models folder lies beside the page."
+        let in_browser = place == Place::Browser;
+        let advice = match (no_adapter, is_bundled) {
+            (true, _) if in_browser => browser_advice(),
+            (false, false) => "Choose again under Models, or go on with the bundled pair.",
+            (false, true) if in_browser => {
+                "Start the engine again. If the message speaks of a file, see that the models folder lies beside the page."
+            }
+            _ => {
+                "This is what understory serve says. When it is put right, connect again, or choose the engine in this \
+                 browser."
+            }
         };
-        let message = if no_adapter { "WebGPU is there, but it offers no adapter.".into() } else { message };
-        Self { title: "The model could not be loaded", message, advice, restart: true }
+        let message = match no_adapter && in_browser {
+            true => "WebGPU is there, but it offers no adapter.".into(),
+            false => message,
+        };
+        let restart = is_bundled || no_adapter;
+        Self { title: "The model could not be loaded", message, advice, restart, other_models: !restart }
     }
 }
 
@@ -84,10 +86,11 @@ pub fn missing() -> Option<Failure> {
             message: "WebGPU exists on secure pages only, and this one came over plain HTTP.".into(),
             advice: "Open it over https, or from localhost.",
             restart: false,
+            other_models: false,
         });
     }
     let message = "The models run on WebGPU, which is missing or switched off.".into();
-    Some(Failure { title, message, advice: browser_advice(), restart: false })
+    Some(Failure { title, message, advice: browser_advice(), restart: false, other_models: false })
 }
 
 /// What switches WebGPU on in this browser.

@@ -1,8 +1,8 @@
 //! The engine in a worker of this page.
 
-use js_sys::Reflect;
+use js_sys::{Array, Object, Reflect};
 use wasm_bindgen::prelude::*;
-use web_sys::{MessageEvent, Worker, WorkerOptions, WorkerType};
+use web_sys::{File, MessageEvent, Worker, WorkerOptions, WorkerType};
 
 use super::Ears;
 
@@ -38,6 +38,15 @@ impl Link {
 
     pub fn send(&self, text: &str) -> Result<(), String> {
         self.worker.post_message(&text.into()).map_err(|error| format!("{error:?}"))
+    }
+
+    pub fn hand(&self, name: &str, files: &[(String, File)]) {
+        let pairs: Array = files.iter().map(|(path, file)| Array::of2(&path.into(), file)).collect();
+        let message = Object::new();
+        // Neither fails: the object is a plain one, and files can be cloned.
+        let _ = Reflect::set(&message, &"folder".into(), &name.into());
+        let _ = Reflect::set(&message, &"files".into(), &pairs);
+        let _ = self.worker.post_message(&message);
     }
 }
 

@@ -25,6 +25,7 @@ pub fn Composer(
     let settings = page.settings;
     let generating = move || page.session.stage.with(|stage| *stage == Stage::Generating);
     let has_template = move || page.session.loaded.with(|l| l.as_ref().is_some_and(|l| l.has_chat_template));
+    let has_no_draft = move || page.session.has_no_draft();
     let chats = move || converses && settings.chat.get();
     let submit = move |event: web_sys::SubmitEvent| {
         event.prevent_default();
@@ -53,7 +54,10 @@ pub fn Composer(
                     settings.method_fields().into_iter().map(|field| view! { <NumberField field /> }).collect_view()
                 }}
             </div>
-            <p class="hint">{move || settings.kind.get().about()}</p>
+            <p class="hint">
+                {move || settings.kind.get().about()}
+                {move || has_no_draft().then_some(" No draft model is loaded: the methods that need one are off.")}
+            </p>
             <details>
                 <summary>"Sampling and length"</summary>
                 <div class="fields">
@@ -96,7 +100,9 @@ fn Problem(message: String) -> impl IntoView {
 
 #[component]
 fn MethodSelect() -> impl IntoView {
-    let kind = expect_context::<Page>().settings.kind;
+    let page = expect_context::<Page>();
+    let kind = page.settings.kind;
+    let has_no_draft = move || page.session.has_no_draft();
     let choose = move |event| {
         let chosen = event_target_value(&event);
         if let Some(found) = Kind::ALL.into_iter().find(|kind| kind.label() == chosen) {
@@ -104,7 +110,10 @@ fn MethodSelect() -> impl IntoView {
         }
     };
     let option = move |of: Kind| {
-        view! { <option value=of.label() prop:selected=move || kind.get() == of>{of.label()}</option> }
+        let lacks_draft = move || of.needs_draft() && has_no_draft();
+        view! {
+            <option value=of.label() prop:selected=move || kind.get() == of disabled=lacks_draft>{of.label()}</option>
+        }
     };
     view! {
         <div class="field method">

@@ -6,6 +6,7 @@ pub mod dialog;
 pub mod engine;
 pub mod field;
 pub mod figures;
+pub mod folder_picker;
 pub mod status;
 pub mod table;
 pub mod text;

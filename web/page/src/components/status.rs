@@ -4,6 +4,7 @@ use leptos::prelude::*;
 use understory_engine::Progress;
 
 use crate::app::Page;
+use crate::choice::Choice;
 use crate::format;
 use crate::session::{Stage, Step};
 use crate::support::Failure;
@@ -73,12 +74,17 @@ fn Failed(failure: Failure) -> impl IntoView {
     let restart = failure.restart.then(|| {
         view! { <button class="primary" on:click=move |_| page.session.start()>{again}</button> }
     });
+    let bundled = failure.other_models.then(|| {
+        let change = move |_| page.session.change(Choice::default());
+        view! { <button class="primary" on:click=change>"Load the bundled pair"</button> }
+    });
     view! {
         <div class="panel failure" role="alert">
             <h2>{failure.title}</h2>
             <p>{failure.message}</p>
             <p>{failure.advice}</p>
             {restart}
+            {bundled}
         </div>
     }
 }

@@ -16,6 +16,8 @@ use understory_engine::sampling::Sampling;
 use wasm_bindgen::prelude::*;
 
 use crate::app::Page;
+use crate::choice::Choice;
+use crate::engines::Place;
 use crate::session::{Ended, Stage};
 use crate::{format, offline, storage, visibility};
 use record::{Start, State};
@@ -88,7 +90,25 @@ impl Starts {
 pub fn measure(page: Page, states: &[State], repetitions: usize) {
     page.starts.problem.set(None);
     page.starts.update(|kept| kept.plan = states.repeat(repetitions));
-    spawn_local(run_plan(page));
+    spawn_local(async move {
+        if bundled_here(page).await {
+            run_plan(page).await;
+        } else {
+            page.starts.fail("The engine did not start, so there was nothing to measure.".into());
+        }
+    });
+}
+
+/// Has this browser's engine load the bundled pair, which is what starts are measured of.
+async fn bundled_here(page: Page) -> bool {
+    let session = page.session;
+    let is_here = session.engines.place.get_untracked() == Place::Browser;
+    if is_here && session.choice.with_untracked(|choice| *choice == Choice::default()) {
+        return true;
+    }
+    session.choice.set(Choice::default());
+    session.engines.choose(Place::Browser, session);
+    settled(page).await
 }
 
 /// After the page has loaded: measures what it was loaded for, and goes on with the plan.

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 use understory_engine::protocol::Generation;
 
+use crate::choice::{DRAFT, TARGET};
 use crate::definitions::{self as d, Definition};
-use crate::session::{DRAFT, Moments, TARGET};
+use crate::session::Moments;
 
 /// What was there before the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

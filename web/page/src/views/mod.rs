@@ -2,6 +2,7 @@
 
 pub mod device;
 pub mod generate;
+pub mod models;
 pub mod side_by_side;
 pub mod soon;
 pub mod starts;

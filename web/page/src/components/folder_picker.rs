@@ -1,0 +1,54 @@
+//! A folder of the person's own, chosen or dropped.
+
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use wasm_bindgen::JsCast;
+
+use crate::app::Page;
+use crate::choice::{Folder, Role, take_folder};
+use crate::folders;
+
+#[component]
+pub fn FolderPicker(role: Role) -> impl IntoView {
+    let page = expect_context::<Page>();
+    let name = page.models.fields(role).folder;
+    let over = RwSignal::new(false);
+    let take = move |folder: Result<Folder, String>| match folder {
+        Ok(folder) => take_folder(page, role, folder),
+        Err(message) => page.models.problem.set(Some(message)),
+    };
+    let choose = move |event: web_sys::Event| {
+        let input = event.target().and_then(|input| input.dyn_into::<web_sys::HtmlInputElement>().ok());
+        // A dialogue that was left without a choice changes nothing.
+        if let Some(folder) = input.and_then(|input| folders::chosen(&input.files()?)) {
+            take(Ok(folder));
+        }
+    };
+    let drop = move |event: web_sys::DragEvent| {
+        event.prevent_default();
+        over.set(false);
+        if let Some(transfer) = event.data_transfer() {
+            let entries = folders::dropped(&transfer);
+            spawn_local(async move { take(folders::read(entries).await) });
+        }
+    };
+    let drag = move |event: web_sys::DragEvent| {
+        event.prevent_default();
+        over.set(true);
+    };
+    let id = format!("{}-folder", role.label().to_lowercase());
+    view! {
+        <div class="drop" class:over=over on:dragover=drag on:dragleave=move |_| over.set(false) on:drop=drop>
+            <div class="field">
+                <label for=id.clone()>"Folder"</label>
+                <input id=id type="file" prop:webkitdirectory=true on:change=choose />
+            </div>
+            <p class="hint">
+                {move || match name.get() {
+                    Some(name) => format!("“{name}” is chosen. Its files stay where they are."),
+                    None => "Choose a folder in Hugging Face layout, or drop it or its files here.".into(),
+                }}
+            </p>
+        </div>
+    }
+}

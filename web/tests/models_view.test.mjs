@@ -1,0 +1,104 @@
+// The Models view over the real engine: what is chosen is loaded, and whatever goes wrong, another choice can follow.
+
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import { launch, serve } from "./browser.mjs";
+import { startHub } from "./hub.mjs";
+
+const FIXTURES = fileURLToPath(new URL("../../fixtures/", import.meta.url));
+const REPO = "forest/sapling";
+
+let server, browser, hub, page;
+const faults = [];
+
+before(async () => {
+  server = await serve();
+  browser = await launch();
+  hub = await startHub(join(FIXTURES, "llama"), REPO);
+  page = await browser.newPage();
+  page.on("pageerror", (error) => faults.push(String(error)));
+  await page.goto(`${server.url}#models`);
+});
+
+after(async () => {
+  await browser?.close();
+  server?.stop();
+  hub?.stop();
+});
+
+const show = (view) => page.getByRole("navigation").getByRole("link", { name: view, exact: true }).click();
+const button = (name) => page.getByRole("button", { name, exact: true });
+const group = (role) => page.getByRole("group", { name: role, exact: true });
+const from = (role, what) => group(role).getByLabel("From", { exact: true }).selectOption(what);
+const says = (text) => page.getByText(text, { exact: true }).waitFor({ timeout: 240_000 });
+const kept = () => page.locator(".kept li p").allTextContents();
+
+test("the bundled pair is loaded and kept", { timeout: 300_000 }, async () => {
+  await says("Loaded: tales, drafted for by tales-draft.");
+  await button("Delete tales").and(page.locator(":enabled")).waitFor({ timeout: 240_000 });
+  assert.deepEqual((await kept()).map((text) => text.split(" ")[0]), ["tales", "tales-draft"]);
+  await page.getByText(/^[\d.]+ MiB of the [\d.]+ GiB that the browser gives this page/).waitFor();
+});
+
+test("a load that fails says why, and a choice that is not made is asked for", { timeout: 60_000 }, async () => {
+  await from("Target", "a folder of this computer");
+  await button("Load").click();
+  await page.getByRole("alert").getByText("no folder is chosen for the target").waitFor();
+  await from("Target", "a repository of the hub");
+  await group("Target").getByLabel("Repository", { exact: true }).fill("forest/elsewhere");
+  await page.getByText("Hub", { exact: true }).click();
+  await page.getByLabel("Endpoint", { exact: true }).fill(hub.endpoint);
+  await button("Load").click();
+  await page.getByRole("alert").getByText("has no forest/elsewhere at revision `main` (404)").waitFor();
+  assert.equal(await button("Restart the engine").count(), 0);
+  await button("Load the bundled pair").waitFor();
+});
+
+test("a repository's model loads without a draft, and methods that need one are off", { timeout: 240_000 }, async () => {
+  await group("Target").getByLabel("Repository", { exact: true }).fill(REPO);
+  await from("Draft", "none");
+  await button("Load").click();
+  await says("Loaded: forest/sapling, without a draft model.");
+  await page.getByText("forest/sapling 3", { exact: false }).waitFor();
+  await show("Generate");
+  await button("Generate").and(page.locator(":enabled")).waitFor({ timeout: 240_000 });
+  const off = await page.getByLabel("Method", { exact: true }).locator("option:disabled").allTextContents();
+  assert.deepEqual(off, ["linear", "tree", "dynatree", "assisted, heuristic", "assisted, confidence"]);
+  await page.getByText("Sampling and length").click();
+  await page.getByLabel("new tokens", { exact: true }).fill("8");
+  await button("Generate").click();
+  await page.locator("dt", { hasText: /^TPOT / }).locator("+ dd").getByText(/^\d/).waitFor({ timeout: 60_000 });
+  assert.equal(await page.locator(".text > span:not(.prompt)").count(), 8);
+});
+
+test("a folder that is chosen, or dropped, takes the model's place", { timeout: 240_000 }, async () => {
+  await show("Models");
+  await from("Target", "a folder of this computer");
+  await group("Target").getByLabel("Folder", { exact: true }).setInputFiles(join(FIXTURES, "qwen3"));
+  await group("Target").getByText("“qwen3” is chosen.").waitFor();
+  await button("Load").click();
+  await says("Loaded: qwen3, without a draft model.");
+  const { x, y, width, height } = await page.locator(".drop").boundingBox();
+  const devtools = await page.context().newCDPSession(page);
+  const data = { items: [], files: [join(FIXTURES, "gemma3")], dragOperationsMask: 1 };
+  for (const type of ["dragEnter", "dragOver", "drop"]) {
+    await devtools.send("Input.dispatchDragEvent", { type, x: x + width / 2, y: y + height / 2, data });
+  }
+  await group("Target").getByText("“gemma3” is chosen.").waitFor();
+  await button("Load").and(page.locator(":enabled")).click({ timeout: 240_000 });
+  await says("Loaded: gemma3, without a draft model.");
+});
+
+test("a kept model goes back into the form, and is deleted", { timeout: 120_000 }, async () => {
+  hub.status = 500;
+  await button(`Use ${REPO} as target`).click();
+  await button("Load").and(page.locator(":enabled")).click({ timeout: 60_000 });
+  await says("Loaded: forest/sapling, without a draft model.");
+  await button(`Delete ${REPO}`).and(page.locator(":enabled")).click({ timeout: 60_000 });
+  await button(`Delete ${REPO}`).waitFor({ state: "detached" });
+  assert.equal((await kept()).length, 2);
+});
+
+test("nothing failed unseen", () => assert.deepEqual(faults, []));

@@ -1,0 +1,204 @@
+//! Models of the Hugging Face Hub, or of a mirror that answers as it does. A model that is kept whole is used without
+//! asking anyone; otherwise the revision is resolved to a commit, and every file comes from that one commit.
+
+use js_sys::encode_uri_component;
+use understory_engine::model::config::ModelConfig;
+use understory_engine::model::repository::{
+    CONFIG, HubName, Listing, OPTIONAL, TOKENIZER, WEIGHTS, WEIGHTS_INDEX, shards,
+};
+use understory_engine::protocol::{HubAccess, ModelSource};
+use web_sys::Url;
+
+use super::gather;
+use crate::files::{BlobFiles, read_blob};
+use crate::http::{self, Refused};
+use crate::js::shown;
+use crate::store::{Contents, Manifest, Store};
+
+/// One model on its way.
+struct Repository<'a> {
+    name: HubName,
+    endpoint: String,
+    token: Option<String>,
+    source: ModelSource,
+    store: &'a Store,
+}
+
+/// `on_progress(done, total)` in bytes.
+///
+/// # Errors
+/// A message that says why the model cannot be had, and what to do.
+pub async fn files(
+    repo: &str,
+    revision: Option<&str>,
+    access: &HubAccess,
+    store: &Store,
+    on_progress: &mut dyn FnMut(u64, u64),
+) -> Result<BlobFiles, String> {
+    let full = revision.map_or(repo.to_owned(), |revision| format!("{repo}@{revision}"));
+    let name = HubName::parse(&full)
+        .ok_or_else(|| format!("`{full}` names no repository: expected owner/name, and a branch, a tag or a commit"))?;
+    let revision = (name.revision != HubName::MAIN).then(|| name.revision.clone());
+    let source = ModelSource::Hub { repo: name.repo.clone(), revision };
+    let token = access.token.as_ref().map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
+    Repository { name, endpoint: endpoint(&access.endpoint)?, token, source, store }.files(on_progress).await
+}
+
+/// The endpoint without a slash at its end.
+fn endpoint(given: &str) -> Result<String, String> {
+    let trimmed = given.trim().trim_end_matches('/');
+    let url = Url::new(trimmed).map_err(|_| format!("the endpoint `{given}` is no address"))?;
+    let is_local = matches!(url.hostname().as_str(), "localhost" | "127.0.0.1" | "[::1]");
+    match url.protocol().as_str() {
+        "https:" => Ok(trimmed.into()),
+        "http:" if is_local => Ok(trimmed.into()),
+        _ => Err(format!("the endpoint `{given}` is not safe: expected https, or http on this machine")),
+    }
+}
+
+impl Repository<'_> {
+    async fn files(&self, on_progress: &mut dyn FnMut(u64, u64)) -> Result<BlobFiles, String> {
+        let kept = self.store.manifest(&self.source, Some(&self.endpoint)).await?;
+        if let Some(manifest) = &kept
+            && self.store.is_whole(manifest).await
+        {
+            return self.gather(manifest, on_progress).await;
+        }
+        let listing = self.listing().await?;
+        let unsuitable = |reason: String| format!("{} cannot be used: {reason}", self.name);
+        listing.check().map_err(unsuitable)?;
+        let manifest = match kept {
+            Some(kept) if kept.is_complete && kept.commit.as_ref() == Some(&listing.sha) => kept,
+            _ => self.manifest(&listing).await?,
+        };
+        let files = self.gather(&manifest, on_progress).await?;
+        // Another tab may have deleted the model meanwhile; its files are here again.
+        self.store.keep(&manifest).await?;
+        Ok(files)
+    }
+
+    /// The manifest with all files, which is kept. The small files come first: they say whether the model can be run,
+    /// and which weights it has.
+    async fn manifest(&self, listing: &Listing) -> Result<Manifest, String> {
+        let mut first = Manifest {
+            source: self.source.clone(),
+            endpoint: Some(self.endpoint.clone()),
+            commit: Some(listing.sha.clone()),
+            files: [].into(),
+            is_complete: false,
+        };
+        let has = |file: &&str| listing.entry(file).is_some();
+        let weights = if has(&WEIGHTS) { WEIGHTS } else { WEIGHTS_INDEX };
+        let mut small = OPTIONAL.to_vec();
+        small.push(CONFIG);
+        if weights == WEIGHTS_INDEX {
+            small.push(WEIGHTS_INDEX);
+        }
+        for file in small.into_iter().filter(has) {
+            first.files.insert(file.into(), self.contents(listing, file)?);
+        }
+        self.store.keep(&first).await?;
+        match self.complete(&first, weights, listing).await {
+            Ok(manifest) => {
+                self.store.keep(&manifest).await?;
+                Ok(manifest)
+            }
+            Err((message, is_hopeless)) => {
+                if is_hopeless {
+                    // It is gone already where another tab came to the same end.
+                    let _ = self.store.forget(&first.id()).await;
+                }
+                Err(message)
+            }
+        }
+    }
+
+    /// # Errors
+    /// A message, and whether trying again is of no use.
+    async fn complete(&self, first: &Manifest, weights: &str, listing: &Listing) -> Result<Manifest, (String, bool)> {
+        let files = self.gather(first, &mut |_, _| {}).await.map_err(|message| (message, false))?;
+        let hopeless = |reason: String| (format!("{} cannot be used: {reason}", self.name), true);
+        ModelConfig::from_files(&files).map_err(|error| hopeless(error.to_string()))?;
+        let mut manifest = Manifest { is_complete: true, ..first.clone() };
+        let mut more = vec![TOKENIZER.to_owned()];
+        if weights == WEIGHTS {
+            more.push(WEIGHTS.into());
+        } else {
+            let index = read_blob(&files.files[WEIGHTS_INDEX]).map_err(|error| (shown(&error), false))?;
+            more.extend(shards(&String::from_utf8_lossy(&index)).map_err(hopeless)?);
+        }
+        for file in more {
+            let contents = self.contents(listing, &file).map_err(|message| (message, true))?;
+            manifest.files.insert(file, contents);
+        }
+        Ok(manifest)
+    }
+
+    fn contents(&self, listing: &Listing, file: &str) -> Result<Contents, String> {
+        let entry = listing.entry(file).ok_or_else(|| {
+            format!("{} cannot be used: {WEIGHTS_INDEX} names {file}, which it does not have", self.name)
+        })?;
+        let digits = if entry.sha256().is_some() { 64 } else { 40 };
+        match (entry.size, entry.tag()) {
+            (Some(bytes), Some(hash)) if hash.len() == digits => Ok(Contents { bytes, hash: hash.to_lowercase() }),
+            _ => Err(format!(
+                "{} lists {file} of {} without its size and hash, so it could not be checked; use another endpoint",
+                self.endpoint, self.name
+            )),
+        }
+    }
+
+    async fn listing(&self) -> Result<Listing, String> {
+        let HubName { repo, revision } = &self.name;
+        let revision = String::from(encode_uri_component(revision));
+        let url = format!("{}/api/models/{repo}/revision/{revision}?blobs=true", self.endpoint);
+        let failed = |refused| self.explain(refused, None);
+        let text = http::text(&http::get(&url, 0, self.token.as_deref()).await.map_err(failed)?).await;
+        Listing::parse(&text.map_err(failed)?).map_err(|reason| {
+            format!("{} does not answer as a Hugging Face hub does ({reason}); check the endpoint", self.endpoint)
+        })
+    }
+
+    async fn gather(&self, manifest: &Manifest, on_progress: &mut dyn FnMut(u64, u64)) -> Result<BlobFiles, String> {
+        let commit = manifest.commit.as_deref().unwrap_or(HubName::MAIN);
+        let address = |file: &str| {
+            let path: Vec<String> = file.split('/').map(|part| encode_uri_component(part).into()).collect();
+            let url = format!("{}/{}/resolve/{commit}/{}", self.endpoint, self.name.repo, path.join("/"));
+            (url, self.token.clone())
+        };
+        gather(manifest, self.store, address, |refused, file| self.explain(refused, Some(file)), on_progress).await
+    }
+
+    /// What a refusal means, and what to do.
+    fn explain(&self, refused: Refused, file: Option<&str>) -> String {
+        let (endpoint, HubName { repo, revision }) = (&self.endpoint, &self.name);
+        let what = file.map_or(repo.clone(), |file| format!("{file} of {repo}"));
+        let as_whom = if self.token.is_some() { "another access token" } else { "an access token" };
+        match refused {
+            Refused::Status(401) => format!(
+                "{endpoint} does not give {what} to you (401): there is no such repository, it is private, or it asks \
+                 you to accept its terms. Check the name, and give {as_whom} of an account that may read it"
+            ),
+            Refused::Status(403) => format!(
+                "{endpoint} forbids {what} (403): accept the model's terms on its page, and give {as_whom} of that \
+                 account"
+            ),
+            Refused::Status(404) => {
+                format!("{endpoint} has no {what} at revision `{revision}` (404). Check owner, name and revision")
+            }
+            Refused::Status(429) => format!(
+                "{endpoint} has had too many requests from here (429). Wait a few minutes and load again; an access \
+                 token raises the limit"
+            ),
+            Refused::Status(status) => format!("{endpoint} answered {status} for {what}; try again later"),
+            Refused::Silent(_) if http::is_offline() => format!(
+                "there is no network, and {repo} is not kept here whole. Connect and load again; models that are kept \
+                 load without"
+            ),
+            Refused::Silent(reason) => format!(
+                "{endpoint} gave no answer for {what} that this page may read ({reason}). Check the network and the \
+                 endpoint: a mirror must allow pages of other origins (CORS)"
+            ),
+        }
+    }
+}
