@@ -31,6 +31,7 @@ const PROMPTS = [
   "The old woman said to the cat that the mice had eaten",
 ];
 const LIMIT_MS = 400_000;
+const PAUSE_MS = 8000;
 
 const { values } = parseArgs({
   options: {
@@ -80,7 +81,7 @@ const machine = [
   `machine: ${process.platform} ${release()}, ${cpus().length} cores, ${cpus()[0].model}`,
   `browser: Chromium ${browser.version()}, WebGPU on SwiftShader, cross-origin isolated`,
   `load before: ${loadavg().map((load) => load.toFixed(2)).join(" ")}`,
-  `case: tales, greedy, n_out ${nOut}; Understory f16, transformers.js fp32, wllama f16; one cold and ${warm} warm requests a round, ${rounds} rounds`,
+  `case: tales, greedy, n_out ${nOut}; Understory f16, transformers.js fp32, wllama f16; one cold request, ${PAUSE_MS / 1000} s of pause, ${warm} warm requests a round; ${rounds} rounds`,
 ];
 
 async function measure(name, round) {
@@ -89,13 +90,17 @@ async function measure(name, round) {
   try {
     await page.goto(`${origin}/pages/${ENGINES[name]}`);
     await page.waitForFunction("window.engine !== undefined");
-    const run = ([prompts, n]) => {
+    const run = ([prompts, n, pause]) => {
       const all = async () => {
         const begun = performance.now();
         const version = await window.engine.load();
         const load_ms = performance.now() - begun;
         const runs = [];
-        for (const prompt of prompts) runs.push({ prompt, ...(await window.engine.generate(prompt, n)) });
+        for (const prompt of prompts) {
+          // Warm means that everything that comes after a first request is over.
+          if (runs.length === 1) await new Promise((resolve) => setTimeout(resolve, pause));
+          runs.push({ prompt, ...(await window.engine.generate(prompt, n)) });
+        }
         return { version, load_ms, runs };
       };
       return all();
@@ -103,7 +108,7 @@ async function measure(name, round) {
     const prompts = Array.from({ length: warm + 1 }, (_, nth) => PROMPTS[(round + nth) % PROMPTS.length]);
     let timer;
     const late = new Promise((_, reject) => (timer = setTimeout(() => reject(new Error(`no result in ${LIMIT_MS} ms`)), LIMIT_MS)));
-    const result = await Promise.race([page.evaluate(run, [prompts, nOut]), late]);
+    const result = await Promise.race([page.evaluate(run, [prompts, nOut, PAUSE_MS]), late]);
     clearTimeout(timer);
     return { engine: name, round: round + 1, ...result };
   } catch (error) {

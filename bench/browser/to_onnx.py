@@ -88,6 +88,7 @@ class Llama:
         return g.node("Add", [x, self.product(hidden, f"{name}.mlp.down_proj", out("down"))], out("after_mlp"))
 
     def model(self):
+        # transformers.js makes its first, empty cache from these names of dimensions.
         c, g = self.config, self.graph
         layers = range(c["num_hidden_layers"])
         lengths, rotations = self.lengths(), self.rotations()
@@ -99,13 +100,16 @@ class Llama:
         self.product(x, head, "logits")
         value, i64, f32 = helper.make_tensor_value_info, TensorProto.INT64, TensorProto.FLOAT
         cache = lambda prefix, length: [
-            value(f"{prefix}.{index}.{kind}", f32, ["batch", c["num_key_value_heads"], length, c["head_dim"]])
+            value(f"{prefix}.{index}.{kind}", f32, ["batch_size", c["num_key_value_heads"], length, c["head_dim"]])
             for index in layers for kind in ("key", "value")
         ]
-        inputs = [value("input_ids", i64, ["batch", "sequence"]), value("attention_mask", i64, ["batch", "total"])]
-        outputs = [value("logits", f32, ["batch", "sequence", c["vocab_size"]])]
+        inputs = [
+            value("input_ids", i64, ["batch_size", "sequence_length"]),
+            value("attention_mask", i64, ["batch_size", "total_sequence_length"]),
+        ]
+        outputs = [value("logits", f32, ["batch_size", "sequence_length", c["vocab_size"]])]
         graph = helper.make_graph(
-            g.nodes, "llama", inputs + cache("past_key_values", "past"), outputs + cache("present", "total"), g.constants
+            g.nodes, "llama", inputs + cache("past_key_values", "past_sequence_length"), outputs + cache("present", "total_sequence_length"), g.constants
         )
         opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
         model = helper.make_model(graph, opset_imports=opsets)

@@ -7,12 +7,13 @@ mod offline;
 mod packages;
 mod process;
 mod setup;
+mod sizes;
 mod test;
 mod wasm;
 mod web;
 
 use std::env;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
@@ -23,9 +24,9 @@ cargo xtask COMMAND
   run [ARGS]   set-up, then a demo: stories from the bundled models, streamed, with a table of timings;
                with ARGS, `understory ARGS` instead (try: cargo xtask run --help);
                `run serve` builds the page first, where it is not there
-  test         set-up, then formatting, clippy, every test and the wasm32 check
+  test         set-up, then formatting, clippy, every test, the page and its tests in a headless Chromium
   setup        find a Vulkan driver (Linux), or install Mesa's software one (Debian, Ubuntu)
-  web          build the page into web/dist
+  web          build the page into web/dist, and check its size
   browser      build the page and run its tests in a headless Chromium
   bench [--rounds N] [--out DIR]
                kernels, then interleaved rounds (default 5) of llama.cpp, the burn reference and this engine;
@@ -62,13 +63,20 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         "run" => run(rest)?,
         "test" => return Ok(test::all()),
         "setup" => setup::ensure_adapter()?,
-        "web" => eprintln!("the page is in {}", web::build()?.display()),
-        "browser" => browser(&web::build()?)?,
+        "web" => eprintln!("the page is in {}", web()?.display()),
+        "browser" => browser(&web()?)?,
         "bench" => bench::all(rest)?,
         "help" | "-h" | "--help" => print!("{HELP}"),
         unknown => bail!("unknown command `{unknown}`\n\n{HELP}"),
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Builds the page and says what it weighs.
+fn web() -> Result<PathBuf> {
+    let dist = web::build()?;
+    sizes::check(&dist)?;
+    Ok(dist)
 }
 
 fn browser(dist: &Path) -> Result<()> {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::{packages, process, setup, wasm};
+use crate::{browser, packages, process, setup, sizes, web};
 
 /// How many tests (or checks) held and how many did not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,7 +22,8 @@ pub fn all() -> ExitCode {
     report.step("formatting", || process::run(process::cargo().args(["fmt", "--all", "--check"])).map(one));
     report.step("clippy", || process::run(&mut clippy()).map(one));
     report.step("tests", tests);
-    report.step("wasm32 check", || wasm::check().map(one));
+    report.step("page", || web::build().and_then(|dist| sizes::check(&dist)).map(one));
+    report.step("browser tests", || browser::test().map(|(passed, failed)| Tally { passed, failed }));
     report.close()
 }
 

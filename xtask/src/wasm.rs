@@ -13,20 +13,6 @@ pub const TARGET: &str = "wasm32-unknown-unknown";
 const DEBIAN_PACKAGES: [&str; 5] = ["rustc-web", "cargo-web", "rust-web-src", "lld", "ca-certificates"];
 const DEBIAN_SOURCES: &str = "/usr/lib/rustlib/src/rust/library/std";
 
-/// Checks that what runs in a browser compiles for wasm32.
-///
-/// # Errors
-/// If it does not, or if no toolchain for wasm32 can be had.
-pub fn check() -> Result<()> {
-    let packages = ["understory-engine", "understory-web-worker", "understory-web-page"];
-    let mut command = cargo()?;
-    command.args(["check", "--release", "--target", TARGET]);
-    packages.into_iter().for_each(|package| {
-        command.args(["--package", package]);
-    });
-    process::run(&mut command)
-}
-
 /// A cargo that can compile and link for wasm32.
 ///
 /// # Errors
