@@ -81,19 +81,7 @@ impl Builder<'_> {
         self.uniform(pipeline, grid, params, buffers).await
     }
 
-    /// As [`Self::one`], of a kernel that the first token can do without.
-    async fn one_later<P: bytemuck::NoUninit>(
-        &mut self,
-        kernel: &'static str,
-        features: &[&str],
-        grid: Grid,
-        params: &P,
-        buffers: &[(&str, &wgpu::Buffer)],
-    ) -> Result<Dispatch> {
-        let pipeline = self.pipelines.get_later(self.gpu, kernel, features).await?;
-        self.uniform(pipeline, grid, params, buffers).await
-    }
-
+    /// One dispatch of `pipeline` that is the same for every row class.
     async fn uniform<P: bytemuck::NoUninit>(
         &self,
         pipeline: Arc<Pipeline>,

@@ -84,9 +84,10 @@ pub async fn sampler(
     ];
     let grid = Grid::Fixed([1, 1, 1]);
     let profile = b.profile.name();
+    let sampled = b.pipelines.get_later(b.gpu, "sample", &[profile]).await?;
     Ok(Sampler {
         greedy: b.one("sample", &[profile, "greedy"], grid, &params, &buffers).await?,
-        sampled: b.one_later("sample", &[profile], grid, &params, &buffers).await?,
+        sampled: b.uniform(sampled, grid, &params, &buffers).await?,
     })
 }
 

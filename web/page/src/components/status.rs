@@ -18,7 +18,7 @@ pub fn Status() -> impl IntoView {
             {move || match stage.get() {
                 Stage::Starting => waiting("Starting the engine").into_any(),
                 Stage::Loading(step) => loading(&step).into_any(),
-                Stage::Calibrating => waiting("Measuring what checking several tokens at once costs here").into_any(),
+                Stage::Calibrating => waiting("Compiling the kernels that check several tokens at once, and measuring what that costs here").into_any(),
                 Stage::Ready | Stage::Generating => ().into_any(),
                 Stage::Failed(failure) => view! { <Failed failure /> }.into_any(),
             }}
