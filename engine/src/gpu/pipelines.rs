@@ -67,6 +67,7 @@ impl Pipelines {
         }
     }
 
+    #[cfg_attr(target_family = "wasm", allow(clippy::arc_with_non_send_sync, reason = "threads are native only"))]
     fn named(&mut self, gpu: &Gpu, kernel: &str, features: &[&str]) -> Arc<Pipeline> {
         let shader = understory_shaders::find(kernel, features)
             .unwrap_or_else(|| panic!("kernel {kernel} has no permutation {features:?}"));

@@ -17,6 +17,7 @@ use crate::engines::Place;
 pub type Replies = UnboundedReceiver<Reply>;
 
 type Waiting = Rc<RefCell<BTreeMap<u64, UnboundedSender<Reply>>>>;
+type OnCrash = Box<dyn Fn(String)>;
 
 /// The way to an engine; it ends with this value.
 enum Transport {
@@ -29,7 +30,7 @@ enum Transport {
 struct Ears {
     waiting: Waiting,
     /// `None` once it was told
-    on_crash: Rc<RefCell<Option<Box<dyn Fn(String)>>>>,
+    on_crash: Rc<RefCell<Option<OnCrash>>>,
 }
 
 /// An engine; it ends with this value.
@@ -47,7 +48,7 @@ impl Client {
     pub fn start(place: Place, on_crash: impl Fn(String) + 'static) -> Result<(Self, Replies), String> {
         let (first, ready) = unbounded();
         let waiting: Waiting = Rc::new(RefCell::new(BTreeMap::from([(0, first)])));
-        let on_crash: Box<dyn Fn(String)> = Box::new(on_crash);
+        let on_crash: OnCrash = Box::new(on_crash);
         let ears = Ears { waiting: waiting.clone(), on_crash: Rc::new(RefCell::new(Some(on_crash))) };
         let transport = match place {
             Place::Browser => Transport::Worker(worker::Link::start(ears)?),
