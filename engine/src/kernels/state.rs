@@ -72,7 +72,7 @@ mod tests {
         };
         let theirs = constants(include_str!("../../../shaders/kernels/lib/state.wesl"), "const ");
         let ours = constants(include_str!("state.rs"), "pub const ");
-        assert_eq!(ours.len(), 39, "every constant was read");
+        assert_eq!(ours.len(), 41, "every constant was read");
         for (name, value) in ours {
             assert_eq!(theirs.get(&name), Some(&value), "{name}");
         }
