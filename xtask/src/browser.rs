@@ -1,25 +1,25 @@
 //! The page's tests: Node drives a headless Chromium through `web/tests`.
 
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
 
-use crate::{bench, packages, process, setup};
+use crate::{packages, process, setup};
 
 /// How many tests passed and failed.
 pub type Counts = (u64, u64);
 
-/// Runs the tests of `web/tests` on the page in `web/dist`.
+/// Runs the tests of `web/tests` on the page in `web/dist`, with `understory` as the native engine.
 ///
 /// # Errors
 /// If Node, Chromium or the driver of the tests cannot be had, or the tests end without a count.
-pub fn test() -> Result<Counts> {
+pub fn test(understory: &Path) -> Result<Counts> {
     ensure_tools()?;
     let tests = process::root()?.join("web/tests");
     setup::ensure_adapter()?;
     let mut command = Command::new("node");
-    // For the page that `understory serve` serves.
-    command.env("UNDERSTORY_BIN", bench::understory()?);
+    command.env("UNDERSTORY_BIN", understory);
     command.args(["--test", "--test-reporter=tap", "--test-concurrency=1"]).arg(format!("{}/", tests.display()));
     let (mut passed, mut failed) = (None, None);
     let success = process::run_lines(&mut command, |line| {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::{browser, packages, process, setup, sizes, web};
+use crate::{bench, browser, packages, process, setup, sizes, web};
 
 /// How many tests (or checks) held and how many did not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub fn all() -> ExitCode {
     report.step("clippy", || process::run(&mut clippy()).map(one));
     report.step("tests", tests);
     report.step("page", || web::build().and_then(|dist| sizes::check(&dist)).map(one));
-    report.step("browser tests", || browser::test().map(|(passed, failed)| Tally { passed, failed }));
+    report.step("browser tests", browser_tests);
     report.close()
 }
 
@@ -90,6 +90,14 @@ fn tests() -> Result<Tally> {
         tally.failed = 1;
     }
     Ok(tally)
+}
+
+/// The page's tests, with the program as the tests before them have compiled it: other features would compile much of it
+/// again.
+fn browser_tests() -> Result<Tally> {
+    let understory = bench::understory(&["--workspace", "--all-features", "--bin", "understory"])?;
+    let (passed, failed) = browser::test(&understory)?;
+    Ok(Tally { passed, failed })
 }
 
 /// Reads libtest's closing line, `test result: ok. 3 passed; 0 failed; 0 ignored; ...`.
