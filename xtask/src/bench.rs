@@ -23,7 +23,7 @@ pub fn all(args: &[String]) -> Result<()> {
     let out = process::root()?.join(options.out);
     fs::create_dir_all(&out).with_context(|| format!("cannot make {}", out.display()))?;
     setup::ensure_adapter()?;
-    let binary = understory(&["--package", "understory"])?;
+    let binary = understory()?;
     let software = kernels(&binary, &out)?;
     if !software {
         synthetic(&out)?;
@@ -82,12 +82,20 @@ fn peers(binary: &Path, out: &Path, rounds: u32) -> Result<()> {
     process::run(command.arg("--runs").arg(rounds.to_string()))
 }
 
-/// Builds the command line for release, as cargo's `selection` of packages and features names it; where it lies.
+/// Builds the command line for release; where it lies.
 ///
 /// # Errors
 /// If it does not compile.
-pub fn understory(selection: &[&str]) -> Result<PathBuf> {
-    process::run(process::cargo().args(["build", "--release"]).args(selection))?;
+pub fn understory() -> Result<PathBuf> {
+    process::run(process::cargo().args(["build", "--release", "--package", "understory"]))?;
+    built_understory()
+}
+
+/// Where a release build of the command line lies, if there is one.
+///
+/// # Errors
+/// If it cannot be told where builds lie.
+pub fn built_understory() -> Result<PathBuf> {
     Ok(release_dir()?.join(format!("understory{}", env::consts::EXE_SUFFIX)))
 }
 

@@ -80,7 +80,7 @@ fn web() -> Result<PathBuf> {
 }
 
 fn browser(dist: &Path) -> Result<()> {
-    let (passed, failed) = browser::test(&bench::understory(&["--package", "understory"])?)?;
+    let (passed, failed) = browser::test(&bench::understory()?)?;
     println!("{passed} passed, {failed} failed, on {}", dist.display());
     if failed > 0 {
         bail!("tests of the page failed");

@@ -92,10 +92,11 @@ fn tests() -> Result<Tally> {
     Ok(tally)
 }
 
-/// The page's tests, with the program as the tests before them have compiled it: other features would compile much of it
-/// again.
+/// The page's tests, with the program that the tests before them compiled for themselves: to build it alone is to build
+/// much of it again, with other features.
 fn browser_tests() -> Result<Tally> {
-    let understory = bench::understory(&["--workspace", "--all-features", "--bin", "understory"])?;
+    let built = bench::built_understory()?;
+    let understory = if built.is_file() { built } else { bench::understory()? };
     let (passed, failed) = browser::test(&understory)?;
     Ok(Tally { passed, failed })
 }
