@@ -2,6 +2,7 @@
 
 use std::fmt::Write as _;
 
+use understory_engine::figures::rounded;
 use understory_engine::gpu::AdapterReport;
 use understory_engine::protocol::{DepthCount, FinishReason, Generation, Metrics, Phases, Speculation};
 
@@ -153,28 +154,9 @@ fn millis(ms: f64) -> String {
     format!("{} ms", rounded(ms))
 }
 
-/// Three digits or so: `0.041`, `7.93`, `41.2`, `1204`.
-pub fn rounded(value: f64) -> String {
-    match value.abs() {
-        v if v >= 99.95 => format!("{value:.0}"),
-        v if v >= 9.995 => format!("{value:.1}"),
-        v if v >= 0.9995 => format!("{value:.2}"),
-        _ => format!("{value:.3}"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use understory_engine::protocol::{DepthCount, Phases};
-
-    #[test]
-    fn numbers_keep_about_three_digits() {
-        let cases =
-            [(0.0, "0.000"), (0.0414, "0.041"), (7.926, "7.93"), (9.996, "10.0"), (41.24, "41.2"), (1203.6, "1204")];
-        for (value, text) in cases {
-            assert_eq!(super::rounded(value), text);
-        }
-    }
 
     #[test]
     fn unknown_phases_are_left_out() {

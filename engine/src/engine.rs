@@ -152,7 +152,7 @@ impl Engine {
     pub async fn compile_one(&mut self) -> Result<bool> {
         let mut clock = Lap::new();
         let mut more = self.forward.compile_one(&self.gpu).await?;
-        if let Some(draft) = self.speculator.as_mut().and_then(|s| s.draft.as_mut()).filter(|_| !more) {
+        if let Some(draft) = self.speculator.as_ref().and_then(|s| s.draft.as_ref()).filter(|_| !more) {
             more = draft.forward.compile_one(&self.gpu).await?;
         }
         if let (true, Some(ms), Some(pipelines)) = (more, clock.lap(), &mut self.phases.pipelines) {

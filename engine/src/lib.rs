@@ -8,6 +8,7 @@ pub mod chat;
 pub mod engine;
 pub mod error;
 mod evaluate;
+pub mod figures;
 mod forward;
 mod generate;
 pub mod gpu;

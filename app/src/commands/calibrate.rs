@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use serde::Serialize;
 use understory_engine::Dtype;
+use understory_engine::figures::rounded;
 use understory_engine::gpu::{AdapterReport, Profile};
 use understory_engine::protocol::Costs;
 
@@ -13,7 +14,6 @@ use crate::calibration::{self, Calibration};
 use crate::cli::CalibrateArgs;
 use crate::methods;
 use crate::output::{self, Console};
-use crate::timings::rounded;
 
 /// The `--json` report.
 #[derive(Serialize)]

@@ -5,6 +5,7 @@ use std::time::Instant;
 use anyhow::{Result, bail};
 use serde::Serialize;
 use understory_engine::Dtype;
+use understory_engine::figures::rounded;
 use understory_engine::gpu::AdapterReport;
 use understory_engine::protocol::Evaluation;
 
@@ -12,7 +13,6 @@ use super::{Loaded, load};
 use crate::cli::EvalArgs;
 use crate::input;
 use crate::output::{self, Console};
-use crate::timings::rounded;
 
 /// The `--json` report.
 #[derive(Serialize)]

@@ -4,11 +4,11 @@ use anyhow::Result;
 use serde::Serialize;
 use understory_engine::Dtype;
 use understory_engine::bench::{self, KernelOptions, KernelReport, KernelRow, VerifyPoint};
+use understory_engine::figures::rounded;
 use understory_engine::gpu::{AdapterReport, Gpu};
 
 use crate::cli::KernelsArgs;
 use crate::output::{self, Console};
-use crate::timings::rounded;
 
 /// The `--json` report.
 #[derive(Serialize)]

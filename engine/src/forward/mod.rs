@@ -79,8 +79,6 @@ pub struct Forward {
     commit: Option<Commit>,
     /// Single rows go through the pipelines of trees: where the self-test found other bits between the two.
     pub shared_pipeline: bool,
-    /// No pipeline is still to be compiled.
-    complete: bool,
 }
 
 impl Forward {
@@ -136,7 +134,6 @@ impl Forward {
             all: None,
             commit: None,
             shared_pipeline: false,
-            complete: !PUT_OFF,
         };
         forward.reserve(gpu, 1).await?;
         on_progress(2, 3);
@@ -166,10 +163,8 @@ impl Forward {
     ///
     /// # Errors
     /// [`crate::Error::Device`], [`crate::Error::DeviceLost`].
-    pub async fn compile_one(&mut self, gpu: &Gpu) -> Result<bool> {
-        let more = self.pipelines.compile_one(gpu).await?;
-        self.complete = !more;
-        Ok(more)
+    pub async fn compile_one(&self, gpu: &Gpu) -> Result<bool> {
+        self.pipelines.compile_one(gpu).await
     }
 
     /// Makes the KV cache hold `positions`; plans again if its buffers changed.
@@ -193,7 +188,7 @@ impl Forward {
     /// Rows of the next pass when `remaining` rows of a prompt are still to come from position `base` on.
     pub fn next_chunk(&self, base: usize, remaining: usize) -> usize {
         // Sooner done row by row than with kernels that are still to be compiled.
-        if !self.complete && remaining <= SHORT {
+        if remaining <= SHORT && !self.pipelines.are_compiled() {
             return 1;
         }
         let rows = remaining.min(self.max_rows);

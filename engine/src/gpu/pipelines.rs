@@ -61,10 +61,19 @@ impl Pipelines {
     /// # Errors
     /// [`Error::Device`] when the driver rejects the shader.
     pub async fn compile_one(&self, gpu: &Gpu) -> Result<bool> {
-        match self.by_shader.values().find(|pipeline| pipeline.raw.get().is_none()) {
+        match self.put_off() {
             Some(pipeline) => pipeline.compile(gpu).await.map(|()| true),
             None => Ok(false),
         }
+    }
+
+    /// Whether none is still to be compiled.
+    pub fn are_compiled(&self) -> bool {
+        self.put_off().is_none()
+    }
+
+    fn put_off(&self) -> Option<&Arc<Pipeline>> {
+        self.by_shader.values().find(|pipeline| pipeline.raw.get().is_none())
     }
 
     #[cfg_attr(target_family = "wasm", allow(clippy::arc_with_non_send_sync, reason = "threads are native only"))]

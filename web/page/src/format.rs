@@ -1,14 +1,6 @@
 //! Numbers and tokens as people read them.
 
-/// Three digits or so, as the command line has them: `0.041`, `7.93`, `41.2`, `1204`.
-pub fn rounded(value: f64) -> String {
-    match value.abs() {
-        v if v >= 99.95 => format!("{value:.0}"),
-        v if v >= 9.995 => format!("{value:.1}"),
-        v if v >= 0.9995 => format!("{value:.2}"),
-        _ => format!("{value:.3}"),
-    }
-}
+pub use understory_engine::figures::rounded;
 
 /// `41.2 ms`, `1.62 s`, unbreakable; a dash where it is not known.
 pub fn duration(ms: Option<f64>) -> String {

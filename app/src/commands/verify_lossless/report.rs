@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 use understory_engine::Dtype;
+use understory_engine::figures::rounded;
 use understory_engine::gpu::{AdapterReport, Profile};
 use understory_engine::protocol::Lossless;
 use understory_engine::sampling::Sampling;
@@ -13,7 +14,6 @@ use crate::cli::VerifyLosslessArgs;
 use crate::commands::Loaded;
 use crate::methods;
 use crate::output;
-use crate::timings::rounded;
 use crate::tokens::quoted;
 
 /// The `--json` report.
