@@ -40,8 +40,9 @@ const fn kernel(name: &'static str, axes: &'static [&'static [&'static str]]) ->
 pub const KERNELS: &[Kernel] = &[
     kernel("accept", &[PROFILE]),
     kernel("attention", &[&["gpu"], &["", "split"], TREE]),
-    kernel("attention_cpu", &[&["cpu"], &["q4", "q8"], TREE]),
+    kernel("attention_cpu", &[&["cpu"], TREE]),
     kernel("attention_reduce", &[TREE]),
+    kernel("attention_row_cpu", &[&["cpu"]]),
     kernel("candidates", &[PROFILE]),
     kernel("catch_up", &[PROFILE]),
     kernel("commit", &[&["layers1", "layers2", "layers3"], &["", "draft"]]),

@@ -32,7 +32,12 @@ pub enum Grid {
     },
     /// x fixed, y = rows, z = splits
     RowsSplits(u32),
-    /// attention on CPU adapters: threads for each tile of keys and a few queries that share a KV head
+    /// x = ceil(rows * splits * per_split / group)
+    RowsSplitsFlat {
+        per_split: u32,
+        group: u32,
+    },
+    /// attention of several rows on CPU adapters: threads for each tile of keys and a few queries that share a KV head
     /// (`attention_cpu.wesl`), of which a group of 8 is a workgroup
     KeyTiles {
         kv_heads: u32,
@@ -54,6 +59,7 @@ impl Grid {
             Grid::RowsY(x) => [x, rows, 1],
             Grid::RowsFlat { per_row, group } => [(rows * per_row).div_ceil(group), 1, 1],
             Grid::RowsSplits(x) => [x, rows, splits],
+            Grid::RowsSplitsFlat { per_split, group } => [(rows * splits * per_split).div_ceil(group), 1, 1],
             Grid::KeyTiles { kv_heads, group, queries } => {
                 // Tiles that only some rows see: up to 80 rows of a tree in tiles of 16, wherever they begin.
                 let last_tiles = splits.min(6) * rows * group.div_ceil(queries);

@@ -1,4 +1,4 @@
-//! `attention.wesl` and `attention_reduce.wesl`.
+//! `attention.wesl`, its forms for CPU adapters, and `attention_reduce.wesl`.
 
 use bytemuck::{Pod, Zeroable};
 
@@ -88,11 +88,11 @@ pub async fn attention(
     let reduce =
         b.one_and_tree("attention_reduce", [&[], &["tree"]], reduce_grid, &reduce_params, &reduce_buffers).await?;
     if b.profile == Profile::Cpu {
-        let grid =
-            |queries| Grid::KeyTiles { kv_heads: params.n_kv_heads, group: n_heads / params.n_kv_heads, queries };
-        let one = b.one("attention_cpu", &["cpu", "q4"], grid(4), &params, &buffers(parts)).await?;
-        let few = (b.pipelines.get_later(b.gpu, "attention_cpu", &["cpu", "q8"]).await?, grid(8));
-        let tree = (b.pipelines.get_later(b.gpu, "attention_cpu", &["cpu", "q8", "tree"]).await?, grid(8));
+        let grid = Grid::KeyTiles { kv_heads: params.n_kv_heads, group: n_heads / params.n_kv_heads, queries: 8 };
+        let row_grid = Grid::RowsSplitsFlat { per_split: n_heads, group: 8 };
+        let one = b.one("attention_row_cpu", &["cpu"], row_grid, &params, &buffers(parts)).await?;
+        let few = (b.pipelines.get_later(b.gpu, "attention_cpu", &["cpu"]).await?, grid);
+        let tree = (b.pipelines.get_later(b.gpu, "attention_cpu", &["cpu", "tree"]).await?, grid);
         let [first, ..] = one.variants;
         let split = Dispatch { variants: [first, Some(few.clone()), Some(few), Some(tree)], ..one };
         return Ok(vec![split, reduce]);

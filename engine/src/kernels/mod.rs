@@ -37,7 +37,7 @@ use crate::model::config::NormKind;
 /// Milliseconds of a pass by its rows, 0 to 64; padded to whole `vec4`.
 pub type CostTable = [f32; 68];
 
-/// Keys of one split of attention: `SPLIT` in `shaders/kernels/lib/state.wesl`, `TILE` in `attention_cpu.wesl`.
+/// Keys of one split of attention: `SPLIT` in `shaders/kernels/lib/state.wesl`, `TILE` in `lib/key_tile.wesl`.
 pub fn split_keys(profile: Profile) -> usize {
     match profile {
         Profile::Gpu => SPLIT as usize,
