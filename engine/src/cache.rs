@@ -62,11 +62,14 @@ impl KvCache {
         let capacity = Self::capacity_for(positions);
         let bytes = (capacity * self.row * 4) as u64;
         for i in 0..config.n_layers() {
-            // One layer at a time: the old and the new cache never both exist in full.
-            let grown = LayerCache { k: gpu.storage(DOING, bytes).await?, v: gpu.storage(DOING, bytes).await? };
             match self.layers.get_mut(i) {
-                None => self.layers.push(grown),
+                None => {
+                    let (k, v) = (gpu.storage_ahead(DOING, bytes)?, gpu.storage_ahead(DOING, bytes)?);
+                    self.layers.push(LayerCache { k, v });
+                }
                 Some(old) => {
+                    // One layer at a time: the old and the new cache never both exist in full.
+                    let grown = LayerCache { k: gpu.storage(DOING, bytes).await?, v: gpu.storage(DOING, bytes).await? };
                     let mut encoder = gpu.device().create_command_encoder(&Default::default());
                     encoder.copy_buffer_to_buffer(&old.k, 0, &grown.k, 0, old.k.size());
                     encoder.copy_buffer_to_buffer(&old.v, 0, &grown.v, 0, old.v.size());
@@ -76,7 +79,7 @@ impl KvCache {
             }
         }
         self.capacity = capacity;
-        gpu.check(DOING)
+        gpu.settle(DOING).await
     }
 
     /// How many leading tokens of `prompt` need not be computed: the longest common prefix, but never the whole

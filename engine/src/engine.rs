@@ -11,6 +11,7 @@ use crate::evaluate;
 use crate::forward::Forward;
 use crate::generate::{Decoder, Emission, Task, Timeline, Wanted};
 use crate::gpu::{Gpu, Pipelines, Profile, Staging};
+use crate::kernels::first_kernels;
 use crate::model::config::ModelConfig;
 use crate::model::device_weights;
 use crate::model::files::ModelFiles;
@@ -36,6 +37,46 @@ pub struct LoadOptions {
     pub dtype: Dtype,
     /// `None`: by the adapter's type
     pub profile: Option<Profile>,
+}
+
+impl LoadOptions {
+    fn profile_on(&self, gpu: &Gpu) -> Profile {
+        self.profile.unwrap_or(gpu.report().profile)
+    }
+}
+
+/// An open device, with kernels that may be on their way. Where compiling goes on aside (in a browser), they are asked
+/// for as soon as a model's configuration is known, and compile while its weights are fetched, checked and uploaded.
+pub struct Begun {
+    gpu: Gpu,
+    pipelines: Pipelines,
+    /// what opening it took
+    device_ms: Option<f64>,
+}
+
+impl Begun {
+    /// # Errors
+    /// Those of [`Gpu::open`].
+    pub async fn open(adapter: Option<usize>) -> Result<Begun> {
+        let mut clock = Lap::new();
+        let gpu = Gpu::open(adapter).await?;
+        Ok(Begun { device_ms: clock.lap(), ..Begun::from(gpu) })
+    }
+
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    fn from(gpu: Gpu) -> Begun {
+        Begun { gpu, pipelines: Pipelines::default(), device_ms: None }
+    }
+
+    /// Asks for the kernels of the first token of a model with this configuration; what the driver says against them
+    /// is reported when the model is opened.
+    pub fn compile_for(&mut self, config: &ModelConfig, options: &LoadOptions) {
+        let profile = options.profile_on(&self.gpu);
+        self.pipelines.begin(&self.gpu, &first_kernels(config, options.dtype, profile));
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,14 +124,30 @@ impl Engine {
         options: &LoadOptions,
         on_progress: &mut dyn FnMut(Progress),
     ) -> Result<Engine> {
+        Self::open_begun(Begun::from(gpu), files, options, on_progress).await
+    }
+
+    /// As [`Self::open`], where the first kernels may be on their way.
+    ///
+    /// # Errors
+    /// Those of [`Self::open`].
+    pub async fn open_begun(
+        mut begun: Begun,
+        files: &dyn ModelFiles,
+        options: &LoadOptions,
+        on_progress: &mut dyn FnMut(Progress),
+    ) -> Result<Engine> {
         let mut clock = Lap::new();
+        let config = ModelConfig::from_files(files)?;
+        begun.compile_for(&config, options);
+        let Begun { gpu, pipelines, device_ms } = begun;
         let chat = ChatTemplate::from_files(files)?;
-        let (config, weights, tokenizer) = read_model(files)?;
+        let (weights, tokenizer) = read_model(files, &config)?;
         let open = clock.lap();
-        let pipelines = Pipelines::default();
         let (forward, upload) = load(&gpu, config, &weights, options, pipelines, &mut clock, on_progress).await?;
+        files.release();
         let decoder = Decoder::new(&gpu).await?;
-        let phases = Phases { open, upload, pipelines: clock.lap(), ..Phases::default() };
+        let phases = Phases { device: device_ms, open, upload, pipelines: clock.lap(), ..Phases::default() };
         Ok(Engine { gpu, forward, decoder, tokenizer, chat, phases, speculator: None })
     }
 
@@ -109,7 +166,8 @@ impl Engine {
         self.speculator = None;
         self.phases = Phases { draft_open: None, draft_upload: None, draft_pipelines: None, ..self.phases };
         let mut clock = Lap::new();
-        let (config, weights, tokenizer) = read_model(files)?;
+        let config = ModelConfig::from_files(files)?;
+        let (weights, tokenizer) = read_model(files, &config)?;
         let target = (&self.tokenizer, self.forward.config.vocab_size);
         check_pair(target, (&tokenizer, config.vocab_size))?;
         let draft_open = clock.lap();
@@ -117,6 +175,7 @@ impl Engine {
         let pipelines = self.forward.pipelines.clone();
         let (draft, draft_upload) =
             load(&self.gpu, config, &weights, options, pipelines, &mut clock, on_progress).await?;
+        files.release();
         let mut speculator = Speculator::new(&self.gpu, &mut self.forward).await?;
         speculator.set_draft(&self.gpu, &mut self.forward, draft).await?;
         self.speculator = Some(speculator);
@@ -452,11 +511,8 @@ impl Engine {
 }
 
 /// Reads and checks what a model's files say.
-fn read_model(files: &dyn ModelFiles) -> Result<(ModelConfig, ModelWeights<'_>, Tokenizer)> {
-    let config = ModelConfig::from_files(files)?;
-    let weights = ModelWeights::open(files, &config)?;
-    let tokenizer = Tokenizer::from_files(files, &config)?;
-    Ok((config, weights, tokenizer))
+fn read_model<'a>(files: &'a dyn ModelFiles, config: &ModelConfig) -> Result<(ModelWeights<'a>, Tokenizer)> {
+    Ok((ModelWeights::open(files, config)?, Tokenizer::from_files(files, config)?))
 }
 
 /// Uploads a model and compiles its pipelines; the time that the upload took.
@@ -469,7 +525,7 @@ async fn load(
     clock: &mut Lap,
     on_progress: &mut dyn FnMut(Progress),
 ) -> Result<(Forward, Option<f64>)> {
-    let profile = options.profile.unwrap_or(gpu.report().profile);
+    let profile = options.profile_on(gpu);
     let mut on_upload = |done_bytes, total_bytes| on_progress(Progress::Upload { done_bytes, total_bytes });
     let device_weights = device_weights::upload(gpu, weights, &config, options.dtype, profile, &mut on_upload).await?;
     let upload = clock.lap();
@@ -491,5 +547,41 @@ impl Lap {
         let ms = self.0.elapsed().as_secs_f64() * 1e3;
         self.0 = Instant::now();
         Some(ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::model::files::FolderFiles;
+
+    #[test]
+    fn first_kernels_are_those_of_a_pass_over_one_row() {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures");
+        let folders =
+            std::fs::read_dir(fixtures).expect("fixtures/ exists").map(|entry| entry.expect("readable").path());
+        let mut seen = 0;
+        for folder in folders.filter(|folder| folder.join("config.json").exists()) {
+            let files = FolderFiles::open(&folder).expect("a fixture opens");
+            for profile in [Profile::Cpu, Profile::Gpu] {
+                let options = LoadOptions { dtype: Dtype::F16, profile: Some(profile) };
+                let engine = pollster::block_on(async {
+                    Engine::open(Gpu::open(None).await?, &files, &options, &mut |_| {}).await
+                })
+                .expect("a fixture loads");
+                let mut used: Vec<_> =
+                    engine.forward.one_row_kernels().map(|s| (s.kernel, s.features.to_vec())).collect();
+                let mut named = first_kernels(engine.config(), options.dtype, profile);
+                named.iter_mut().for_each(|(_, features)| features.sort_unstable());
+                used.sort();
+                used.dedup();
+                named.sort();
+                assert_eq!(named, used, "{} on {profile:?}", folder.display());
+                seen += 1;
+            }
+        }
+        assert!(seen >= 16, "every family on both profiles");
     }
 }

@@ -21,5 +21,5 @@ pub mod speculation;
 mod text;
 pub mod tokenizer;
 
-pub use engine::{Dtype, Engine, LoadOptions, Progress};
+pub use engine::{Begun, Dtype, Engine, LoadOptions, Progress};
 pub use error::{Error, Result};

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{Dtype, Progress};
+use crate::engine::{Dtype, LoadOptions, Progress};
 use crate::gpu::{AdapterReport, Profile};
 use crate::sampling::Sampling;
 pub use crate::speculation::{Method, Schedule};
@@ -53,6 +53,12 @@ pub struct LoadRequest {
     /// for models of the hub
     #[serde(default)]
     pub hub: HubAccess,
+}
+
+impl LoadRequest {
+    pub fn options(&self) -> LoadOptions {
+        LoadOptions { dtype: self.dtype, profile: self.profile }
+    }
 }
 
 /// The hub to ask, and as whom.

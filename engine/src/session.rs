@@ -4,11 +4,8 @@
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use web_time::Instant;
-
-use crate::engine::{Engine, LoadOptions};
+use crate::engine::{Begun, Engine};
 use crate::error::{Error, Result};
-use crate::gpu::Gpu;
 use crate::model::files::ModelFiles;
 use crate::protocol::{Costs, Event, GenerateRequest, Generation, LoadRequest, Loaded, Method, Phases, Reply};
 
@@ -49,12 +46,14 @@ impl SharedDevice {
 }
 
 impl Session {
-    /// Opens the device and loads `target`, then `draft`; what was loaded before is gone, whatever comes of it.
+    /// Loads `target`, then `draft`, on the device that was opened for `request` ([`Begun::open`] with its adapter);
+    /// what was loaded before is gone, whatever comes of it.
     ///
     /// # Errors
-    /// Those of [`Gpu::open`], [`Engine::open`] and [`Engine::load_draft`].
+    /// Those of [`Engine::open`] and [`Engine::load_draft`].
     pub async fn load(
         &mut self,
+        begun: Begun,
         request: LoadRequest,
         target: Box<dyn ModelFiles>,
         draft: Option<Box<dyn ModelFiles>>,
@@ -63,7 +62,7 @@ impl Session {
         // Its memory is free before the new model's is asked for.
         self.engine = None;
         let models = self.models.insert(Models { request, target, draft, costs: None });
-        let engine = self.engine.insert(models.open(&self.device, emit).await?);
+        let engine = self.engine.insert(models.open(begun, &self.device, emit).await?);
         Ok(Loaded {
             target: models.target.name(),
             draft: models.draft.as_ref().map(|files| files.name()),
@@ -125,7 +124,8 @@ impl Session {
     async fn reopen(&mut self, method: Method, emit: &mut dyn FnMut(Reply)) -> Result<()> {
         self.engine = None;
         let models = self.models.as_ref().ok_or(Error::NothingLoaded)?;
-        let engine = self.engine.insert(models.open(&self.device, emit).await?);
+        let begun = Begun::open(models.request.adapter).await?;
+        let engine = self.engine.insert(models.open(begun, &self.device, emit).await?);
         if method != Method::Ar {
             engine.calibrate(models.costs.clone()).await?;
         }
@@ -160,15 +160,11 @@ impl Session {
 }
 
 impl Models {
-    async fn open(&self, device: &SharedDevice, emit: &mut dyn FnMut(Reply)) -> Result<Engine> {
-        let start = Instant::now();
-        let gpu = Gpu::open(self.request.adapter).await?;
-        let device_ms = start.elapsed().as_secs_f64() * 1e3;
-        device.set(gpu.device());
-        let options = LoadOptions { dtype: self.request.dtype, profile: self.request.profile };
+    async fn open(&self, begun: Begun, device: &SharedDevice, emit: &mut dyn FnMut(Reply)) -> Result<Engine> {
+        device.set(begun.gpu().device());
+        let options = self.request.options();
         let mut progress = |progress| emit(Reply::Progress(progress));
-        let mut engine = Engine::open(gpu, &*self.target, &options, &mut progress).await?;
-        engine.phases_mut().device = Some(device_ms);
+        let mut engine = Engine::open_begun(begun, &*self.target, &options, &mut progress).await?;
         if let Some(draft) = &self.draft {
             engine.load_draft(&**draft, &options, &mut progress).await?;
         }

@@ -6,7 +6,7 @@ use common::{bundled, request};
 use understory_engine::model::files::{FolderFiles, ModelFiles};
 use understory_engine::protocol::{Event, HubAccess, LoadRequest, Method, ModelSource, Reply};
 use understory_engine::session::Session;
-use understory_engine::{Dtype, Error};
+use understory_engine::{Begun, Dtype, Error};
 
 fn files(name: &str) -> Box<dyn ModelFiles> {
     Box::new(FolderFiles::open(bundled(name)).expect("a bundled model"))
@@ -26,9 +26,11 @@ fn load(session: &mut Session) {
         hub: HubAccess::default(),
     };
     let mut stages = Vec::new();
-    let loaded = pollster::block_on(session.load(request, files("tales"), Some(files("tales-draft")), &mut |reply| {
-        stages.push(reply);
-    }))
+    let mut emit = |reply| stages.push(reply);
+    let loaded = pollster::block_on(async {
+        let begun = Begun::open(request.adapter).await?;
+        session.load(begun, request, files("tales"), Some(files("tales-draft")), &mut emit).await
+    })
     .expect("loads");
     assert!(loaded.draft.as_deref() == Some("tales-draft") && loaded.phases_ms.device.is_some(), "{loaded:?}");
     assert!(stages.iter().any(|reply| matches!(reply, Reply::Progress(_))));

@@ -12,10 +12,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use understory_engine::Progress;
 use understory_engine::gpu::list_adapters;
 use understory_engine::protocol::{HubAccess, LoadRequest, Loaded, Message, Reply, Request};
 use understory_engine::session::Session;
+use understory_engine::{Begun, Progress};
 
 use super::models::Models;
 use crate::hub::Observer;
@@ -216,7 +216,8 @@ async fn load(
     let draft =
         request.draft.as_ref().map(|source| models.find(source, observer)).transpose().context("the draft model")?;
     let draft_label = draft.as_ref().map(|draft| draft.label.clone());
-    let mut loaded = session.load(request, target.files, draft.map(|draft| draft.files), emit).await?;
+    let begun = Begun::open(request.adapter).await?;
+    let mut loaded = session.load(begun, request, target.files, draft.map(|draft| draft.files), emit).await?;
     // The files of a hub's model lie in a folder that is named for a commit.
     (loaded.target, loaded.draft) = (target.label, draft_label);
     Ok(loaded)

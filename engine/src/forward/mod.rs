@@ -100,7 +100,7 @@ impl Forward {
                 (rows / 32 * 32).clamp(FEW_ROWS, 512)
             }
         };
-        let scratch = Scratch::new(gpu, &config, max_rows).await?;
+        let scratch = Scratch::new(gpu, &config, max_rows)?;
         let mut b = Builder { gpu, pipelines: &mut pipelines, profile, dtype, norm: config.norm.kind };
         on_progress(0, 3);
         let last_row = Product {
@@ -363,6 +363,14 @@ impl Forward {
 
     pub fn profile(&self) -> Profile {
         self.profile
+    }
+
+    /// The kernels of a pass over one row with a greedy choice.
+    #[cfg(test)]
+    fn one_row_kernels(&self) -> impl Iterator<Item = &'static understory_shaders::Shader> {
+        let [greedy, _] = self.sampler.both();
+        let dispatches = self.plan().body.iter().chain(&self.head).chain([greedy]);
+        dispatches.filter_map(|dispatch| Some(dispatch.variants[RowClass::One as usize].as_ref()?.0.shader))
     }
 }
 

@@ -57,28 +57,28 @@ pub(super) fn bytes_per_row(config: &ModelConfig) -> usize {
 }
 
 impl Scratch {
-    pub async fn new(gpu: &Gpu, config: &ModelConfig, rows: usize) -> Result<Scratch> {
+    pub fn new(gpu: &Gpu, config: &ModelConfig, rows: usize) -> Result<Scratch> {
         let r = row_values(config);
-        let buffer = |values: usize| gpu.storage(DOING, (values * 4) as u64);
+        let buffer = |values: usize| gpu.storage_ahead(DOING, (values * 4) as u64);
         let rows_of = |values: usize| buffer(rows * values);
         Ok(Scratch {
-            tokens: rows_of(1).await?,
-            state: buffer(STATE_WORDS).await?,
+            tokens: rows_of(1)?,
+            state: buffer(STATE_WORDS)?,
             // one more than positions: the last token chosen has none
-            history: buffer(config.max_position_embeddings + 1).await?,
-            seen: buffer(config.vocab_size.div_ceil(32)).await?,
-            x: [rows_of(r.x).await?, rows_of(r.x).await?],
-            stats: [rows_of(r.stats).await?, rows_of(r.stats).await?],
+            history: buffer(config.max_position_embeddings + 1)?,
+            seen: buffer(config.vocab_size.div_ceil(32))?,
+            x: [rows_of(r.x)?, rows_of(r.x)?],
+            stats: [rows_of(r.stats)?, rows_of(r.stats)?],
             half: match config.post_norms {
-                true => Some((rows_of(r.x).await?, rows_of(r.stats).await?)),
+                true => Some((rows_of(r.x)?, rows_of(r.stats)?)),
                 false => None,
             },
-            qkv: rows_of(r.qkv).await?,
-            q: rows_of(r.q).await?,
-            attn: rows_of(r.attn).await?,
-            hidden: rows_of(r.hidden).await?,
-            logits: buffer(config.vocab_size).await?,
-            block_max: buffer(2 * config.vocab_size.div_ceil(4)).await?,
+            qkv: rows_of(r.qkv)?,
+            q: rows_of(r.q)?,
+            attn: rows_of(r.attn)?,
+            hidden: rows_of(r.hidden)?,
+            logits: buffer(config.vocab_size)?,
+            block_max: buffer(2 * config.vocab_size.div_ceil(4))?,
         })
     }
 }

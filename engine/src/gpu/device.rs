@@ -1,6 +1,7 @@
 //! Adapters and the device. Errors of wgpu become values of [`Error`]: a lost device, memory that ran out and
 //! a rejected command are told apart, and none of them panics.
 
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -164,6 +165,18 @@ struct Faults {
     error: Option<String>,
 }
 
+#[cfg(not(target_family = "wasm"))]
+type Awaited = Pin<Box<dyn Future<Output = Option<wgpu::Error>> + Send>>;
+#[cfg(target_family = "wasm")]
+type Awaited = Pin<Box<dyn Future<Output = Option<wgpu::Error>>>>;
+
+/// A buffer that was asked for, and the answer whether there is memory for it.
+struct Asked {
+    answer: Awaited,
+    /// what is reported if there is none
+    refusal: Error,
+}
+
 /// An open device: queue, report, and an account of its memory.
 pub struct Gpu {
     instance: wgpu::Instance,
@@ -172,6 +185,7 @@ pub struct Gpu {
     queue: wgpu::Queue,
     report: AdapterReport,
     faults: Arc<Mutex<Faults>>,
+    asked: Mutex<Vec<Asked>>,
     allocated_bytes: Arc<AtomicU64>,
     peak_bytes: AtomicU64,
     limit_bytes: u64,
@@ -189,6 +203,9 @@ impl std::ops::Deref for Buffer {
         &self.raw
     }
 }
+
+const STORAGE: wgpu::BufferUsages =
+    wgpu::BufferUsages::STORAGE.union(wgpu::BufferUsages::COPY_DST).union(wgpu::BufferUsages::COPY_SRC);
 
 impl Drop for Buffer {
     fn drop(&mut self) {
@@ -246,6 +263,7 @@ impl Gpu {
             queue,
             report,
             faults,
+            asked: Mutex::default(),
             allocated_bytes: Arc::default(),
             peak_bytes: AtomicU64::new(0),
             limit_bytes: u64::MAX,
@@ -294,15 +312,26 @@ impl Gpu {
     /// # Errors
     /// [`Error::DeviceLimit`] beyond the largest buffer, [`Error::OutOfDeviceMemory`].
     pub async fn buffer(&self, doing: &'static str, bytes: u64, usage: wgpu::BufferUsages) -> Result<Buffer> {
+        let buffer = self.buffer_ahead(doing, bytes, usage)?;
+        self.settle(doing).await?;
+        Ok(buffer)
+    }
+
+    /// As [`Self::buffer`], without waiting for the device's answer (in a browser it comes after everything that was
+    /// asked of the device before, kernels to compile among it): [`Self::settle`] and [`Self::wait`] say if it is no.
+    ///
+    /// # Errors
+    /// [`Error::DeviceLimit`]; [`Error::OutOfDeviceMemory`] where that is known at once.
+    pub fn buffer_ahead(&self, doing: &'static str, bytes: u64, usage: wgpu::BufferUsages) -> Result<Buffer> {
         let size = bytes.max(16).next_multiple_of(16);
         let limit = self.report.limits.max_buffer_size;
         if size > limit {
             return Err(Error::DeviceLimit { what: format!("a buffer for {doing}"), needed: size, offered: limit });
         }
         let allocated_bytes = self.allocated_bytes();
-        let full = || Error::OutOfDeviceMemory { doing, asked_bytes: size, allocated_bytes };
+        let refusal = Error::OutOfDeviceMemory { doing, asked_bytes: size, allocated_bytes };
         if allocated_bytes + size > self.limit_bytes {
-            return Err(full());
+            return Err(refusal);
         }
         let scope = self.device.push_error_scope(wgpu::ErrorFilter::OutOfMemory);
         let raw = self.device.create_buffer(&wgpu::BufferDescriptor {
@@ -311,19 +340,35 @@ impl Gpu {
             usage,
             mapped_at_creation: false,
         });
-        if scope.pop().await.is_some() {
-            return Err(full());
-        }
-        self.check(doing)?;
+        lock(&self.asked).push(Asked { answer: Box::pin(scope.pop()), refusal });
         let now = self.allocated_bytes.fetch_add(size, Ordering::Relaxed) + size;
         self.peak_bytes.fetch_max(now, Ordering::Relaxed);
         Ok(Buffer { raw, account: self.allocated_bytes.clone() })
     }
 
+    /// Waits for the answers that [`Self::buffer_ahead`] did not wait for.
+    ///
+    /// # Errors
+    /// [`Error::OutOfDeviceMemory`] of the first buffer there is no memory for, [`Error::DeviceLost`].
+    pub async fn settle(&self, doing: &'static str) -> Result<()> {
+        let asked = std::mem::take(&mut *lock(&self.asked));
+        let mut refused = None;
+        for Asked { answer, refusal } in asked {
+            if answer.await.is_some() {
+                refused.get_or_insert(refusal);
+            }
+        }
+        refused.map_or_else(|| self.check(doing), Err)
+    }
+
     /// A storage buffer that can be written to and copied.
     pub async fn storage(&self, doing: &'static str, bytes: u64) -> Result<Buffer> {
-        use wgpu::BufferUsages as U;
-        self.buffer(doing, bytes, U::STORAGE | U::COPY_DST | U::COPY_SRC).await
+        self.buffer(doing, bytes, STORAGE).await
+    }
+
+    /// As [`Self::storage`], in the way of [`Self::buffer_ahead`].
+    pub fn storage_ahead(&self, doing: &'static str, bytes: u64) -> Result<Buffer> {
+        self.buffer_ahead(doing, bytes, STORAGE)
     }
 
     /// A storage buffer with contents.
@@ -333,11 +378,11 @@ impl Gpu {
         Ok(buffer)
     }
 
-    /// A uniform buffer with contents.
-    pub async fn uniform<T: bytemuck::NoUninit>(&self, doing: &'static str, contents: &T) -> Result<Buffer> {
+    /// A uniform buffer with contents, in the way of [`Self::buffer_ahead`].
+    pub fn uniform<T: bytemuck::NoUninit>(&self, doing: &'static str, contents: &T) -> Result<Buffer> {
         use wgpu::BufferUsages as U;
         let bytes = bytemuck::bytes_of(contents);
-        let buffer = self.buffer(doing, bytes.len() as u64, U::UNIFORM | U::COPY_DST).await?;
+        let buffer = self.buffer_ahead(doing, bytes.len() as u64, U::UNIFORM | U::COPY_DST)?;
         self.queue.write_buffer(&buffer, 0, bytes);
         Ok(buffer)
     }
@@ -365,6 +410,9 @@ impl Gpu {
     }
 
     /// Waits until everything submitted has run.
+    ///
+    /// # Errors
+    /// Those of [`Self::settle`], [`Error::Device`].
     pub async fn wait(&self, doing: &'static str) -> Result<()> {
         #[cfg(not(target_family = "wasm"))]
         if let Err(e) = self.device.poll(wgpu::PollType::wait_indefinitely()) {
@@ -380,10 +428,10 @@ impl Gpu {
             // A callback that is dropped is that of a lost device, which the check reports.
             let _ = finished.await;
         }
-        self.check(doing)
+        self.settle(doing).await
     }
 }
 
-fn lock(faults: &Mutex<Faults>) -> std::sync::MutexGuard<'_, Faults> {
-    faults.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+fn lock<T>(shared: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }

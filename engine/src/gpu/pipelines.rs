@@ -56,6 +56,19 @@ impl Pipelines {
         if PUT_OFF { Ok(self.named(gpu, kernel, features)) } else { self.get(gpu, kernel, features).await }
     }
 
+    /// Asks for pipelines before they are needed, where they compile beside what comes next: in a browser, whose
+    /// graphics process does it. What the driver says against them reaches [`Gpu::check`].
+    pub fn begin(&mut self, gpu: &Gpu, kernels: &[(&'static str, Vec<&'static str>)]) {
+        if !PUT_OFF {
+            return;
+        }
+        for (kernel, features) in kernels {
+            self.named(gpu, kernel, features).raw();
+        }
+        // Chromium keeps commands back until something must go.
+        gpu.queue().submit([]);
+    }
+
     /// Compiles one of the pipelines that were put off; false: there is none left.
     ///
     /// # Errors

@@ -7,6 +7,7 @@ mod candidates;
 mod catch_up;
 mod commit;
 mod embed;
+mod first;
 mod grow;
 mod norm_residual;
 mod product;
@@ -20,6 +21,7 @@ pub use candidates::{CANDIDATES, CandidatesParams, candidates};
 pub use catch_up::{CatchUpParams, catch_up};
 pub use commit::commit;
 pub use embed::embed;
+pub use first::first_kernels;
 pub use grow::{GrowParams, grow};
 pub use norm_residual::norm_residual;
 pub use product::{Epilogue, Product, product};
@@ -45,6 +47,20 @@ pub fn split_keys(profile: Profile) -> usize {
     }
 }
 
+fn dtype_feature(dtype: Dtype) -> &'static str {
+    match dtype {
+        Dtype::F16 => "f16",
+        Dtype::F32 => "f32",
+    }
+}
+
+fn norm_feature(norm: NormKind) -> &'static str {
+    match norm {
+        NormKind::Rms => "rms",
+        NormKind::Layer => "layer",
+    }
+}
+
 /// What every operation needs to be built.
 pub struct Builder<'a> {
     pub gpu: &'a Gpu,
@@ -55,17 +71,8 @@ pub struct Builder<'a> {
 }
 
 impl Builder<'_> {
-    fn dtype_feature(&self) -> &'static str {
-        match self.dtype {
-            Dtype::F16 => "f16",
-            Dtype::F32 => "f32",
-        }
-    }
     fn norm_feature(&self) -> &'static str {
-        match self.norm {
-            NormKind::Rms => "rms",
-            NormKind::Layer => "layer",
-        }
+        norm_feature(self.norm)
     }
 
     /// One dispatch that is the same for every row class.
@@ -78,18 +85,18 @@ impl Builder<'_> {
         buffers: &[(&str, &wgpu::Buffer)],
     ) -> Result<Dispatch> {
         let pipeline = self.pipelines.get(self.gpu, kernel, features).await?;
-        self.uniform(pipeline, grid, params, buffers).await
+        self.uniform(pipeline, grid, params, buffers)
     }
 
     /// One dispatch of `pipeline` that is the same for every row class.
-    async fn uniform<P: bytemuck::NoUninit>(
+    fn uniform<P: bytemuck::NoUninit>(
         &self,
         pipeline: Arc<Pipeline>,
         grid: Grid,
         params: &P,
         buffers: &[(&str, &wgpu::Buffer)],
     ) -> Result<Dispatch> {
-        let (bind_group, params) = self.bind(&pipeline, params, buffers).await?;
+        let (bind_group, params) = self.bind(&pipeline, params, buffers)?;
         Ok(Dispatch::uniform(pipeline, grid, bind_group, params))
     }
 
@@ -106,13 +113,13 @@ impl Builder<'_> {
         Ok(self.one(kernel, features, grid, params, buffers).await?.with_tree(tree))
     }
 
-    async fn bind<P: bytemuck::NoUninit>(
+    fn bind<P: bytemuck::NoUninit>(
         &self,
         pipeline: &Pipeline,
         params: &P,
         buffers: &[(&str, &wgpu::Buffer)],
     ) -> Result<(wgpu::BindGroup, Buffer)> {
-        let uniform = self.gpu.uniform("kernel parameters", params).await?;
+        let uniform = self.gpu.uniform("kernel parameters", params)?;
         let mut all = buffers.to_vec();
         all.push(("p", &uniform));
         Ok((pipeline.bind(self.gpu, &all), uniform))

@@ -2,10 +2,11 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use super::Builder;
+use super::{Builder, dtype_feature, norm_feature};
 use crate::Result;
+use crate::engine::Dtype;
 use crate::gpu::{Dispatch, Grid, Profile, When};
-use crate::model::config::Activation;
+use crate::model::config::{Activation, NormKind};
 use crate::model::device_weights::{Matrix, Vectors};
 
 /// What happens to finished outputs.
@@ -73,22 +74,36 @@ fn activation_code(a: Activation) -> u32 {
     }
 }
 
+/// The kernel of up to 64 rows, and on CPU adapters of any number.
+pub(super) fn few_rows_kernel(profile: Profile) -> &'static str {
+    match profile {
+        Profile::Gpu => "matmul",
+        Profile::Cpu => "matmul_cpu",
+    }
+}
+
+/// Its features but for the rows at once; every product but a residual one has a norm on load.
+pub(super) fn features(dtype: Dtype, profile: Profile, norm: NormKind, epilogue: Epilogue) -> Vec<&'static str> {
+    let mut features = vec![dtype_feature(dtype), profile.name(), norm_feature(norm)];
+    features.extend(match epilogue {
+        Epilogue::Store => ["norm", "store"].as_slice(),
+        Epilogue::Act(_) => &["norm", "act"],
+        Epilogue::Gated(_) => &["norm", "gated"],
+        Epilogue::Residual => &["residual"],
+        Epilogue::Logits => &["norm", "logits"],
+    });
+    features
+}
+
 /// One dispatch for each part of the matrix.
 pub async fn product(b: &mut Builder<'_>, op: Product<'_>) -> Result<Vec<Dispatch>> {
-    let (epilogue, activation) = match op.epilogue {
-        Epilogue::Store => ("store", 0),
-        Epilogue::Act(a) => ("act", activation_code(a)),
-        Epilogue::Gated(a) => ("gated", activation_code(a)),
-        Epilogue::Residual => ("residual", 0),
-        Epilogue::Logits => ("logits", 0),
+    let activation = match op.epilogue {
+        Epilogue::Act(a) | Epilogue::Gated(a) => activation_code(a),
+        Epilogue::Store | Epilogue::Residual | Epilogue::Logits => 0,
     };
-    let mut features = vec![b.dtype_feature(), b.profile.name(), b.norm_feature(), epilogue];
-    features.extend(op.norm.map(|_| "norm"));
+    let features = features(b.dtype, b.profile, b.norm, op.epilogue);
     let with = |extra: &[&'static str]| [features.as_slice(), extra].concat();
-    let (kernel, block) = match b.profile {
-        Profile::Gpu => ("matmul", "cb4"),
-        Profile::Cpu => ("matmul_cpu", "cb8"),
-    };
+    let (kernel, block) = (few_rows_kernel(b.profile), if b.profile == Profile::Gpu { "cb4" } else { "cb8" });
     let one = b.pipelines.get(b.gpu, kernel, &with(&["cb1"])).await?;
     let few = b.pipelines.get_later(b.gpu, kernel, &with(&[block])).await?;
     let many = match b.profile {
@@ -126,7 +141,7 @@ pub async fn product(b: &mut Builder<'_>, op: Product<'_>) -> Result<Vec<Dispatc
         // Without a residual its binding still needs a buffer; the flag keeps it unread.
         buffers.push(("res", op.res.unwrap_or(op.x)));
         buffers.extend(op.extra.iter().flat_map(|e| [("out_stats", *e), ("out_max", *e)]));
-        let (bind_group, uniform) = b.bind(&one, &params, &buffers).await?;
+        let (bind_group, uniform) = b.bind(&one, &params, &buffers)?;
         let rows = Grid::Fixed([grid_x, grid_y, 1]);
         let tile_x = tiles.min(grid_x);
         let prefill = many.clone().map(|p| (p, Grid::Tiles { x: tile_x, z: tiles.div_ceil(grid_x) }));

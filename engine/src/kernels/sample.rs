@@ -87,7 +87,7 @@ pub async fn sampler(
     let sampled = b.pipelines.get_later(b.gpu, "sample", &[profile]).await?;
     Ok(Sampler {
         greedy: b.one("sample", &[profile, "greedy"], grid, &params, &buffers).await?,
-        sampled: b.uniform(sampled, grid, &params, &buffers).await?,
+        sampled: b.uniform(sampled, grid, &params, &buffers)?,
     })
 }
 

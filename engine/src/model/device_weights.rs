@@ -6,15 +6,15 @@
 
 use std::ops::Range;
 
-use half::f16;
-use half::slice::HalfFloatSliceExt;
-
 use super::config::{ModelConfig, NormKind};
+use super::halves::narrow;
 use super::weights::{LayerSlot, ModelWeights, Slot};
 use crate::engine::Dtype;
 use crate::error::{Error, Result};
 use crate::gpu::{Buffer, Gpu, Profile};
 
+/// Bits of f16's infinity, without its sign.
+const F16_INFINITY: u16 = 0x7c00;
 /// f32 values converted and handed over at once.
 const PIECE_VALUES: usize = 1 << 20;
 /// Bytes handed to the queue before it is drained: bounds the driver's staging memory.
@@ -138,10 +138,14 @@ pub async fn upload(
         true => None,
         false => Some(up.matrix(Slot::LmHead, RowOrder::AsStored).await?),
     };
-    let head_vectors = up
-        .vectors(Some((Slot::FinalNorm, Slot::FinalNormBias)), Slot::LmHeadBias, RowOrder::AsStored, config.vocab_size)
-        .await?;
-    up.drain().await?;
+    let head_vectors = up.vectors(
+        Some((Slot::FinalNorm, Slot::FinalNormBias)),
+        Slot::LmHeadBias,
+        RowOrder::AsStored,
+        config.vocab_size,
+    )?;
+    // Copied while the kernels are made.
+    gpu.queue().submit([]);
     Ok(DeviceWeights { embedding, positions, layers, lm_head, head_vectors, bytes: gpu.allocated_bytes() - before })
 }
 
@@ -157,23 +161,23 @@ impl Upload<'_> {
         let mlp_norm = Some((slot(L::MlpNorm), slot(L::MlpNormBias)));
         Ok(DeviceLayer {
             qkv: self.matrix(slot(L::Qkv), RowOrder::AsStored).await?,
-            qkv_vectors: self.vectors(attn_norm, slot(L::QkvBias), RowOrder::AsStored, qkv_rows).await?,
+            qkv_vectors: self.vectors(attn_norm, slot(L::QkvBias), RowOrder::AsStored, qkv_rows)?,
             qk_gamma: match self.config.qk_norm {
                 true => {
                     let mut both = self.gamma(slot(L::QNorm))?;
                     both.extend(self.gamma(slot(L::KNorm))?);
-                    Some(self.gpu.storage_from(DOING, bytemuck::cast_slice(&both)).await?)
+                    Some(self.put(&both)?)
                 }
                 false => None,
             },
             attn_out: self.matrix(slot(L::AttnOut), RowOrder::AsStored).await?,
-            attn_out_vectors: self.vectors(None, slot(L::AttnOutBias), RowOrder::AsStored, d).await?,
-            post_attn_gamma: self.post_gamma(slot(L::PostAttnNorm)).await?,
+            attn_out_vectors: self.vectors(None, slot(L::AttnOutBias), RowOrder::AsStored, d)?,
+            post_attn_gamma: self.post_gamma(slot(L::PostAttnNorm))?,
             mlp_up: self.matrix(slot(L::MlpUp), order).await?,
-            mlp_up_vectors: self.vectors(mlp_norm, slot(L::MlpUpBias), order, up_rows).await?,
+            mlp_up_vectors: self.vectors(mlp_norm, slot(L::MlpUpBias), order, up_rows)?,
             mlp_down: self.matrix(slot(L::MlpDown), RowOrder::AsStored).await?,
-            mlp_down_vectors: self.vectors(None, slot(L::MlpDownBias), RowOrder::AsStored, d).await?,
-            post_mlp_gamma: self.post_gamma(slot(L::PostMlpNorm)).await?,
+            mlp_down_vectors: self.vectors(None, slot(L::MlpDownBias), RowOrder::AsStored, d)?,
+            post_mlp_gamma: self.post_gamma(slot(L::PostMlpNorm))?,
         })
     }
 
@@ -195,23 +199,17 @@ impl Upload<'_> {
         Ok(gamma)
     }
 
-    async fn post_gamma(&mut self, slot: Slot) -> Result<Option<Buffer>> {
+    fn post_gamma(&mut self, slot: Slot) -> Result<Option<Buffer>> {
         if !self.config.post_norms {
             return Ok(None);
         }
         let mut gamma = self.gamma(slot)?;
         gamma.resize(gamma.len().next_multiple_of(8), 0.0);
-        Ok(Some(self.gpu.storage_from(DOING, bytemuck::cast_slice(&gamma)).await?))
+        Ok(Some(self.put(&gamma)?))
     }
 
     /// `[gamma, beta]` of the norm on the input (each padded to the input's columns), then the bias of `rows` outputs.
-    async fn vectors(
-        &mut self,
-        norm: Option<(Slot, Slot)>,
-        bias: Slot,
-        order: RowOrder,
-        rows: usize,
-    ) -> Result<Vectors> {
+    fn vectors(&mut self, norm: Option<(Slot, Slot)>, bias: Slot, order: RowOrder, rows: usize) -> Result<Vectors> {
         let mut all = Vec::new();
         if let Some((gamma, beta)) = norm {
             all = self.gamma(gamma)?;
@@ -236,7 +234,7 @@ impl Upload<'_> {
             }
             all.resize(all.len().next_multiple_of(4), 0.0);
         }
-        let buffer = self.gpu.storage_from(DOING, bytemuck::cast_slice(&all)).await?;
+        let buffer = self.put(&all)?;
         Ok(Vectors { buffer, bias4, has_bias: bias.is_some() })
     }
 
@@ -277,7 +275,7 @@ impl Upload<'_> {
         let blocks_per_piece = (PIECE_VALUES / (4 * k)).max(1);
         for block0 in (0..n_blocks).step_by(blocks_per_part) {
             let blocks = blocks_per_part.min(n_blocks - block0);
-            let buffer = self.gpu.storage(DOING, blocks as u64 * 4 * row_bytes).await?;
+            let buffer = self.gpu.storage_ahead(DOING, blocks as u64 * 4 * row_bytes)?;
             for piece in (block0..block0 + blocks).step_by(blocks_per_piece) {
                 let piece_end = (piece + blocks_per_piece).min(block0 + blocks);
                 self.read_blocks(slot, order, [rows, cols], piece..piece_end)?;
@@ -291,6 +289,13 @@ impl Upload<'_> {
             parts.push(MatrixPart { buffer, row0: 4 * block0 as u32, blocks: blocks as u32 });
         }
         Ok(Matrix { parts, k8: k as u32 / 8, rows: rows as u32 })
+    }
+
+    fn put(&self, values: &[f32]) -> Result<Buffer> {
+        let bytes = bytemuck::cast_slice(values);
+        let buffer = self.gpu.storage_ahead(DOING, bytes.len() as u64)?;
+        self.gpu.queue().write_buffer(&buffer, 0, bytes);
+        Ok(buffer)
     }
 
     /// Fills `self.bytes` with blocks of 4 rows, converted and padded.
@@ -331,9 +336,12 @@ impl Upload<'_> {
         match self.dtype {
             Dtype::F32 => self.bytes.extend_from_slice(bytemuck::cast_slice(&padded)),
             Dtype::F16 => {
-                let mut halves = vec![f16::ZERO; padded.len()];
-                halves.convert_from_f32_slice(&padded);
-                if let Some(index) = (0..padded.len()).find(|&i| halves[i].is_infinite() && padded[i].is_finite()) {
+                let mut halves = vec![0; padded.len()];
+                narrow(&padded, &mut halves);
+                // All at once first: nearly always there is nothing to look for.
+                let largest = halves.iter().fold(0, |largest, half| (half & 0x7fff).max(largest));
+                let overflown = |&i: &usize| halves[i] & 0x7fff == F16_INFINITY && padded[i].is_finite();
+                if let Some(index) = (0..padded.len()).filter(|_| largest >= F16_INFINITY).find(overflown) {
                     return Err(Error::F16Overflow { name: format!("{slot:?}"), value: padded[index], index });
                 }
                 self.bytes.extend_from_slice(bytemuck::cast_slice(&halves));

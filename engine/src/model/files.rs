@@ -54,6 +54,9 @@ pub trait ModelFiles {
     /// # Errors
     /// [`Error::Truncated`] where the file ends before `offset + len`; [`Error::Io`].
     fn range(&self, file: &str, offset: u64, len: u64) -> Result<FileBytes<'_>>;
+
+    /// Lets go of what was read ahead: the model is open.
+    fn release(&self) {}
 }
 
 /// A text file of the model; `None` if there is none of that name.

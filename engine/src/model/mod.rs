@@ -3,6 +3,7 @@
 pub mod config;
 pub mod device_weights;
 pub mod files;
+mod halves;
 #[cfg(feature = "reference")]
 pub mod reference;
 pub mod repository;

@@ -1,7 +1,9 @@
 //! Models as blobs, whose bytes stay with the browser until a piece of them is wanted.
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::io;
+use std::ops::Range;
 
 use js_sys::Uint8Array;
 use understory_engine::Error;
@@ -11,10 +13,51 @@ use web_sys::{Blob, FileReaderSync};
 
 use crate::js::shown;
 
+/// Bytes read at once: each read is a question to another process, and small tensors are many.
+const BLOCK: u64 = 8 << 20;
+
 /// The files of one model.
 pub struct BlobFiles {
-    pub name: String,
-    pub files: HashMap<String, Blob>,
+    name: String,
+    files: HashMap<String, Blob>,
+    /// the last blocks read, the newest first
+    ahead: RefCell<Vec<Block>>,
+}
+
+/// A block of a file: its name, the block's number, the bytes.
+type Block = (String, u64, Vec<u8>);
+
+impl BlobFiles {
+    pub fn new(name: String, files: HashMap<String, Blob>) -> Self {
+        Self { name, files, ahead: RefCell::default() }
+    }
+
+    /// Appends what `wanted` has of block `number` of a file to `bytes`.
+    fn append_from_block(
+        &self,
+        (file, blob): (&str, &Blob),
+        number: u64,
+        wanted: Range<u64>,
+        bytes: &mut Vec<u8>,
+    ) -> Result<(), JsValue> {
+        let mut ahead = self.ahead.borrow_mut();
+        let start = number * BLOCK;
+        if let Some(at) = ahead.iter().position(|(of, n, _)| of == file && *n == number) {
+            ahead[..=at].rotate_right(1);
+        } else {
+            let end = (start + BLOCK).min(blob.size() as u64);
+            ahead.truncate(1);
+            ahead.insert(0, (file.into(), number, read_blob(&slice(blob, start..end)?)?));
+        }
+        let block = &ahead[0].2;
+        let within = |at: u64| at.clamp(start, start + block.len() as u64) - start;
+        bytes.extend_from_slice(&block[within(wanted.start) as usize..within(wanted.end) as usize]);
+        Ok(())
+    }
+}
+
+fn slice(blob: &Blob, bytes: Range<u64>) -> Result<Blob, JsValue> {
+    blob.slice_with_f64_and_f64(bytes.start as f64, bytes.end as f64)
 }
 
 impl ModelFiles for BlobFiles {
@@ -37,8 +80,19 @@ impl ModelFiles for BlobFiles {
         if end > actual {
             return Err(Error::Truncated { file: file.into(), expected: end, actual });
         }
-        let part = blob.slice_with_f64_and_f64(offset as f64, end as f64).map_err(|error| unreadable(file, &error))?;
-        bytes(file, &part)
+        let unreadable = |error| unreadable(file, &error);
+        if len >= BLOCK {
+            return bytes(file, &slice(blob, offset..end).map_err(unreadable)?);
+        }
+        let mut all = Vec::with_capacity(len as usize);
+        for number in offset / BLOCK..end.div_ceil(BLOCK) {
+            self.append_from_block((file, blob), number, offset..end, &mut all).map_err(unreadable)?;
+        }
+        Ok(FileBytes::Owned(all))
+    }
+
+    fn release(&self) {
+        self.ahead.take();
     }
 }
 

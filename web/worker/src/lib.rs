@@ -15,10 +15,11 @@ use std::collections::HashSet;
 use std::rc::Rc;
 
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
-use understory_engine::gpu;
+use understory_engine::model::config::ModelConfig;
 use understory_engine::model::files::ModelFiles;
 use understory_engine::protocol::{LoadRequest, Message, Reply, Request};
 use understory_engine::session::Session;
+use understory_engine::{Begun, gpu};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
@@ -152,10 +153,12 @@ async fn load(
     folders: &Folders,
     emit: &mut dyn FnMut(Reply),
 ) -> Result<Reply, String> {
-    let found = sources::find(&request, folders, emit).await?;
+    let text = |error: understory_engine::Error| error.to_string();
+    let mut begun = Begun::open(request.adapter).await.map_err(text)?;
+    let mut on_config = |config: &ModelConfig| begun.compile_for(config, &request.options());
+    let found = sources::find(&request, folders, &mut on_config, emit).await?;
     let draft = found.draft.map(|files| Box::new(files) as Box<dyn ModelFiles>);
-    let loaded = session.load(request, Box::new(found.target), draft, emit).await;
-    let mut loaded = loaded.map_err(|error| error.to_string())?;
+    let mut loaded = session.load(begun, request, Box::new(found.target), draft, emit).await.map_err(text)?;
     let (fetch, hash) = (found.phases.fetch, found.phases.hash);
     for phases in [Some(&mut loaded.phases_ms), session.phases_mut()].into_iter().flatten() {
         (phases.instantiate, phases.fetch, phases.hash) = (INSTANTIATED_MS.get(), fetch, hash);

@@ -1,8 +1,9 @@
 //! Stored elements to f32.
 
+use half::bf16;
 use half::slice::HalfFloatSliceExt;
-use half::{bf16, f16};
 
+use crate::model::halves::widen;
 use crate::model::safetensors::Dtype;
 
 /// Elements at a time: the buffer for aligned copies stays in the first cache.
@@ -15,7 +16,7 @@ pub(super) fn append(bytes: &[u8], dtype: Dtype, out: &mut Vec<f32>) {
             let (elements, _) = bytes.as_chunks();
             out.extend(elements.iter().map(|&element| f32::from_le_bytes(element)));
         }
-        Dtype::F16 => append_half(bytes, out, f16::from_bits, |from, to| from.convert_to_f32_slice(to)),
+        Dtype::F16 => append_half(bytes, out, |bits| bits, widen),
         Dtype::Bf16 => append_half(bytes, out, bf16::from_bits, |from, to| from.convert_to_f32_slice(to)),
     }
 }
@@ -36,6 +37,8 @@ fn append_half<H: Copy>(bytes: &[u8], out: &mut Vec<f32>, from_bits: fn(u16) -> 
 
 #[cfg(test)]
 mod tests {
+    use half::f16;
+
     use super::*;
 
     /// Against the scalar conversions of `half`, over every bit pattern and an odd offset into the bytes.

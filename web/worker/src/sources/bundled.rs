@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 use serde::Deserialize;
 use understory_engine::protocol::ModelSource;
 
-use super::gather;
+use super::{Observer, gather};
 use crate::files::BlobFiles;
 use crate::http::{self, Refused};
 use crate::store::{Contents, Manifest, Store};
@@ -19,15 +19,11 @@ struct IndexedFile {
     sha256: String,
 }
 
-/// `on_progress(done, total)` in bytes.
+/// Brings a model here.
 ///
 /// # Errors
 /// A message that names what could not be had.
-pub async fn files(
-    source: &ModelSource,
-    store: &Store,
-    on_progress: &mut dyn FnMut(u64, u64),
-) -> Result<BlobFiles, String> {
+pub async fn files(source: &ModelSource, store: &Store, observer: &mut Observer<'_>) -> Result<BlobFiles, String> {
     let name = source.label();
     let manifest = match index().await {
         Ok(index) => listed(source, index)?,
@@ -39,7 +35,7 @@ pub async fn files(
     };
     store.keep(&manifest).await?;
     let address = |file: &str| (url(&name, file), None);
-    gather(&manifest, store, address, |refused, file| explain(refused, &url(&name, file)), on_progress).await
+    gather(&manifest, store, address, |refused, file| explain(refused, &url(&name, file)), observer).await
 }
 
 type Index = HashMap<String, BTreeMap<String, IndexedFile>>;

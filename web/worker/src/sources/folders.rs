@@ -41,7 +41,7 @@ impl Folders {
         let files = folders.get(name).ok_or_else(|| format!("the folder `{name}` is not open; choose it again"))?;
         let unsuitable = |reason: String| format!("the folder `{name}` cannot be used: {reason}");
         check(files).map_err(unsuitable)?;
-        Ok(BlobFiles { name: name.into(), files: files.clone() })
+        Ok(BlobFiles::new(name.into(), files.clone()))
     }
 }
 

@@ -3,16 +3,16 @@
 
 use js_sys::encode_uri_component;
 use understory_engine::model::config::ModelConfig;
+use understory_engine::model::files::ModelFiles;
 use understory_engine::model::repository::{
     CONFIG, HubName, Listing, OPTIONAL, TOKENIZER, WEIGHTS, WEIGHTS_INDEX, shards,
 };
 use understory_engine::protocol::{HubAccess, ModelSource};
 use web_sys::Url;
 
-use super::gather;
-use crate::files::{BlobFiles, read_blob};
+use super::{Observer, gather};
+use crate::files::BlobFiles;
 use crate::http::{self, Refused};
-use crate::js::shown;
 use crate::store::{Contents, Manifest, Store};
 
 /// One model on its way.
@@ -24,7 +24,7 @@ struct Repository<'a> {
     store: &'a Store,
 }
 
-/// `on_progress(done, total)` in bytes.
+/// Brings a model here.
 ///
 /// # Errors
 /// A message that says why the model cannot be had, and what to do.
@@ -33,7 +33,7 @@ pub async fn files(
     revision: Option<&str>,
     access: &HubAccess,
     store: &Store,
-    on_progress: &mut dyn FnMut(u64, u64),
+    observer: &mut Observer<'_>,
 ) -> Result<BlobFiles, String> {
     let full = revision.map_or(repo.to_owned(), |revision| format!("{repo}@{revision}"));
     let name = HubName::parse(&full)
@@ -41,7 +41,7 @@ pub async fn files(
     let revision = (name.revision != HubName::MAIN).then(|| name.revision.clone());
     let source = ModelSource::Hub { repo: name.repo.clone(), revision };
     let token = access.token.as_ref().map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
-    Repository { name, endpoint: endpoint(&access.endpoint)?, token, source, store }.files(on_progress).await
+    Repository { name, endpoint: endpoint(&access.endpoint)?, token, source, store }.files(observer).await
 }
 
 /// The endpoint without a slash at its end.
@@ -57,12 +57,12 @@ fn endpoint(given: &str) -> Result<String, String> {
 }
 
 impl Repository<'_> {
-    async fn files(&self, on_progress: &mut dyn FnMut(u64, u64)) -> Result<BlobFiles, String> {
+    async fn files(&self, observer: &mut Observer<'_>) -> Result<BlobFiles, String> {
         let kept = self.store.manifest(&self.source, Some(&self.endpoint)).await?;
         if let Some(manifest) = &kept
             && self.store.is_whole(manifest).await
         {
-            return self.gather(manifest, on_progress).await;
+            return self.gather(manifest, observer).await;
         }
         let listing = self.listing().await?;
         let unsuitable = |reason: String| format!("{} cannot be used: {reason}", self.name);
@@ -71,7 +71,7 @@ impl Repository<'_> {
             Some(kept) if kept.is_complete && kept.commit.as_ref() == Some(&listing.sha) => kept,
             _ => self.manifest(&listing).await?,
         };
-        let files = self.gather(&manifest, on_progress).await?;
+        let files = self.gather(&manifest, observer).await?;
         // Another tab may have deleted the model meanwhile; its files are here again.
         self.store.keep(&manifest).await?;
         Ok(files)
@@ -116,7 +116,8 @@ impl Repository<'_> {
     /// # Errors
     /// A message, and whether trying again is of no use.
     async fn complete(&self, first: &Manifest, weights: &str, listing: &Listing) -> Result<Manifest, (String, bool)> {
-        let files = self.gather(first, &mut |_, _| {}).await.map_err(|message| (message, false))?;
+        let mut ignore = Observer { on_config: &mut |_| {}, on_progress: &mut |_, _| {} };
+        let files = self.gather(first, &mut ignore).await.map_err(|message| (message, false))?;
         let hopeless = |reason: String| (format!("{} cannot be used: {reason}", self.name), true);
         ModelConfig::from_files(&files).map_err(|error| hopeless(error.to_string()))?;
         let mut manifest = Manifest { is_complete: true, ..first.clone() };
@@ -124,7 +125,8 @@ impl Repository<'_> {
         if weights == WEIGHTS {
             more.push(WEIGHTS.into());
         } else {
-            let index = read_blob(&files.files[WEIGHTS_INDEX]).map_err(|error| (shown(&error), false))?;
+            let index = files.read(WEIGHTS_INDEX).map_err(|error| (error.to_string(), false))?;
+            let index = index.ok_or_else(|| (format!("{WEIGHTS_INDEX} is gone"), false))?;
             more.extend(shards(&String::from_utf8_lossy(&index)).map_err(hopeless)?);
         }
         for file in more {
@@ -159,14 +161,14 @@ impl Repository<'_> {
         })
     }
 
-    async fn gather(&self, manifest: &Manifest, on_progress: &mut dyn FnMut(u64, u64)) -> Result<BlobFiles, String> {
+    async fn gather(&self, manifest: &Manifest, observer: &mut Observer<'_>) -> Result<BlobFiles, String> {
         let commit = manifest.commit.as_deref().unwrap_or(HubName::MAIN);
         let address = |file: &str| {
             let path: Vec<String> = file.split('/').map(|part| encode_uri_component(part).into()).collect();
             let url = format!("{}/{}/resolve/{commit}/{}", self.endpoint, self.name.repo, path.join("/"));
             (url, self.token.clone())
         };
-        gather(manifest, self.store, address, |refused, file| self.explain(refused, Some(file)), on_progress).await
+        gather(manifest, self.store, address, |refused, file| self.explain(refused, Some(file)), observer).await
     }
 
     /// What a refusal means, and what to do.
