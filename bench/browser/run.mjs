@@ -1,17 +1,18 @@
 // Greedy decoding of the bundled model by Understory, transformers.js and wllama in one headless Chromium: each engine
-// in a fresh browser context a round, their order reversed every other round, so that a drifting machine favours none.
+// in a fresh profile a round, as a first visitor's (in a private window a page's files are another process's memory),
+// their order reversed every other round, so that a drifting machine favours none.
 //
 //   node bench/browser/run.mjs [--rounds N] [--warm N] [--n-out N] [--engines a,b] [--out DIR]
 //
 // Raw runs go to DIR/raw.jsonl as they come, a table to DIR/summary.md. See bench/README.md.
 import { execFileSync } from "node:child_process";
-import { appendFileSync, createReadStream, mkdirSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { appendFileSync, createReadStream, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
-import { loadavg, cpus, release } from "node:os";
+import { cpus, loadavg, release, tmpdir } from "node:os";
 import { extname, join, normalize } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { launch } from "../../web/tests/browser.mjs";
+import { launchProfile } from "../../web/tests/browser.mjs";
 import { summary } from "./summary.mjs";
 
 const HERE = fileURLToPath(new URL(".", import.meta.url));
@@ -32,6 +33,8 @@ const PROMPTS = [
 ];
 const LIMIT_MS = 400_000;
 const PAUSE_MS = 8000;
+/** A browser that has just started has things of its own to do. */
+const SETTLE_MS = 3000;
 
 const { values } = parseArgs({
   options: {
@@ -75,18 +78,37 @@ const origin = `http://127.0.0.1:${server.address().port}`;
 mkdirSync(values.out, { recursive: true });
 const raw = join(values.out, "raw.jsonl");
 writeFileSync(raw, "");
-const browser = await launch();
 const machine = [
   `date: ${new Date().toISOString()}`,
   `machine: ${process.platform} ${release()}, ${cpus().length} cores, ${cpus()[0].model}`,
-  `browser: Chromium ${browser.version()}, WebGPU on SwiftShader, cross-origin isolated`,
+  `browser: Chromium ${await version()}, WebGPU on SwiftShader, cross-origin isolated`,
   `load before: ${loadavg().map((load) => load.toFixed(2)).join(" ")}`,
   `case: tales, greedy, n_out ${nOut}; Understory f16, transformers.js fp32, wllama f16; one cold request, ${PAUSE_MS / 1000} s of pause, ${warm} warm requests a round; ${rounds} rounds`,
 ];
 
-async function measure(name, round) {
-  const context = await browser.newContext();
+/** What `use` makes of a browser with a fresh profile. */
+async function withProfile(use) {
+  const folder = mkdtempSync(join(tmpdir(), "understory-bench-"));
+  const context = await launchProfile(folder);
+  try {
+    return await use(context);
+  } finally {
+    await context.close();
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+function version() {
+  return withProfile((context) => context.browser().version());
+}
+
+function measure(name, round) {
+  return withProfile((context) => measureIn(context, name, round));
+}
+
+async function measureIn(context, name, round) {
   const page = await context.newPage();
+  await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
   try {
     await page.goto(`${origin}/pages/${ENGINES[name]}`);
     await page.waitForFunction("window.engine !== undefined");
@@ -113,8 +135,6 @@ async function measure(name, round) {
     return { engine: name, round: round + 1, ...result };
   } catch (error) {
     return { engine: name, round: round + 1, error: String(error).slice(0, 400) };
-  } finally {
-    await context.close();
   }
 }
 
@@ -126,7 +146,6 @@ for (let round = 0; round < rounds; round += 1) {
     appendFileSync(raw, `${JSON.stringify(result)}\n`);
   }
 }
-await browser.close();
 server.close();
 machine.push(`load after: ${loadavg().map((load) => load.toFixed(2)).join(" ")}`);
 writeFileSync(join(values.out, "machine.txt"), `${machine.join("\n")}\n`);

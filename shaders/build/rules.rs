@@ -44,6 +44,15 @@ fn check_text(wgsl: &str) -> Vec<Violation> {
                     report(format!("`enable {name};` is not available on every device"));
                 }
             }
+            Token::Identifier if text == "var" && !wgsl[range.end..].starts_with('<') => {
+                let declaration = wgsl[range.end..].split(';').next().unwrap_or_default().trim();
+                if !declaration.contains('=') {
+                    report(format!(
+                        "`var {declaration};` begins with nothing, which Chrome on SwiftShader does not make zero again \
+                         in each turn of a loop; write the zero"
+                    ));
+                }
+            }
             Token::Identifier if text.starts_with("__") => {
                 report(format!("identifier `{text}` starts with two underscores, which WGSL reserves"));
             }

@@ -67,6 +67,11 @@ fn enable_directives() {
 }
 
 #[test]
+fn variables_that_begin_with_nothing() {
+    assert_refused("    workgroupBarrier();", "    var sum: f32;\n    workgroupBarrier();", "`var sum: f32;` begins");
+}
+
+#[test]
 fn long_float_literals() {
     assert_refused("3.0e38", "1000000000000000000000.0", "longer than 20 characters");
     assert_refused("3.0e38", "0.0000000000000000001f", "longer than 20 characters");

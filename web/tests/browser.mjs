@@ -41,19 +41,27 @@ export async function serve(folder = DIST) {
 }
 
 /** Chromium with WebGPU on the CPU; its name is taken from `CHROMIUM`, else from the usual places. */
+const CHROMIUM = {
+  executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
+  args: [
+    "--no-sandbox",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--enable-unsafe-webgpu",
+    "--use-webgpu-adapter=swiftshader",
+    "--enable-unsafe-swiftshader",
+  ],
+};
+
+/** A browser whose contexts keep nothing on disk, as private windows. */
 export function launch() {
-  return chromium.launch({
-    executablePath: process.env.CHROMIUM ?? "/usr/bin/chromium",
-    args: [
-      "--no-sandbox",
-      "--disable-quic",
-      "--no-first-run",
-      "--disable-background-networking",
-      "--disable-component-update",
-      "--disable-sync",
-      "--enable-unsafe-webgpu",
-      "--use-webgpu-adapter=swiftshader",
-      "--enable-unsafe-swiftshader",
-    ],
-  });
+  return chromium.launch(CHROMIUM);
+}
+
+/** A browser with the profile in `folder`, as a person's: what pages keep goes to the disk. */
+export function launchProfile(folder) {
+  return chromium.launchPersistentContext(folder, CHROMIUM);
 }
