@@ -391,7 +391,7 @@ pub struct Phases {
     pub open: Option<f64>,
     /// weights read, converted and handed to the device
     pub upload: Option<f64>,
-    /// pipelines compiled
+    /// pipelines compiled; in a browser they compile beside the phases before, and this is what was still waited for
     pub pipelines: Option<f64>,
     /// these three of the draft model
     pub draft_open: Option<f64>,

@@ -32,8 +32,8 @@ definitions! {
     ITL = "Gaps": "Inter-token latencies: the time between one read-back and the next. With speculation a read-back \
         brings several tokens, so a gap is not TPOT.";
     PHASES = "Phases": "Where the time of the start went. Loading: opening the device; reading files, configuration \
-        and tokenizer; uploading weights; making pipelines; the same for the draft model. Request: prompt text to \
-        tokens; prompt submitted to the first token's choice; first token to second.";
+        and tokenizer; uploading weights; pipelines, as far as they were waited for; the same for the draft model. \
+        Request: prompt text to tokens; prompt submitted to the first token's choice; first token to second.";
 }
 
 // Speculation.
