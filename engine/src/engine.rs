@@ -190,7 +190,9 @@ impl Engine {
     /// # Errors
     /// [`Error::OutOfDeviceMemory`], [`Error::DeviceLost`].
     pub async fn calibrate(&mut self, cached: Option<Costs>) -> Result<&Costs> {
-        while self.compile_one().await? {}
+        if cached.is_none() {
+            self.compile_all().await?;
+        }
         let speculator = match &mut self.speculator {
             Some(speculator) => speculator,
             none => none.insert(Speculator::new(&self.gpu, &mut self.forward).await?),
@@ -218,6 +220,11 @@ impl Engine {
             *pipelines += ms;
         }
         Ok(more)
+    }
+
+    async fn compile_all(&mut self) -> Result<()> {
+        while self.compile_one().await? {}
+        Ok(())
     }
 
     pub fn has_draft(&self) -> bool {
@@ -278,6 +285,8 @@ impl Engine {
             if self.speculator.as_ref().is_none_or(|s| s.costs.is_none()) {
                 self.calibrate(None).await?;
             }
+            // A round must not wait for a kernel: the governor would take that for the round's cost.
+            self.compile_all().await?;
         }
         let sequence = [prompt.as_slice(), known].concat();
         let reused_tokens = self.forward.cache.reusable(&sequence);
