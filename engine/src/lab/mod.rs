@@ -1,0 +1,7 @@
+//! The latency lab: what is measured, in which order, what the raw data are, and what may be concluded from them.
+//!
+//! Plain code over plain data, shared by the command line and the page: no device, no clock, no files. Front ends run
+//! requests and hand in what they saw.
+
+pub mod hash;
+pub mod report;
