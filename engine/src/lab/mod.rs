@@ -3,5 +3,10 @@
 //! Plain code over plain data, shared by the command line and the page: no device, no clock, no files. Front ends run
 //! requests and hand in what they saw.
 
+pub mod definitions;
 pub mod hash;
+pub mod metrics;
 pub mod report;
+pub mod schedule;
+pub mod statistics;
+mod summary;

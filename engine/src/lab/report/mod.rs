@@ -2,8 +2,8 @@
 //!
 //! `None` (`null` in the file) is unknown, never zero. Times are milliseconds from the moment a request was submitted
 //! unless a field says otherwise. `report.schema.json` beside this folder is the same as JSON Schema; a test keeps the
-//! two in step. [`read`] takes a file, also of an older version; [`Report::conclude`](super::summary) fills in what
-//! derives from the samples.
+//! two in step. [`read`] takes a file, also of an older version; what derives from the samples is filled in by
+//! [`Report::conclude`].
 
 mod case;
 mod environment;
@@ -94,16 +94,22 @@ pub struct SpeculationSetup {
 pub struct Estimate {
     /// the median, or what is computed from medians
     pub value: f64,
-    pub low: f64,
-    pub high: f64,
+    /// low and high end; `None`: too few runs to say
+    pub interval: Option<[f64; 2]>,
     /// runs behind it
     pub n: usize,
 }
 
 impl Estimate {
-    /// Whether `value` is one that the data do not rule out.
-    pub fn covers(&self, value: f64) -> bool {
-        (self.low..=self.high).contains(&value)
+    /// Whether `value` is one that the data do not rule out; `None`: there is no interval.
+    pub fn covers(&self, value: f64) -> Option<bool> {
+        self.interval.map(|[low, high]| (low..=high).contains(&value))
+    }
+
+    /// One over it: a speed-up from a ratio of times.
+    pub fn inverse(&self) -> Estimate {
+        let interval = self.interval.map(|[low, high]| [1.0 / high, 1.0 / low]);
+        Estimate { value: 1.0 / self.value, interval, n: self.n }
     }
 }
 
