@@ -7,6 +7,7 @@ pub mod definitions;
 pub mod hash;
 pub mod metrics;
 pub mod report;
+pub mod scenario;
 pub mod schedule;
 pub mod statistics;
 mod summary;

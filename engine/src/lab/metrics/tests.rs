@@ -152,7 +152,8 @@ fn acceptance_leaves_the_targets_tokens_out() {
     let (accepted, rounds, drafted) = (5, 3, 12);
     assert_eq!(acceptance_rate(accepted, drafted), Some(5.0 / 12.0));
     assert_ne!(acceptance_rate(accepted, drafted), acceptance_rate(accepted + rounds, drafted));
-    assert_eq!(acceptance_length(accepted, rounds), (accepted + rounds) as f64 / rounds as f64);
+    assert!((acceptance_length(accepted, rounds) - (accepted + rounds) as f64 / rounds as f64).abs() < 1e-12);
+    assert!((drafted as f64 * 5.0 / 12.0 / rounds as f64 - acceptance_length(accepted, rounds) + 1.0).abs() < 1e-12);
 }
 
 #[test]

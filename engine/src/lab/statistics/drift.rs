@@ -86,6 +86,6 @@ mod tests {
         // One percent in all is as sure, and nothing to warn of.
         let slight: Vec<f64> = rising.iter().map(|v| 1000.0 + (v - 100.0) * 0.5).collect();
         assert!(!drift(&slight).unwrap().is_drift());
-        assert_eq!(drift(&[5.0; 18]).unwrap().p, 1.0);
+        assert!(drift(&[5.0; 18]).unwrap().p > 0.999);
     }
 }
