@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use understory_engine::gpu::Gpu;
+use understory_engine::lab::metrics::repetition;
 use understory_engine::model::files::FolderFiles;
 use understory_engine::protocol::{Costs, GenerateRequest, Generation, Method, Prompt, Schedule};
 use understory_engine::sampling::Sampling;
@@ -51,8 +52,8 @@ struct Run {
     identical: bool,
     ttft_ms: Option<f64>,
     tpot_ms: Option<f64>,
-    /// share of the text's 4-grams of tokens that occurred before in prompt and text
-    repetition: f64,
+    /// share of the text's 4-grams of tokens that had occurred before
+    repetition: Option<f64>,
     #[serde(flatten)]
     counts: Counts,
 }
@@ -214,18 +215,6 @@ fn run(
     }
 }
 
-/// Share of the 4-grams that end in `text` and occurred before.
-fn repetition(prompt: &[u32], text: &[u32]) -> f64 {
-    let all = [prompt, text].concat();
-    let mut seen = HashSet::new();
-    let mut again = 0;
-    for (i, gram) in all.windows(4).enumerate() {
-        let ends_in_text = i + 3 >= prompt.len();
-        again += usize::from(!seen.insert(gram) && ends_in_text);
-    }
-    again as f64 / text.len().max(1) as f64
-}
-
 fn median(values: &mut [f64]) -> Option<f64> {
     values.sort_by(f64::total_cmp);
     let n = values.len();
@@ -298,7 +287,7 @@ fn report(engine: &Engine, costs: &Costs, runs: &[Run], options: &Options) -> St
             let passes = sum(&|r| r.counts.target_passes as f64);
             let speeds: Vec<f64> = of.iter().filter_map(|r| speed_up(runs, r)).collect();
             let ttfts: Vec<f64> = of.iter().filter_map(|r| ttft_ratio(runs, r)).collect();
-            let repetition = sum(&|r| r.repetition) / of.len().max(1) as f64;
+            let repetition = sum(&|r| r.repetition.unwrap_or_default()) / of.len().max(1) as f64;
             let line = if name == "ar" {
                 format!("| ar | {identical}/{} | 1 | 0 | 1 | 1 | 1 | 1 | 1 | {repetition:.2} |", of.len())
             } else {

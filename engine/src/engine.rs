@@ -12,6 +12,7 @@ use crate::forward::Forward;
 use crate::generate::{Decoder, Emission, Task, Timeline, Wanted};
 use crate::gpu::{Gpu, Pipelines, Profile, Staging};
 use crate::kernels::first_kernels;
+use crate::lab::metrics;
 use crate::model::config::ModelConfig;
 use crate::model::device_weights;
 use crate::model::files::ModelFiles;
@@ -408,17 +409,17 @@ impl Engine {
         let read = &timeline.read_ms;
         let first = read.first().copied();
         let last = read.last().copied().unwrap_or_default();
-        let tpot_ms = first.filter(|_| read.len() > 1).map(|f| (last - f) / (read.len() - 1) as f64);
+        let tpot_ms = first.and_then(|f| metrics::tpot_ms(f, last, read.len()));
         let prefill = first.map(|f| f - timeline.submitted_ms);
-        let computed = (n_prompt - timeline.reused_tokens) as f64;
+        let computed = n_prompt - timeline.reused_tokens;
         Metrics {
             ttft_ms: first_text_ms,
             engine_ttft_ms: first,
             tpot_ms,
             e2el_ms: last,
-            token_generation_ms: first_text_ms.map(|t| last - t),
-            prefill_tokens_per_s: prefill.map(|ms| computed / ms * 1e3),
-            decode_tokens_per_s: tpot_ms.map(|ms| 1e3 / ms),
+            token_generation_ms: first_text_ms.map(|t| metrics::token_generation_ms(last, t)),
+            prefill_tokens_per_s: prefill.and_then(|ms| metrics::per_second(computed, ms)),
+            decode_tokens_per_s: tpot_ms.and_then(|ms| metrics::per_second(1, ms)),
             emit_ms: read.clone(),
             phases_ms: Phases {
                 tokenise: Some(tokenise),

@@ -13,6 +13,7 @@ mod forward;
 mod generate;
 pub mod gpu;
 pub mod kernels;
+pub mod lab;
 pub mod model;
 pub mod protocol;
 pub mod sampling;

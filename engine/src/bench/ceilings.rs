@@ -2,10 +2,11 @@
 //! (`peak.wesl`).
 
 use super::operands::{Operands, filled, hashes};
-use super::report::{Ceiling, median};
+use super::report::Ceiling;
 use super::stopwatch::Stopwatch;
 use crate::Result;
 use crate::gpu::{Gpu, Pipelines};
+use crate::lab::statistics::median;
 
 /// Bytes copied at once: beyond the caches of any GPU, and of most CPUs that emulate one.
 const COPY_BYTES: u64 = 256 << 20;

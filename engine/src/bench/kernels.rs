@@ -8,7 +8,7 @@ use web_time::Instant;
 
 use super::operands::Operands;
 use super::products::{Activations, Made, Spec, make};
-use super::report::{KernelReport, KernelRow, VerifyPoint, median};
+use super::report::{KernelReport, KernelRow, VerifyPoint};
 use super::stopwatch::Stopwatch;
 use super::{Shape, copy_bandwidth, peak_arithmetic};
 use crate::Result;
@@ -16,6 +16,7 @@ use crate::engine::Dtype;
 use crate::gpu::{Dispatch, Gpu, Pipelines, Profile, RowClass, record};
 use crate::kernels::Builder;
 use crate::kernels::state::STATE_WORDS;
+use crate::lab::statistics::median;
 use crate::model::config::{ModelConfig, NormKind};
 
 /// Bytes of weights that no cache holds.

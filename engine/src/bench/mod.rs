@@ -13,5 +13,5 @@ mod stopwatch;
 
 pub use ceilings::{copy_bandwidth, peak_arithmetic};
 pub use kernels::{KernelOptions, run};
-pub use report::{Ceiling, KernelReport, KernelRow, VerifyPoint, median};
+pub use report::{Ceiling, KernelReport, KernelRow, VerifyPoint};
 pub use shape::Shape;

@@ -65,14 +65,3 @@ pub struct VerifyPoint {
     /// c(n) / c(1): median over rounds of the ratio within the round
     pub ratio: f64,
 }
-
-/// The middle of the values, or the mean of the two in the middle.
-///
-/// # Panics
-/// Without values.
-pub fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let middle = sorted.len() / 2;
-    if sorted.len() % 2 == 1 { sorted[middle] } else { (sorted[middle - 1] + sorted[middle]) / 2.0 }
-}

@@ -1,6 +1,7 @@
 //! What speculation did in one request, counted round by round. Definitions: README, "Numbers".
 
 use super::Method;
+use crate::lab::metrics;
 use crate::protocol::{DepthCount, GovernorDecision, Lossless, Round, Speculation};
 
 /// Counts of one request.
@@ -53,21 +54,20 @@ impl Stats {
 
     pub fn finish(self, totals: Totals) -> Speculation {
         let Totals { method, tokens, emissions, host_syncs, governor, lossless, synthetic_acceptance } = totals;
-        let over = |a: usize, b: usize| if b == 0 { 0.0 } else { a as f64 / b as f64 };
         Speculation {
             method,
             target_passes: self.target_passes,
             rounds: self.rounds,
             drafted: self.drafted,
             accepted: self.accepted,
-            acceptance_rate: (self.drafted > 0).then(|| over(self.accepted, self.drafted)),
-            acceptance_length: 1.0 + over(self.accepted, self.rounds),
-            tokens_per_target_pass: 1.0 + over(self.accepted, self.target_passes),
+            acceptance_rate: metrics::acceptance_rate(self.accepted, self.drafted),
+            acceptance_length: metrics::acceptance_length(self.accepted, self.rounds),
+            tokens_per_target_pass: metrics::acceptance_length(self.accepted, self.target_passes),
             by_depth: self.by_depth,
             nodes_verified: self.nodes_verified,
-            tokens_per_emission: over(tokens, emissions),
+            tokens_per_emission: metrics::tokens_per_emission(tokens, emissions),
             governor,
-            host_syncs_per_token: over(host_syncs, tokens),
+            host_syncs_per_token: if tokens == 0 { 0.0 } else { host_syncs as f64 / tokens as f64 },
             lossless,
             synthetic_acceptance,
         }
