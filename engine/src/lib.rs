@@ -14,6 +14,7 @@ mod generate;
 pub mod gpu;
 pub mod kernels;
 pub mod model;
+pub mod predict;
 pub mod protocol;
 pub mod sampling;
 pub mod session;
