@@ -85,11 +85,19 @@ pub struct Efficiency {
     pub memory: f64,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub attention: Option<Share>,
+    /// share of the shorter of computing and moving that the longer one hides; a CPU that imitates a GPU waits for what
+    /// it loads
+    #[serde(default = "all")]
+    pub overlap: f64,
+}
+
+fn all() -> f64 {
+    1.0
 }
 
 impl Default for Efficiency {
     fn default() -> Self {
-        Self { compute: 1.0, memory: 1.0, attention: None }
+        Self { compute: 1.0, memory: 1.0, attention: None, overlap: 1.0 }
     }
 }
 
@@ -179,6 +187,7 @@ impl DeviceProfile {
             ("sync_us", self.sync_us.is_none_or(|v| v == 0.0 || positive(v))),
             ("efficiency", positive(e.compute) && positive(e.memory)),
             ("efficiency", e.attention.iter().all(share)),
+            ("efficiency.overlap", (0.0..=1.0).contains(&e.overlap)),
             ("chunk", self.chunk != Some(0)),
         ];
         checks.into_iter().find(|(_, fine)| !fine).map(|(name, _)| name)

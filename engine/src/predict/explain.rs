@@ -29,7 +29,8 @@ pub const METRICS: [(&str, &str); 23] = [
     ("memory.peak_bytes", "weights, KV cache and the activations of the operator with the most of them"),
     (
         "time",
-        "of an operator: max(FLOP / (rate x efficiency), bytes / (bandwidth x efficiency)) + dispatches x dispatch_us, \
+        "of an operator: max(FLOP / (rate x efficiency), bytes / (bandwidth x efficiency)) + dispatches x dispatch_us; \
+         where a profile's overlap is below 1, that share of the shorter one is hidden and the rest comes on top; \
          for exchange between devices bytes / link_gb_s",
     ),
     ("flops", "2 for each multiply-add of products and attention; norms, activations and the choice count none"),

@@ -71,7 +71,8 @@ pub fn errors(subjects: &[Subject], profile: &DeviceProfile, observations: &[Obs
 /// `start` with the efficiencies and costs that explain `observations` best. Its peaks stay as they are: they should be
 /// what the device was measured to do at most.
 pub fn fit(subjects: &[Subject], observations: &[Observation], start: &DeviceProfile) -> DeviceProfile {
-    let begin = [0.5f64, 0.5, 0.5, 0.5, 5.0, 100.0].map(f64::ln);
+    // The overlap as odds.
+    let begin = [0.5f64, 0.3, 0.3, 0.1, 5.0, 100.0, 1.0].map(f64::ln);
     let profile = |x: &[f64]| {
         let mut profile = start.clone();
         profile.efficiency.compute = x[0].exp();
@@ -79,6 +80,7 @@ pub fn fit(subjects: &[Subject], observations: &[Observation], start: &DevicePro
         profile.efficiency.attention = Some(Share { compute: x[2].exp(), memory: x[3].exp() });
         profile.dispatch_us = Some(x[4].exp());
         profile.sync_us = Some(x[5].exp());
+        profile.efficiency.overlap = 1.0 / (1.0 + (-x[6]).exp());
         profile
     };
     let loss = |x: &[f64]| {
@@ -90,8 +92,17 @@ pub fn fit(subjects: &[Subject], observations: &[Observation], start: &DevicePro
         let pull: f64 = x.iter().zip(begin).map(|(x, at)| (x - at).powi(2)).sum();
         observations.iter().map(of).sum::<f64>() / observations.len().max(1) as f64 + PULL * pull
     };
-    let once = least(&begin, 1.0, STEPS, loss);
-    profile(&least(&once, 0.5, STEPS, loss))
+    // From several beginnings: where one of computing and moving hides the other whole, changing that one changes nothing.
+    let from = |(attention, odds): (f64, f64)| {
+        let mut begin = begin;
+        begin[3] = f64::ln(attention);
+        begin[6] = f64::ln(odds);
+        let once = least(&begin, 1.0, STEPS, loss);
+        least(&once, 0.5, STEPS, loss)
+    };
+    let ends = [(0.5, 1.0), (0.02, 1.0), (0.5, 9.0), (0.02, 9.0)].map(from);
+    let best = ends.iter().min_by(|a, b| loss(a).total_cmp(&loss(b)));
+    profile(best.expect("there are four"))
 }
 
 /// Huber's loss.
@@ -118,6 +129,7 @@ mod tests {
         truth.efficiency.compute = 0.3;
         truth.efficiency.memory = 0.8;
         truth.efficiency.attention = Some(Share { compute: 0.1, memory: 0.4 });
+        truth.efficiency.overlap = 0.5;
         truth.dispatch_us = Some(12.0);
         truth.sync_us = Some(250.0);
         let observe = |model: usize, input: usize| {

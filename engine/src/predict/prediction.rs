@@ -347,6 +347,10 @@ mod tests {
         half.efficiency.compute = 0.5;
         half.efficiency.memory = 0.5;
         assert!((ttft(&half, &case(512, 2, 1)).unwrap() / whole - 2.0).abs() < 1e-9);
+        half.efficiency.overlap = 0.0;
+        let (one_by_one, together) = (ttft(&half, &case(512, 2, 1)).unwrap(), 2.0 * whole);
+        assert!(one_by_one > together && one_by_one < 2.0 * together, "{one_by_one} {together}");
+        half.efficiency.overlap = 1.0;
         half.efficiency.attention = Some(Share { compute: 0.01, memory: 0.01 });
         assert!(ttft(&half, &case(512, 2, 1)).unwrap() > 2.1 * whole);
         let phone = predict(&config, &device("snapdragon-8-elite").unwrap().unwrap(), &case(512, 64, 1)).unwrap();

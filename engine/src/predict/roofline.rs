@@ -43,7 +43,7 @@ pub struct OperatorCost {
     pub memory_ms: f64,
     pub dispatch_ms: f64,
     pub link_ms: f64,
-    /// not the sum of those above: of each operator's computing and moving the longer one counts
+    /// not the sum of those above: what of computing and moving is hidden behind the other does not count
     pub time_ms: f64,
     pub bound: Bound,
 }
@@ -75,7 +75,11 @@ pub fn cost_of(operator: &Operator, profile: &DeviceProfile, flops_per_s: Option
         (Class::Link, Some(link)) => count * operator.link_bytes / (link * 1e9) * 1e3,
         _ => 0.0,
     };
-    let time_ms = compute_ms.unwrap_or(0.0).max(memory_ms) + dispatch_ms + link_ms;
+    let (longer, shorter) = match compute_ms {
+        Some(compute_ms) => (compute_ms.max(memory_ms), compute_ms.min(memory_ms)),
+        None => (memory_ms, 0.0),
+    };
+    let time_ms = longer + (1.0 - profile.efficiency.overlap) * shorter + dispatch_ms + link_ms;
     let mut cost = OperatorCost {
         name: operator.name,
         dispatches,

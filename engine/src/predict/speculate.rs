@@ -53,14 +53,15 @@ pub struct Speculation {
     pub best_chain: Proposal,
     /// of all trees up to 63 nodes
     pub best_tree: Proposal,
-    /// chances of ranks below the first were assumed
+    /// chances of ranks below the first were assumed, optimistically: what follows is of the best chain then, and of the
+    /// best of all where they are known
     pub ranks_assumed: bool,
     pub draft_weights_bytes: f64,
     pub draft_prefill_ms: f64,
     pub draft_load_ms: f64,
-    /// output tokens from which the better of the two pays for the draft's prefill and load; `None`: never
+    /// output tokens from which the draft's prefill and load are paid for; `None`: never
     pub break_even_tokens: Option<f64>,
-    /// of the whole request, with the better of the two
+    /// of the whole request
     pub e2e_ms: Option<f64>,
     /// whether that is less than without speculation
     pub pays: Option<bool>,
@@ -116,7 +117,8 @@ pub fn speculate(
     let best_chain = chains.iter().copied().reduce(faster).expect("there is a chain of one");
     let trees = (1..=DEEPEST).flat_map(|depth| GuessTree::best(acceptance, depth, MOST_ROWS - 1));
     let best_tree = trees.map(|tree| proposal(&tree)).reduce(faster).unwrap_or(best_chain);
-    let best = faster(best_chain, best_tree);
+    let ranks_assumed = acceptance.by_rank.is_none();
+    let best = if ranks_assumed { best_chain } else { faster(best_chain, best_tree) };
     let draft_prefill_ms = prefill(draft, profile, &Case { lora: None, ..*case }).time_ms;
     let start_ms = draft_prefill_ms + what.draft_load_ms;
     let e2e_ms = plain.ttft_ms.map(|ttft| ttft + start_ms + (case.output - 1) as f64 * best.tpot_ms);
@@ -126,7 +128,7 @@ pub fn speculate(
         chains,
         best_chain,
         best_tree,
-        ranks_assumed: acceptance.by_rank.is_none(),
+        ranks_assumed,
         draft_weights_bytes: weights_bytes(draft, &of_draft),
         draft_prefill_ms,
         draft_load_ms: what.draft_load_ms,
@@ -210,12 +212,12 @@ mod tests {
         assert_eq!((hopeless.break_even_tokens, hopeless.pays), (None, Some(false)));
         let (plain, good) = run(0.8, 0.0, &profile);
         let (_, loaded) = run(0.8, 5000.0, &profile);
-        let gain = good.plain_tpot_ms - good.best_tree.tpot_ms;
+        let gain = good.plain_tpot_ms - good.best_chain.tpot_ms;
         let n = good.break_even_tokens.unwrap();
         assert!((n - good.draft_prefill_ms / gain).abs() < 1e-9, "{n}");
         assert!((loaded.break_even_tokens.unwrap() - n - 5000.0 / gain).abs() < 1e-6);
         assert_eq!((good.pays, loaded.pays), (Some(true), Some(false)));
-        let e2e = plain.ttft_ms.unwrap() + good.draft_prefill_ms + 255.0 * good.best_tree.tpot_ms;
+        let e2e = plain.ttft_ms.unwrap() + good.draft_prefill_ms + 255.0 * good.best_chain.tpot_ms;
         assert!((good.e2e_ms.unwrap() - e2e).abs() < 1e-9);
     }
 }
