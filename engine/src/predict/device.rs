@@ -139,6 +139,9 @@ pub struct DeviceProfile {
     /// of a dispatch, beside its work
     #[serde(default)]
     pub dispatch_us: Option<f64>,
+    /// of a pass, beside its dispatches
+    #[serde(default)]
+    pub pass_us: Option<f64>,
     /// until the host sees the end of a pass; steps of decoding are enqueued ahead and do not wait for it
     #[serde(default)]
     pub sync_us: Option<f64>,
@@ -184,6 +187,7 @@ impl DeviceProfile {
             ("power_w", self.power_w.is_none_or(positive)),
             ("link_gb_s", self.link_gb_s.is_none_or(positive)),
             ("dispatch_us", self.dispatch_us.is_none_or(|v| v == 0.0 || positive(v))),
+            ("pass_us", self.pass_us.is_none_or(|v| v == 0.0 || positive(v))),
             ("sync_us", self.sync_us.is_none_or(|v| v == 0.0 || positive(v))),
             ("efficiency", positive(e.compute) && positive(e.memory)),
             ("efficiency", e.attention.iter().all(share)),
@@ -250,6 +254,7 @@ mod tests {
                 ("power_w", device.power_w.is_some()),
                 ("link_gb_s", device.link_gb_s.is_some()),
                 ("dispatch_us", device.dispatch_us.is_some()),
+                ("pass_us", device.pass_us.is_some()),
                 ("sync_us", device.sync_us.is_some()),
             ];
             for (name, _) in figures.into_iter().filter(|(_, stated)| *stated) {

@@ -31,7 +31,7 @@ pub const METRICS: [(&str, &str); 23] = [
         "time",
         "of an operator: max(FLOP / (rate x efficiency), bytes / (bandwidth x efficiency)) + dispatches x dispatch_us; \
          where a profile's overlap is below 1, that share of the shorter one is hidden and the rest comes on top; \
-         for exchange between devices bytes / link_gb_s",
+         for exchange between devices bytes / link_gb_s. A pass takes the sum and pass_us",
     ),
     ("flops", "2 for each multiply-add of products and attention; norms, activations and the choice count none"),
     ("bytes", "weights (once a pass), keys and values read or written, activations read or written"),

@@ -1,5 +1,5 @@
 //! A device profile from what requests took on the device: the shares of its measured peaks that products and attention
-//! reach, and what a dispatch and the wait for a pass cost.
+//! reach, and what a dispatch, a pass and the wait for one cost.
 //!
 //! It takes medians that someone else measured and runs the same roofline that predicts, so what it cannot express (a
 //! cache that is left, a clock that sinks) stays as an error. [`errors`] says how large that is, and should be asked about
@@ -16,11 +16,11 @@ use super::{DeviceProfile, Precision};
 use crate::model::config::ModelConfig;
 
 /// Simplex steps of a fit, which starts anew once from where it ended.
-const STEPS: usize = 600;
+const STEPS: usize = 800;
 /// Squared logarithmic error at which a point begins to count by its distance instead: one disturbed point among many.
 const OUTLIER: f64 = 0.2;
 /// Pull of each number to where it started, for those that the points say nothing about.
-const PULL: f64 = 1e-4;
+const PULL: f64 = 1e-3;
 
 /// What one size took.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -72,7 +72,7 @@ pub fn errors(subjects: &[Subject], profile: &DeviceProfile, observations: &[Obs
 /// what the device was measured to do at most.
 pub fn fit(subjects: &[Subject], observations: &[Observation], start: &DeviceProfile) -> DeviceProfile {
     // The overlap as odds.
-    let begin = [0.5f64, 0.3, 0.3, 0.1, 5.0, 100.0, 1.0].map(f64::ln);
+    let begin = [0.5f64, 0.3, 0.3, 0.1, 10.0, 300.0, 1.0, 100.0].map(f64::ln);
     let profile = |x: &[f64]| {
         let mut profile = start.clone();
         profile.efficiency.compute = x[0].exp();
@@ -80,6 +80,7 @@ pub fn fit(subjects: &[Subject], observations: &[Observation], start: &DevicePro
         profile.efficiency.attention = Some(Share { compute: x[2].exp(), memory: x[3].exp() });
         profile.dispatch_us = Some(x[4].exp());
         profile.sync_us = Some(x[5].exp());
+        profile.pass_us = Some(x[7].exp());
         profile.efficiency.overlap = 1.0 / (1.0 + (-x[6]).exp());
         profile
     };
@@ -131,6 +132,7 @@ mod tests {
         truth.efficiency.attention = Some(Share { compute: 0.1, memory: 0.4 });
         truth.efficiency.overlap = 0.5;
         truth.dispatch_us = Some(12.0);
+        truth.pass_us = Some(80.0);
         truth.sync_us = Some(250.0);
         let observe = |model: usize, input: usize| {
             let mut at = Observation { model, input, output: 16, ttft_ms: 0.0, tpot_ms: 0.0 };

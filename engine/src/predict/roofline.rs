@@ -52,6 +52,8 @@ pub struct OperatorCost {
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct PassCost {
     pub time_ms: f64,
+    /// of it what belongs to no operator
+    pub pass_ms: f64,
     pub flops: f64,
     pub bytes: f64,
     /// FLOP a byte
@@ -131,7 +133,8 @@ impl OperatorCost {
 impl PassCost {
     pub fn of(config: &ModelConfig, profile: &DeviceProfile, numerics: &Numerics, pass: &Pass) -> Self {
         let rate = profile.flops(numerics.weights).map(|(rate, _)| rate);
-        let mut cost = PassCost::default();
+        let pass_ms = profile.pass_us.unwrap_or(0.0) / 1e3;
+        let mut cost = PassCost { time_ms: pass_ms, pass_ms, ..PassCost::default() };
         for operator in operators(config, numerics, pass) {
             cost.largest_activations_bytes = cost.largest_activations_bytes.max(operator.activation_bytes);
             cost.add_operator(&cost_of(&operator, profile, rate));
@@ -156,6 +159,8 @@ impl PassCost {
         for operator in &next.operators {
             self.add_operator(operator);
         }
+        self.time_ms += next.pass_ms;
+        self.pass_ms += next.pass_ms;
         self.largest_activations_bytes = self.largest_activations_bytes.max(next.largest_activations_bytes);
     }
 }

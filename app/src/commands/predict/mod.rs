@@ -1,5 +1,6 @@
 //! `understory predict`: what a model would cost on a device, from its shape and the device's figures.
 
+mod made_up;
 mod measured;
 mod shapes;
 mod table;

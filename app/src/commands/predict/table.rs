@@ -103,6 +103,10 @@ fn operators(pass: &PassCost) -> String {
             o.bound.name().to_owned(),
         ]);
     }
+    if pass.pass_ms > 0.0 {
+        let (ms, none) = (pass.pass_ms, String::new);
+        rows.push(vec!["the pass itself".to_owned(), none(), none(), none(), rounded(ms), share(ms), none()]);
+    }
     rows.push(vec![
         "all".to_owned(),
         si(pass.flops),
