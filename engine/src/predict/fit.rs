@@ -1,7 +1,7 @@
 //! A device profile from what requests took on the device: the shares of its measured peaks that products and attention
 //! reach, and what a dispatch, a pass and the wait for one cost.
 //!
-//! It takes medians that someone else measured and runs the same roofline that predicts, so what it cannot express (a
+//! It takes times that someone else measured, one a size, and runs the same roofline that predicts, so what it cannot express (a
 //! cache that is left, a clock that sinks) stays as an error. [`errors`] says how large that is, and should be asked about
 //! sizes that were not used in fitting.
 
@@ -29,7 +29,6 @@ pub struct Observation {
     pub model: usize,
     pub input: usize,
     pub output: usize,
-    /// medians
     pub ttft_ms: f64,
     pub tpot_ms: f64,
 }

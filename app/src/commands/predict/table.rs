@@ -170,7 +170,8 @@ pub fn speculation(draft: &str, s: &Speculation, plain: &Prediction) -> String {
 
 pub fn calibration(c: &Calibration) -> String {
     let mut text = format!(
-        "\nMeasured: copy {} GB/s, peak {} GFLOP/s in f32. Errors are predicted over measured, less one.\n",
+        "\nMeasured: copy {} GB/s, peak {} GFLOP/s in f32. Times are the least disturbed of each size's requests (all\n\
+         are in --json), errors predicted over measured, less one.\n",
         rounded(c.copy_gb_s),
         rounded(c.peak_gflop_s)
     );
