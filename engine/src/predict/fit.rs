@@ -117,7 +117,7 @@ mod tests {
     use super::super::models::model;
     use super::*;
 
-    /// Times made by a device of known costs: the fit must find them, and predict other sizes. Seen to fail here: the
+    /// Times made by a device of known costs: the fit must find them, and predict other sizes. It would catch the
     /// dispatches left out of the passes.
     #[test]
     fn a_known_device_is_found_again() {

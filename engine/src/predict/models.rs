@@ -50,7 +50,7 @@ mod tests {
     use super::super::parameters;
     use super::*;
 
-    /// Counts that the repositories state for their safetensors files. Seen to fail here: a tied lm_head counted, q's
+    /// Counts that the repositories state for their safetensors files. It would catch a tied lm_head counted, q's
     /// and k's norms left out, a bias where a family has none.
     #[test]
     fn shapes_have_the_published_parameters() {

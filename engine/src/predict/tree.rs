@@ -151,7 +151,7 @@ mod tests {
         Acceptance::new(vec![p], None).unwrap()
     }
 
-    /// By hand: 1 + .8 + .64 + .512 + .4096, which is (1 - .8^5) / (1 - .8). Seen to fail here: `k p` (every guess
+    /// By hand: 1 + .8 + .64 + .512 + .4096, which is (1 - .8^5) / (1 - .8). It would catch `k p` (every guess
     /// counted as if its parent were sure), and the target's own token left out.
     #[test]
     fn a_chain_yields_the_geometric_sum() {
