@@ -1,6 +1,7 @@
 //! The command line as types. Help texts live here and nowhere else.
 
 mod inspect;
+mod predict;
 mod serve;
 mod speculation;
 
@@ -12,6 +13,7 @@ use understory_engine::sampling::Sampling;
 use understory_engine::{Dtype, LoadOptions, gpu};
 
 pub use inspect::{CalibrateArgs, TraceArgs, VerifyLosslessArgs};
+pub use predict::{PrecisionArg, PredictArgs};
 pub use serve::ServeArgs;
 pub use speculation::{DraftArgs, MethodName, ScheduleName, SpeculationArgs};
 
@@ -101,6 +103,9 @@ pub enum Command {
     /// Benchmark every kernel on this device, and what checking n rows at once costs
     #[command(after_help = KERNELS_EXAMPLES)]
     Kernels(KernelsArgs),
+    /// Predict latency, throughput and memory of a model on a device, without weights or the device
+    #[command(after_help = predict::EXAMPLES)]
+    Predict(Box<PredictArgs>),
     /// Serve the page on this computer, with this computer's engine behind it
     #[command(after_help = serve::EXAMPLES)]
     Serve(ServeArgs),

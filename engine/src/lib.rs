@@ -15,6 +15,7 @@ pub mod gpu;
 pub mod kernels;
 pub mod lab;
 pub mod model;
+pub mod predict;
 pub mod protocol;
 pub mod sampling;
 pub mod session;

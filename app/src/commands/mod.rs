@@ -7,6 +7,7 @@ pub mod eval;
 pub mod generate;
 pub mod kernels;
 pub mod models;
+pub mod predict;
 pub mod serve;
 pub mod trace;
 pub mod verify_lossless;

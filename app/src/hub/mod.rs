@@ -104,6 +104,11 @@ pub fn cache_from_env() -> Result<Cache> {
     }
 }
 
+/// The folder of what the cache holds of a repository, be it a whole model or its configuration alone.
+pub fn cached_folder(name: &HubName) -> Result<Option<PathBuf>> {
+    Ok(Snapshot::find(&cache_from_env()?, name).map(|snapshot| snapshot.folder))
+}
+
 fn env(name: &str) -> Option<String> {
     std::env::var(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
 }

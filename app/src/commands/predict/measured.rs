@@ -1,0 +1,259 @@
+//! This device as a profile: requests to the bundled models and to two made-up shapes are timed, and the roofline is fitted to them.
+//!
+//! Sizes take turns, so that what else goes on in the meantime meets all of them; a round before the first one that
+//! counts warms up. What else goes on only ever adds, so the least of a size's samples is what is fitted and compared, as
+//! in the measurement of speculation's costs; every sample is kept for the report.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use serde::Serialize;
+use understory_engine::gpu::{Gpu, Profile};
+use understory_engine::lab::statistics::median;
+use understory_engine::model::config::ModelConfig;
+use understory_engine::model::files::ModelFiles;
+use understory_engine::predict::device::Tflops;
+use understory_engine::predict::fit::{Observation, Subject, errors, fit};
+use understory_engine::predict::{DeviceProfile, Precision};
+use understory_engine::protocol::{GenerateRequest, Method, Prompt};
+use understory_engine::sampling::Sampling;
+use understory_engine::{Dtype, Engine, LoadOptions, bench, kernels};
+
+use super::made_up::{THIN, WIDE};
+use crate::cli::{PrecisionArg, PredictArgs};
+use crate::exit::usage;
+use crate::models::{self, BUNDLED};
+use crate::output::{self, Console};
+
+/// Rounds that count, and milliseconds after which none begins beyond the least.
+const ROUNDS: std::ops::RangeInclusive<usize> = 5..=25;
+const BUDGET_MS: f64 = 25e3;
+/// Tokens generated at each size.
+const OUTPUT: usize = 24;
+/// A size is asked for again within a round until this many milliseconds have passed, up to so many times.
+const SHORT_MS: f64 = 60.0;
+const AGAIN: usize = 4;
+/// Prompt lengths that the profile is fitted to, for each of [`BUNDLED`], and of the made-up models.
+const FITTED: [&[usize]; 2] = [&[4, 24, 64, 160, 480], &[40, 500]];
+const FITTED_THIN: &[usize] = &[8, 200];
+const FITTED_WIDE: &[usize] = &[8, 100];
+/// Those of `--check`: none of them is among the above.
+const CHECKED: [usize; 6] = [12, 50, 100, 220, 360, 700];
+
+/// Everything that was measured.
+#[derive(Debug, Serialize)]
+pub struct Calibration {
+    /// of a copy from buffer to buffer
+    pub copy_gb_s: f64,
+    pub peak_gflop_s: f64,
+    pub fitted: Vec<Size>,
+    /// with --check: sizes that were not fitted
+    pub checked: Vec<Size>,
+}
+
+/// One model at one size.
+#[derive(Debug, Serialize)]
+pub struct Size {
+    pub model: String,
+    pub input: usize,
+    pub output: usize,
+    /// the least of the samples
+    pub ttft_ms: f64,
+    /// the least of the requests' median times between tokens: TPOT, but for what disturbed single steps
+    pub tpot_ms: f64,
+    pub ttft_samples_ms: Vec<f64>,
+    pub step_samples_ms: Vec<f64>,
+    /// TPOT as it is defined
+    pub tpot_samples_ms: Vec<f64>,
+    /// predicted / measured - 1
+    pub ttft_error: f64,
+    pub tpot_error: f64,
+}
+
+/// A model on the device, and what its requests took.
+struct Runner {
+    label: String,
+    engine: Engine,
+    config: ModelConfig,
+    sizes: Vec<Size>,
+}
+
+impl Runner {
+    async fn open(label: &str, files: &dyn ModelFiles, args: &PredictArgs, inputs: &[usize]) -> Result<Self> {
+        let dtype = dtype(args)?;
+        let gpu = Gpu::open(args.adapter).await?;
+        let engine = Engine::open(gpu, files, &LoadOptions { dtype, profile: None }, &mut |_| ()).await?;
+        let config = engine.config().clone();
+        let fits = |input: &&usize| **input + OUTPUT <= config.max_position_embeddings;
+        let size = |&input: &usize| Size {
+            model: label.into(),
+            input,
+            output: OUTPUT,
+            ttft_ms: 0.0,
+            tpot_ms: 0.0,
+            ttft_samples_ms: Vec::new(),
+            step_samples_ms: Vec::new(),
+            tpot_samples_ms: Vec::new(),
+            ttft_error: 0.0,
+            tpot_error: 0.0,
+        };
+        let sizes = inputs.iter().filter(fits).map(size).collect();
+        Ok(Self { label: label.into(), engine, config, sizes })
+    }
+
+    /// One request of size `nth`; its times count unless it is to `warm_up`.
+    async fn request(&mut self, nth: usize, warm_up: bool) -> Result<()> {
+        let vocab = self.config.vocab_size;
+        let token = |i: usize| ((i * 7919 + 12) % vocab) as u32;
+        let request = GenerateRequest {
+            prompt: Prompt::Tokens((0..self.sizes[nth].input).map(token).collect()),
+            max_new_tokens: OUTPUT,
+            ignore_eos: true,
+            stop: Vec::new(),
+            sampling: Sampling::default(),
+            method: Method::Ar,
+            synthetic_acceptance: None,
+            trace: false,
+        };
+        self.engine.clear_cache();
+        let generation = self.engine.generate(&request, &mut |_| std::ops::ControlFlow::Continue(())).await?;
+        let metrics = generation.metrics;
+        let gaps: Vec<f64> = metrics.emit_ms.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        let (Some(ttft), Some(tpot)) = (metrics.engine_ttft_ms, metrics.tpot_ms) else {
+            bail!("{}: nothing was generated", self.label)
+        };
+        if !warm_up {
+            let size = &mut self.sizes[nth];
+            size.ttft_samples_ms.push(ttft);
+            size.step_samples_ms.push(median(&gaps));
+            size.tpot_samples_ms.push(tpot);
+        }
+        Ok(())
+    }
+}
+
+/// Measures this device and fits its profile; with `--check` also runs the model.
+pub fn calibrate(args: &PredictArgs, console: &Console) -> Result<(DeviceProfile, Calibration)> {
+    pollster::block_on(async {
+        let mut runners = Vec::new();
+        for (bundled, inputs) in BUNDLED.iter().zip(FITTED) {
+            runners.push(Runner::open(bundled.name, bundled, args, inputs).await?);
+        }
+        for (shape, inputs) in [(THIN, FITTED_THIN), (WIDE, FITTED_WIDE)] {
+            runners.push(Runner::open(shape.name, &shape.files(), args, inputs).await?);
+        }
+        let n_fitted = runners.len();
+        if args.check {
+            runners.push(checked(args, console).await?);
+        }
+        let bar = console.bar();
+        bar.set_style(output::bar_style("{pos}/{len} s"));
+        bar.set_message("measuring");
+        let budget_ms = if args.check { 2.0 * BUDGET_MS } else { BUDGET_MS };
+        bar.set_length((budget_ms / 1e3) as u64);
+        let start = Instant::now();
+        for round in 0..=*ROUNDS.end() {
+            let elapsed_ms = start.elapsed().as_secs_f64() * 1e3;
+            if round > *ROUNDS.start() && elapsed_ms > budget_ms {
+                break;
+            }
+            for runner in &mut runners {
+                for nth in 0..runner.sizes.len() {
+                    let began = Instant::now();
+                    for _ in 0..AGAIN {
+                        runner.request(nth, round == 0).await?;
+                        if began.elapsed().as_secs_f64() * 1e3 > SHORT_MS {
+                            break;
+                        }
+                    }
+                    bar.set_position(start.elapsed().as_secs());
+                }
+            }
+        }
+        let gpu = runners[0].engine.gpu();
+        // Peaks: the least disturbed samples.
+        let most = |samples: Vec<f64>| samples.into_iter().fold(0.0, f64::max);
+        let copy = most(bench::copy_bandwidth(gpu).await?.samples);
+        let peak = most(bench::peak_arithmetic(gpu).await?.samples);
+        bar.finish_and_clear();
+        let peaks = at_its_peaks(&runners[0].engine, copy, peak);
+        for size in runners.iter_mut().flat_map(|runner| &mut runner.sizes) {
+            size.ttft_ms = least(&size.ttft_samples_ms);
+            size.tpot_ms = least(&size.step_samples_ms);
+        }
+        let dtype = Precision::from(args.dtype);
+        let observations = |runners: &[Runner]| -> Vec<Observation> {
+            let of = |(model, runner): (usize, &Runner)| {
+                let at = |size: &Size| {
+                    let &Size { input, output, ttft_ms, tpot_ms, .. } = size;
+                    Observation { model, input, output, ttft_ms, tpot_ms }
+                };
+                runner.sizes.iter().map(at).collect::<Vec<_>>()
+            };
+            runners.iter().enumerate().flat_map(of).collect()
+        };
+        let all = observations(&runners);
+        let used = observations(&runners[..n_fitted]);
+        let subjects: Vec<_> = runners.iter().map(|runner| Subject { config: &runner.config, dtype }).collect();
+        let profile = fit(&subjects, &used, &peaks);
+        let found = errors(&subjects, &profile, &all);
+        let sizes = runners.iter_mut().flat_map(|runner| &mut runner.sizes);
+        for (size, (ttft, tpot)) in sizes.zip(found) {
+            (size.ttft_error, size.tpot_error) = (ttft, tpot);
+        }
+        let mut sizes: Vec<_> = runners.into_iter().flat_map(|runner| runner.sizes).collect();
+        let checked = sizes.split_off(used.len());
+        Ok((profile, Calibration { copy_gb_s: copy, peak_gflop_s: peak, fitted: sizes, checked }))
+    })
+}
+
+fn least(samples: &[f64]) -> f64 {
+    samples.iter().copied().fold(f64::INFINITY, f64::min)
+}
+
+/// The model itself, at sizes that are not fitted.
+async fn checked(args: &PredictArgs, console: &Console) -> Result<Runner> {
+    let found = models::find(&args.model, true, console).context("--check runs the model")?;
+    let runner = Runner::open(&found.label, found.files.as_ref(), args, &CHECKED).await?;
+    if runner.sizes.is_empty() {
+        let context = runner.config.max_position_embeddings;
+        bail!("--check: a context of {context} holds none of the sizes, {} tokens at least", CHECKED[0] + OUTPUT);
+    }
+    Ok(runner)
+}
+
+fn dtype(args: &PredictArgs) -> Result<Dtype> {
+    match args.dtype {
+        PrecisionArg::F16 => Ok(Dtype::F16),
+        PrecisionArg::F32 => Ok(Dtype::F32),
+        _ => {
+            Err(usage("--calibrated measures this engine, which keeps weights in f16 or f32; give --dtype one of them"))
+        }
+    }
+}
+
+/// This device at its peaks.
+fn at_its_peaks(engine: &Engine, copy_gb_s: f64, peak_gflop_s: f64) -> DeviceProfile {
+    let report = engine.gpu().report();
+    let kernels_for = engine.profile();
+    let measured = "measured on this device by this program";
+    DeviceProfile {
+        name: "calibrated".into(),
+        label: format!("{} ({}), {} kernels, as measured", report.name, report.backend, kernels_for.name()),
+        tflops: Tflops { f32: Some(peak_gflop_s / 1e3), ..Tflops::default() },
+        bandwidth_gb_s: copy_gb_s,
+        memory_gb: None,
+        power_w: None,
+        link_gb_s: None,
+        dispatch_us: None,
+        pass_us: None,
+        sync_us: None,
+        efficiency: Default::default(),
+        kv_read: Default::default(),
+        f32_activations: true,
+        split_keys: Some(kernels::split_keys(kernels_for)),
+        // As many rows as the engine takes together.
+        chunk: Some(if kernels_for == Profile::Cpu { 64 } else { 512 }),
+        sources: [("all".to_owned(), measured.to_owned())].into(),
+    }
+}

@@ -1,0 +1,187 @@
+//! `understory predict`: what a model would cost on a device, from its shape and the device's figures.
+
+mod made_up;
+mod measured;
+mod shapes;
+mod table;
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use serde::Serialize;
+use understory_engine::predict::explain::{METRICS, explain};
+use understory_engine::predict::{
+    Acceptance, Case, DeviceProfile, Prediction, Speculation, SpeculationCase, device, models, parameters, predict,
+    speculate,
+};
+
+use crate::cli::PredictArgs;
+use crate::exit::usage;
+use crate::models::BUNDLED;
+use crate::output::{self, Console};
+use measured::Calibration;
+use shapes::Shape;
+
+/// A model in the `--json` report.
+#[derive(Serialize)]
+struct Model<'a> {
+    name: &'a str,
+    source: &'a str,
+    parameters: u64,
+}
+
+impl<'a> Model<'a> {
+    fn of(shape: &'a Shape) -> Self {
+        Self { name: &shape.label, source: &shape.source, parameters: parameters(&shape.config) }
+    }
+}
+
+/// The `--json` report.
+#[derive(Serialize)]
+struct Report<'a> {
+    model: Model<'a>,
+    draft: Option<Model<'a>>,
+    device: &'a DeviceProfile,
+    case: &'a Case,
+    #[serde(flatten)]
+    prediction: &'a Prediction,
+    speculation: Option<&'a Speculation>,
+    /// what was measured for the profile, and with --check for its errors
+    calibration: Option<&'a Calibration>,
+}
+
+pub fn run(args: &PredictArgs, console: &Console) -> Result<()> {
+    if let Some(metric) = &args.explain {
+        return explain_metric(metric);
+    }
+    if args.list_models {
+        return list_models(args.json);
+    }
+    if args.list_devices {
+        return list_devices(args.json);
+    }
+    let model = shapes::find(&args.model)?;
+    let draft = args.draft.as_deref().map(shapes::find).transpose().context("--draft")?;
+    let case = case(args);
+    case.validate(&model.config).map_err(|error| usage(error.to_string()))?;
+    let what = acceptance(args)?;
+    let (profile, calibration) = profile(args, console)?;
+    let prediction = predict(&model.config, &profile, &case)?;
+    let speculation = match (&draft, &what) {
+        (Some(draft), Some(what)) => {
+            let pair = (&model.config, &draft.config);
+            Some(speculate(pair, &profile, &case, &prediction, what).context("--draft")?)
+        }
+        _ => None,
+    };
+    if let Some(file) = &args.save_profile {
+        save(file, &profile)?;
+        console.note(&format!("profile written to {}", file.display()));
+    }
+    let (model_row, draft_row) = (Model::of(&model), draft.as_ref().map(Model::of));
+    if args.json {
+        return output::json(&Report {
+            model: model_row,
+            draft: draft_row,
+            device: &profile,
+            case: &case,
+            prediction: &prediction,
+            speculation: speculation.as_ref(),
+            calibration: calibration.as_ref(),
+        });
+    }
+    let mut text = table::prediction(&model, &profile, &case, &prediction);
+    if let (Some(draft), Some(speculation)) = (&draft, &speculation) {
+        text += &table::speculation(&draft.label, speculation, &prediction);
+    }
+    if let Some(calibration) = &calibration {
+        text += &table::calibration(calibration);
+    }
+    output::text(&text)
+}
+
+fn case(args: &PredictArgs) -> Case {
+    Case {
+        dtype: args.dtype.into(),
+        input: args.input,
+        output: args.output,
+        batch: args.batch,
+        chunk: args.chunk,
+        tensor_parallel: args.tensor_parallel,
+        lora: args.lora,
+    }
+}
+
+fn acceptance(args: &PredictArgs) -> Result<Option<SpeculationCase>> {
+    let Some(by_depth) = &args.acceptance else { return Ok(None) };
+    let acceptance = Acceptance::new(by_depth.clone(), args.rank_acceptance.clone());
+    let acceptance = acceptance.map_err(|error| usage(error.to_string()))?;
+    Ok(Some(SpeculationCase { acceptance, draft_load_ms: args.draft_load_ms }))
+}
+
+/// The device that `args` name, or this one as it was measured.
+fn profile(args: &PredictArgs, console: &Console) -> Result<(DeviceProfile, Option<Calibration>)> {
+    if args.calibrated {
+        let (profile, calibration) = measured::calibrate(args, console)?;
+        return Ok((profile, Some(calibration)));
+    }
+    let Some(name) = &args.device else {
+        return Err(usage("which device? Give --device with a name of --list-devices, or --calibrated for this one"));
+    };
+    let path = Path::new(name);
+    let mut profile = match device::device(name)? {
+        Some(profile) => profile,
+        None if path.is_file() => {
+            let text = fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
+            DeviceProfile::from_json(name, &text)?
+        }
+        None => bail!("there is no device `{name}`: expected a name of --list-devices, or a JSON file in their format"),
+    };
+    if let Some((compute, memory)) = args.efficiency {
+        profile.efficiency.compute = compute;
+        profile.efficiency.memory = memory;
+        profile.efficiency.attention = None;
+        profile.sources.insert("efficiency".into(), "given with --efficiency".into());
+    }
+    Ok((profile, None))
+}
+
+/// Writes beside `file`, then renames.
+fn save(file: &Path, profile: &DeviceProfile) -> Result<()> {
+    let beside = file.with_extension(format!("{}.tmp", std::process::id()));
+    let text = serde_json::to_string_pretty(profile)? + "\n";
+    let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, file));
+    if written.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    written.with_context(|| format!("cannot write {}", file.display()))
+}
+
+fn explain_metric(metric: &str) -> Result<()> {
+    match explain(metric) {
+        Some(definition) => output::text(&format!("{metric}: {definition}\n")),
+        None => {
+            let known: Vec<&str> = METRICS.iter().map(|(name, _)| *name).collect();
+            Err(usage(format!("`{metric}` is not a figure of predict; known: {}", known.join(", "))))
+        }
+    }
+}
+
+fn list_models(json: bool) -> Result<()> {
+    let named = models::models()?.into_iter().map(|model| model.name);
+    let all = named.chain(BUNDLED.iter().map(|model| model.name.to_owned()));
+    let shapes = all.map(|name| shapes::find(&name)).collect::<Result<Vec<_>>>()?;
+    if json {
+        return output::json(&shapes.iter().map(Model::of).collect::<Vec<_>>());
+    }
+    output::text(&table::models(&shapes))
+}
+
+fn list_devices(json: bool) -> Result<()> {
+    let devices = device::devices()?;
+    if json {
+        return output::json(&devices);
+    }
+    output::text(&table::devices(&devices))
+}

@@ -1,0 +1,54 @@
+//! From the name after `--model` to a model's shape. Nothing is downloaded, and no weights are looked for.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use understory_engine::model::config::ModelConfig;
+use understory_engine::predict::models;
+
+use crate::hub::{self, HubName};
+use crate::models::BUNDLED;
+
+/// A model's shape, and where it is from.
+pub struct Shape {
+    /// as the user named it
+    pub label: String,
+    /// repository, file, or `inside the program`
+    pub source: String,
+    pub config: ModelConfig,
+}
+
+/// Finds `name`: a model known by name, a bundled one, a folder or a file, a repository in the hub's cache.
+pub fn find(name: &str) -> Result<Shape> {
+    if let Some(model) = models::model(name)? {
+        return Ok(Shape { label: model.name.clone(), config: model.config()?, source: model.source });
+    }
+    if let Some(bundled) = BUNDLED.iter().find(|model| model.name == name) {
+        let config = ModelConfig::from_files(bundled)?;
+        return Ok(Shape { label: name.into(), source: "inside the program".into(), config });
+    }
+    let path = Path::new(name);
+    if path.is_dir() {
+        return read(name, &path.join("config.json"));
+    }
+    if path.is_file() {
+        return read(name, path);
+    }
+    if let Some(hub_name) = HubName::parse(name)
+        && let Some(folder) = hub::cached_folder(&hub_name)?
+    {
+        return read(name, &folder.join("config.json"));
+    }
+    let bundled = BUNDLED.map(|model| format!("`{}`", model.name)).join(", ");
+    bail!(
+        "there is no model `{name}`: expected a name of --list-models, {bundled}, a folder with a config.json, such a \
+         file, or a repository that is in the hub's cache (`understory models`)"
+    )
+}
+
+fn read(name: &str, file: &Path) -> Result<Shape> {
+    let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
+    let config = ModelConfig::from_json(&text, None).with_context(|| format!("{}", file.display()))?;
+    Ok(Shape { label: name.into(), source: file.display().to_string(), config })
+}

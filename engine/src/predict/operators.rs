@@ -1,0 +1,428 @@
+//! The operators of one pass through a model: what each multiplies and what each reads and writes.
+//!
+//! They are this engine's dispatches (ARCHITECTURE.md, "A forward pass"): norms are applied where they are read, the KV
+//! cache is appended to by the rotation, attention reads each key once a pass. Other engines split them in other ways and
+//! move more activations, hardly more weights.
+
+use serde::{Deserialize, Serialize};
+
+use super::Precision;
+use crate::model::config::{ModelConfig, NormKind};
+
+/// Adapters of low rank beside every product of a layer (Hu et al. 2021, arXiv 2106.09685).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Lora {
+    pub rank: usize,
+    /// added to the weights beforehand: the arithmetic is the model's own then
+    pub merged: bool,
+}
+
+/// Sizes that decide about bytes, and how the model is divided.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Numerics {
+    pub weights: Precision,
+    /// bytes of an activation, and of an element of the KV cache
+    pub activation_bytes: f64,
+    /// devices that each product is divided among (Shoeybi et al. 2019, arXiv 1909.08053)
+    pub tensor_parallel: usize,
+    pub lora: Option<Lora>,
+    /// keys beyond which attention takes a second dispatch
+    pub split_keys: usize,
+}
+
+/// What kind of work an operator is: efficiencies go by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    Product,
+    Attention,
+    /// reads and writes only
+    Other,
+    /// sums or parts exchanged between devices
+    Link,
+}
+
+/// A pass over rows of tokens: a chunk of a prompt, a step, or a tree of guesses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pass {
+    /// rows of each sequence
+    pub rows: usize,
+    /// keys of each sequence before them
+    pub base: usize,
+    /// sequences
+    pub batch: usize,
+    /// rows of each sequence whose logits are wanted
+    pub head_rows: usize,
+}
+
+impl Pass {
+    /// One decode step that sees `keys` keys, its own among them.
+    pub fn step(keys: usize, batch: usize) -> Self {
+        Self { rows: 1, base: keys.saturating_sub(1), batch, head_rows: 1 }
+    }
+}
+
+/// Work of one kind, on one device. Sizes are of one of `count` equal ones.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Operator {
+    pub name: &'static str,
+    pub class: Class,
+    pub count: usize,
+    pub dispatches: usize,
+    /// a multiply-add counts two
+    pub flops: f64,
+    pub weight_bytes: f64,
+    /// KV cache read or appended to
+    pub kv_bytes: f64,
+    pub activation_bytes: f64,
+    /// bytes that leave the device
+    pub link_bytes: f64,
+}
+
+/// Columns that one of the devices computes.
+struct Shard {
+    q: usize,
+    kv: usize,
+    hidden: usize,
+    vocab: usize,
+}
+
+impl Shard {
+    fn new(config: &ModelConfig, parts: usize) -> Self {
+        Self {
+            q: config.q_dim() / parts,
+            // A head that there are fewer of than devices is on several of them.
+            kv: config.n_kv_heads.div_ceil(parts) * config.head_dim,
+            hidden: config.intermediate_size.div_ceil(parts),
+            vocab: config.vocab_size.div_ceil(parts),
+        }
+    }
+}
+
+/// Vectors of a norm of the residual stream.
+fn norm_values(config: &ModelConfig) -> usize {
+    match config.norm.kind {
+        NormKind::Rms => config.hidden_size,
+        NormKind::Layer => 2 * config.hidden_size,
+    }
+}
+
+/// Elements of the matrices and of the vectors (norms, biases) of one layer, on one of the devices.
+fn layer_values(config: &ModelConfig, shard: &Shard) -> (usize, usize) {
+    let (d, qkv) = (config.hidden_size, shard.q + 2 * shard.kv);
+    let ups = if config.mlp_gated { 2 } else { 1 };
+    let matrices = d * qkv + shard.q * d + (ups + 1) * d * shard.hidden;
+    let norms = norm_values(config) * if config.post_norms { 4 } else { 2 };
+    let of = |flag: bool, values: usize| if flag { values } else { 0 };
+    let vectors = norms
+        + of(config.qk_norm, 2 * config.head_dim)
+        + of(config.qkv_bias, qkv)
+        + of(config.attn_out_bias, d)
+        + of(config.mlp_bias, ups * shard.hidden + d);
+    (matrices, vectors)
+}
+
+/// All weights, as a repository counts them: a tied lm_head is the embedding.
+pub fn parameters(config: &ModelConfig) -> u64 {
+    let (matrices, vectors) = values(config, 1);
+    (matrices + vectors) as u64
+}
+
+fn values(config: &ModelConfig, parts: usize) -> (usize, usize) {
+    let shard = Shard::new(config, parts);
+    let (matrices, vectors) = layer_values(config, &shard);
+    let tables = if config.tie_word_embeddings { 1 } else { 2 };
+    let positions = if config.learned_positions { config.max_position_embeddings } else { 0 };
+    let of_head = if config.lm_head_bias { shard.vocab } else { 0 };
+    let n_layers = config.n_layers();
+    (
+        n_layers * matrices + tables * shard.vocab * config.hidden_size + positions * config.hidden_size,
+        n_layers * vectors + norm_values(config) + of_head,
+    )
+}
+
+/// Bytes of the weights on one device, adapters that are not merged included.
+pub fn weights_bytes(config: &ModelConfig, numerics: &Numerics) -> f64 {
+    let (matrices, vectors) = values(config, numerics.tensor_parallel);
+    let shard = Shard::new(config, numerics.tensor_parallel);
+    let adapters: usize = match numerics.lora {
+        Some(Lora { rank, merged: false }) => products(config, &shard).iter().map(|p| p.adapter_values(rank)).sum(),
+        _ => 0,
+    };
+    matrices as f64 * numerics.weights.weight_bytes()
+        + (vectors + config.n_layers() * adapters) as f64 * numerics.activation_bytes
+}
+
+/// A product of a layer: `parts` matrices that share their input.
+struct Product {
+    name: &'static str,
+    n_in: usize,
+    /// columns of each matrix
+    outs: Vec<usize>,
+    /// columns written; fewer than computed where two are multiplied on the way
+    written: usize,
+    bias: bool,
+    normed: bool,
+    residual: bool,
+}
+
+impl Product {
+    fn n_out(&self) -> usize {
+        self.outs.iter().sum()
+    }
+    fn adapter_values(&self, rank: usize) -> usize {
+        rank * (self.outs.len() * self.n_in + self.n_out())
+    }
+}
+
+fn products(config: &ModelConfig, shard: &Shard) -> [Product; 4] {
+    let d = config.hidden_size;
+    let up = if config.mlp_gated { vec![shard.hidden; 2] } else { vec![shard.hidden] };
+    let product = |name, n_in, outs: Vec<usize>, bias| {
+        let written = outs.iter().sum();
+        Product { name, n_in, outs, written, bias, normed: false, residual: false }
+    };
+    [
+        Product { normed: true, ..product("q, k, v", d, vec![shard.q, shard.kv, shard.kv], config.qkv_bias) },
+        Product { residual: true, ..product("attention out", shard.q, vec![d], config.attn_out_bias) },
+        Product {
+            normed: true,
+            written: shard.hidden,
+            ..product(if config.mlp_gated { "gate, up" } else { "up" }, d, up, config.mlp_bias)
+        },
+        Product { residual: true, ..product("down", shard.hidden, vec![d], config.mlp_bias) },
+    ]
+}
+
+/// The operators of `pass` on one device, in the order of the pass, equal ones of all layers together.
+pub fn operators(config: &ModelConfig, numerics: &Numerics, pass: &Pass) -> Vec<Operator> {
+    let &Numerics { weights, activation_bytes: a, tensor_parallel: parts, lora, split_keys } = numerics;
+    let shard = Shard::new(config, parts);
+    let (d, n_layers) = (config.hidden_size, config.n_layers());
+    let rows = (pass.rows * pass.batch) as f64;
+    let plain = |name, count, elements: f64| Operator {
+        name,
+        class: Class::Other,
+        count,
+        dispatches: 1,
+        flops: 0.0,
+        weight_bytes: 0.0,
+        kv_bytes: 0.0,
+        activation_bytes: elements * a,
+        link_bytes: 0.0,
+    };
+    let all_reduce = |count| Operator {
+        class: Class::Link,
+        dispatches: 0,
+        // A ring: each part goes round twice.
+        link_bytes: 2.0 * (parts - 1) as f64 / parts as f64 * rows * d as f64 * a,
+        ..plain("all-reduce", count, 0.0)
+    };
+    let matrix = weights.weight_bytes();
+    let positions = if config.learned_positions { 2.0 } else { 1.0 };
+    let mut all =
+        vec![Operator { weight_bytes: positions * rows * d as f64 * matrix, ..plain("embedding", 1, rows * d as f64) }];
+    let of = |product: &Product| {
+        let (n_in, n_out) = (product.n_in as f64, product.n_out() as f64);
+        let vectors =
+            if product.bias { n_out } else { 0.0 } + if product.normed { norm_values(config) as f64 } else { 0.0 };
+        let moved = n_in + product.written as f64 + if product.residual { d as f64 } else { 0.0 };
+        Operator {
+            class: Class::Product,
+            flops: 2.0 * rows * n_in * n_out,
+            weight_bytes: n_in * n_out * matrix + vectors * a,
+            ..plain(product.name, n_layers, rows * moved)
+        }
+    };
+    let adapter = |product: &Product, rank: usize| {
+        let values = product.adapter_values(rank) as f64;
+        let inner = (rank * product.outs.len()) as f64;
+        Operator {
+            class: Class::Product,
+            // Down to the rank, up again and onto the output.
+            dispatches: 2,
+            flops: 2.0 * rows * values,
+            weight_bytes: values * a,
+            ..plain("adapters", n_layers, rows * (product.n_in as f64 + 2.0 * inner + 2.0 * product.n_out() as f64))
+        }
+    };
+    let [qkv, out, up, down] = &products(config, &shard);
+    let with_adapter = |product: &Product, all: &mut Vec<Operator>| {
+        all.push(of(product));
+        if let Some(Lora { rank, merged: false }) = lora {
+            all.push(adapter(product, rank));
+        }
+    };
+    with_adapter(qkv, &mut all);
+    let kv_row = 2.0 * shard.kv as f64;
+    all.push(Operator {
+        kv_bytes: rows * kv_row * a,
+        ..plain("rotate, append", n_layers, rows * (2.0 * shard.q as f64 + kv_row))
+    });
+    for (window, count) in windows(config) {
+        let seen = |base: usize| window.map_or(base + 1, |window| window.min(base + 1));
+        let keys: usize = (pass.base..pass.base + pass.rows).map(seen).sum();
+        let end = pass.base + pass.rows;
+        let touched = window.map_or(end, |window| end.min(window + pass.rows - 1));
+        all.push(Operator {
+            class: Class::Attention,
+            dispatches: if touched > split_keys { 2 } else { 1 },
+            // q . k and the weighted sum of v.
+            flops: 4.0 * (keys * pass.batch) as f64 * shard.q as f64,
+            kv_bytes: (touched * pass.batch) as f64 * kv_row * a,
+            ..plain("attention", count, rows * 2.0 * shard.q as f64)
+        });
+    }
+    with_adapter(out, &mut all);
+    with_adapter(up, &mut all);
+    with_adapter(down, &mut all);
+    if config.post_norms {
+        all.push(Operator { weight_bytes: d as f64 * a, ..plain("norm after", 2 * n_layers, rows * 3.0 * d as f64) });
+    }
+    if parts > 1 {
+        all.push(all_reduce(2 * n_layers + 1));
+    }
+    let head_rows = (pass.head_rows * pass.batch) as f64;
+    if head_rows > 0.0 {
+        let (n_in, n_out) = (d as f64, shard.vocab as f64);
+        all.push(Operator {
+            class: Class::Product,
+            flops: 2.0 * head_rows * n_in * n_out,
+            weight_bytes: n_in * n_out * matrix + norm_values(config) as f64 * a,
+            ..plain("lm_head", 1, head_rows * (n_in + n_out))
+        });
+        if parts > 1 {
+            let others = (parts - 1) as f64 * n_out;
+            all.push(Operator {
+                class: Class::Link,
+                dispatches: 0,
+                link_bytes: head_rows * others * a,
+                ..plain("all-gather", 1, 0.0)
+            });
+        }
+        all.push(plain("choice", 1, head_rows * n_out * parts as f64));
+    }
+    all
+}
+
+/// Layers by their window.
+fn windows(config: &ModelConfig) -> Vec<(Option<usize>, usize)> {
+    let mut groups: Vec<(Option<usize>, usize)> = Vec::new();
+    for layer in &config.layers {
+        match groups.iter_mut().find(|(window, _)| *window == layer.window) {
+            Some((_, count)) => *count += 1,
+            None => groups.push((layer.window, 1)),
+        }
+    }
+    groups
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::models::model;
+    use super::*;
+
+    fn numerics() -> Numerics {
+        Numerics { weights: Precision::Bf16, activation_bytes: 2.0, tensor_parallel: 1, lora: None, split_keys: 256 }
+    }
+
+    fn config(name: &str) -> ModelConfig {
+        model(name).unwrap().unwrap().config().unwrap()
+    }
+
+    fn sum(operators: &[Operator], of: impl Fn(&Operator) -> f64) -> f64 {
+        operators.iter().map(|o| o.count as f64 * of(o)).sum()
+    }
+
+    /// Llama 3.1 8B by hand: a step streams all weights but the embedding, 2 (8,030,261,248 - 128,256 x 4096) bytes, and
+    /// one row of it; it reads 2 x 1024 x 32 x 2 bytes of the cache a key and appends as much.
+    #[test]
+    fn a_step_reads_every_weight_but_the_embedding_once() {
+        let config = config("llama-3.1-8b");
+        let step = operators(&config, &numerics(), &Pass::step(1280, 1));
+        let weights = 2.0 * (8_030_261_248.0 - 128_256.0 * 4096.0) + 2.0 * 4096.0;
+        assert_eq!(sum(&step, |o| o.weight_bytes), weights);
+        assert_eq!(sum(&step, |o| o.kv_bytes), 131_072.0 * (1280.0 + 1.0));
+        // Two a weight of the matrices, and 4 x 4096 x 32 a key.
+        let matrices = 8_030_261_248.0 - 128_256.0 * 4096.0 - 65.0 * 4096.0;
+        assert_eq!(sum(&step, |o| o.flops), 2.0 * matrices + 4.0 * 4096.0 * 32.0 * 1280.0);
+        // Four sequences: the same weights (and four rows of the embedding), four caches.
+        let four = operators(&config, &numerics(), &Pass::step(1280, 4));
+        assert_eq!(sum(&four, |o| o.weight_bytes), weights + 3.0 * 2.0 * 4096.0);
+        assert_eq!(sum(&four, |o| o.kv_bytes), 4.0 * 131_072.0 * 1281.0);
+    }
+
+    /// By hand: row i of a prompt sees i + 1 keys, so 4 rows see 10; in windows of 2 they see 1 + 2 + 2 + 2. It would
+    /// catch all rows taken to see all keys, which counts a prompt's attention twice.
+    #[test]
+    fn a_prompt_is_causal_and_windows_end() {
+        let full = config("llama-3.2-1b");
+        let mut windowed = full.clone();
+        windowed.layers.iter_mut().for_each(|layer| layer.window = Some(2));
+        let attention = |config: &ModelConfig, base| {
+            let pass = Pass { rows: 4, base, batch: 1, head_rows: 0 };
+            operators(config, &numerics(), &pass).into_iter().find(|o| o.name == "attention").unwrap()
+        };
+        assert_eq!(attention(&full, 0).flops, 4.0 * 10.0 * 2048.0);
+        assert_eq!(attention(&windowed, 0).flops, 4.0 * 7.0 * 2048.0);
+        // From position 100 on, four rows see 101 + .. + 104 keys, or 2 each; of the cache 104 are read, or 5.
+        assert_eq!(attention(&full, 100).flops, 4.0 * 410.0 * 2048.0);
+        assert_eq!(attention(&windowed, 100).flops, 4.0 * 8.0 * 2048.0);
+        assert_eq!(attention(&full, 100).kv_bytes, 104.0 * 2.0 * 512.0 * 2.0);
+        assert_eq!(attention(&windowed, 100).kv_bytes, 5.0 * 2.0 * 512.0 * 2.0);
+        // Chunks of a prompt compute what the whole does.
+        let flops = |chunks: &[(usize, usize)]| -> f64 {
+            let pass = |&(base, rows)| Pass { rows, base, batch: 1, head_rows: 0 };
+            chunks.iter().map(|at| sum(&operators(&full, &numerics(), &pass(at)), |o| o.flops)).sum()
+        };
+        assert_eq!(flops(&[(0, 64)]), flops(&[(0, 32), (32, 20), (52, 12)]));
+    }
+
+    /// Of two devices each has half of the matrices; the sums of 3 rows go round a ring of 2: each sends
+    /// 2 x 1/2 x 3 x 4096 values twice a layer and once for the embedding.
+    #[test]
+    fn devices_share_the_work_and_exchange_sums() {
+        let config = config("llama-3.1-8b");
+        let two = Numerics { tensor_parallel: 2, ..numerics() };
+        let pass = Pass { rows: 3, base: 0, batch: 1, head_rows: 1 };
+        let (whole, half) = (operators(&config, &numerics(), &pass), operators(&config, &two, &pass));
+        assert_eq!(sum(&whole, |o| o.flops), 2.0 * sum(&half, |o| o.flops));
+        assert_eq!(sum(&whole, |o| o.kv_bytes), 2.0 * sum(&half, |o| o.kv_bytes));
+        let reduce = half.iter().find(|o| o.name == "all-reduce").unwrap();
+        assert_eq!((reduce.count, reduce.link_bytes), (65, 3.0 * 4096.0 * 2.0));
+        assert!(!whole.iter().any(|o| o.class == Class::Link));
+        let bytes = weights_bytes(&config, &numerics());
+        assert!((weights_bytes(&config, &two) / bytes - 0.5).abs() < 1e-4);
+        // More devices than KV heads: each keeps one head.
+        let sixteen = Numerics { tensor_parallel: 16, ..numerics() };
+        let kv = sum(&operators(&config, &sixteen, &pass), |o| o.kv_bytes);
+        assert_eq!(kv, sum(&whole, |o| o.kv_bytes) / 8.0);
+    }
+
+    /// Rank 8 beside q (d to d), k, v (d to d/4), out, gate, up and down of Llama 3.1 8B: by hand 8 x (sum of in + out).
+    #[test]
+    fn adapters_cost_their_rank_unless_merged() {
+        let config = config("llama-3.1-8b");
+        let with = |merged| Numerics { lora: Some(Lora { rank: 8, merged }), ..numerics() };
+        let (d, kv, ff) = (4096.0, 1024.0, 14336.0);
+        let values = 8.0 * ((d + d) + 2.0 * (d + kv) + (d + d) + 2.0 * (d + ff) + (ff + d)) * 32.0;
+        let step = Pass::step(100, 1);
+        let flops = |numerics: &Numerics| sum(&operators(&config, numerics, &step), |o| o.flops);
+        assert_eq!(flops(&with(false)) - flops(&numerics()), 2.0 * values);
+        assert_eq!(weights_bytes(&config, &with(false)) - weights_bytes(&config, &numerics()), 2.0 * values);
+        assert_eq!(operators(&config, &with(true), &step), operators(&config, &numerics(), &step));
+    }
+
+    /// As this engine's passes are: six dispatches a layer and three around them; the join beyond 256 keys; Gemma's two
+    /// norms more.
+    #[test]
+    fn dispatches_are_those_of_the_engine() {
+        let count = |name: &str, keys| -> usize {
+            operators(&config(name), &numerics(), &Pass::step(keys, 1)).iter().map(|o| o.count * o.dispatches).sum()
+        };
+        assert_eq!(count("llama-3.2-1b", 100), 6 * 16 + 3);
+        assert_eq!(count("llama-3.2-1b", 300), 7 * 16 + 3);
+        assert_eq!(count("gemma-3-270m", 100), 8 * 18 + 3);
+        assert_eq!(count("pythia-70m", 100), 6 * 6 + 3);
+    }
+}
