@@ -367,7 +367,7 @@ impl Forward {
 
     /// The kernels of a pass over one row with a greedy choice.
     #[cfg(test)]
-    fn one_row_kernels(&self) -> impl Iterator<Item = &'static understory_shaders::Shader> {
+    pub fn one_row_kernels(&self) -> impl Iterator<Item = &'static understory_shaders::Shader> {
         let [greedy, _] = self.sampler.both();
         let dispatches = self.plan().body.iter().chain(&self.head).chain([greedy]);
         dispatches.filter_map(|dispatch| Some(dispatch.variants[RowClass::One as usize].as_ref()?.0.shader))

@@ -25,7 +25,7 @@ fn dispatches(device: &mut Device, layers: &[Layer], row: usize, state: &Buffer,
         features.extend(draft.then_some("draft"));
         let b = device.builder(Profile::Gpu, Dtype::F32, NormKind::Rms);
         let pipeline = pollster::block_on(b.pipelines.get(b.gpu, "commit", &features)).expect("builds");
-        let params = pollster::block_on(b.gpu.uniform("testing", &[words, 0, 0, 0])).expect("a buffer");
+        let params = b.gpu.uniform("testing", &[words, 0, 0, 0]).expect("a buffer");
         let mut buffers: Vec<(&str, &wgpu::Buffer)> = vec![("state", state), ("p", &params)];
         for (layer, names) in group.iter().zip([["k0", "v0"], ["k1", "v1"], ["k2", "v2"]]) {
             buffers.extend(names.into_iter().zip(layer.buffers.iter().map(|b| &**b)));
