@@ -1,5 +1,6 @@
 //! The command line as types. Help texts live here and nowhere else.
 
+mod bench;
 mod inspect;
 mod serve;
 mod speculation;
@@ -11,6 +12,7 @@ use understory_engine::bench::Shape;
 use understory_engine::sampling::Sampling;
 use understory_engine::{Dtype, LoadOptions, gpu};
 
+pub use bench::{BenchArgs, BenchStartArgs, CompareArgs, StartName};
 pub use inspect::{CalibrateArgs, TraceArgs, VerifyLosslessArgs};
 pub use serve::ServeArgs;
 pub use speculation::{DraftArgs, MethodName, ScheduleName, SpeculationArgs};
@@ -98,6 +100,15 @@ pub enum Command {
     /// Measure how well a model predicts a text (negative log-likelihood, perplexity)
     #[command(after_help = EVAL_EXAMPLES)]
     Eval(EvalArgs),
+    /// Measure latency: a scenario of prompts, lengths, methods and start states, with intervals and a report
+    #[command(after_help = bench::BENCH_EXAMPLES)]
+    Bench(BenchArgs),
+    /// One start of `bench`, in a process of its own
+    #[command(hide = true)]
+    BenchStart(BenchStartArgs),
+    /// Compare reports of `bench` or of the page: ratios with intervals, like with like
+    #[command(after_help = bench::COMPARE_EXAMPLES)]
+    Compare(CompareArgs),
     /// Benchmark every kernel on this device, and what checking n rows at once costs
     #[command(after_help = KERNELS_EXAMPLES)]
     Kernels(KernelsArgs),

@@ -170,4 +170,8 @@ pub enum FlagKind {
     OutputDiffers,
     /// Tokens of the prompt were still in the KV cache.
     PromptReused,
+    /// Fewer runs were made than were planned.
+    Partial,
+    /// Caches that a cold start must not find may have been there.
+    CachesKept,
 }
