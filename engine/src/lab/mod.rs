@@ -9,5 +9,8 @@ pub mod metrics;
 pub mod report;
 pub mod scenario;
 pub mod schedule;
+pub mod schema;
 pub mod statistics;
 mod summary;
+#[cfg(test)]
+mod testing;

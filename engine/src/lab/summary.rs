@@ -27,10 +27,12 @@ impl Report {
         Bootstrap { resamples: protocol.resamples, confidence: protocol.confidence, seed: protocol.seed }
     }
 
-    /// Fills in summaries, ratios and flags from the samples, in place of what was there.
+    /// Fills in summaries, ratios and flags from the samples, in place of what was there. Times are shortened to 0.1 µs
+    /// first, so that a report and its file say the same.
     pub fn conclude(&mut self) {
         let bootstrap = self.bootstrap();
         for of in &mut self.cases {
+            of.samples.iter_mut().for_each(Sample::shorten);
             of.summary = summary(&bootstrap, of);
             of.speculation = Counts::sum(of.samples.iter().filter_map(|sample| sample.speculation.as_ref()));
             of.flags = case_flags(of);

@@ -157,6 +157,17 @@ pub struct Sample {
     pub load: Option<f64>,
 }
 
+impl Sample {
+    /// Times to 0.1 µs: what lies beyond is noise, and a third of the file.
+    pub(in crate::lab) fn shorten(&mut self) {
+        let short = |ms: &mut f64| *ms = (*ms * 1e4).round() / 1e4;
+        let times = [&mut self.submitted_at_ms, &mut self.before_ms, &mut self.first_text_ms, &mut self.paint_ms];
+        times.into_iter().flatten().for_each(short);
+        self.emissions.at_ms.iter_mut().for_each(short);
+        self.phases.iter_mut().for_each(|phase| short(&mut phase.ms));
+    }
+}
+
 /// When tokens were read from the device, and how many each time: two columns of one length.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Emissions {

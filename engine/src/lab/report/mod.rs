@@ -20,7 +20,7 @@ use crate::protocol::{Costs, Lossless};
 pub const VERSION: u32 = 1;
 
 /// [`schema_hash`](super::schema::hash) of this version's JSON Schema.
-pub const SCHEMA_HASH: &str = "0000000000000000";
+pub const SCHEMA_HASH: &str = "22b8397596e48142";
 
 /// Everything about one run of a scenario.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -101,6 +101,12 @@ pub struct Estimate {
 }
 
 impl Estimate {
+    /// To nine digits: beyond them the last bits of `ln` and `exp` differ between devices.
+    pub(super) fn new(value: f64, interval: Option<[f64; 2]>, n: usize) -> Self {
+        let short = |value: f64| format!("{value:.8e}").parse().unwrap_or(value);
+        Self { value: short(value), interval: interval.map(|ends| ends.map(short)), n }
+    }
+
     /// Whether `value` is one that the data do not rule out; `None`: there is no interval.
     pub fn covers(&self, value: f64) -> Option<bool> {
         self.interval.map(|[low, high]| (low..=high).contains(&value))
@@ -109,7 +115,7 @@ impl Estimate {
     /// One over it: a speed-up from a ratio of times.
     pub fn inverse(&self) -> Estimate {
         let interval = self.interval.map(|[low, high]| [1.0 / high, 1.0 / low]);
-        Estimate { value: 1.0 / self.value, interval, n: self.n }
+        Estimate::new(1.0 / self.value, interval, self.n)
     }
 }
 

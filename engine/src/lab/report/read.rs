@@ -120,3 +120,6 @@ fn check_sample(sample: &Sample) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

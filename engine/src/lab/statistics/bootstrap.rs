@@ -74,7 +74,7 @@ impl Bootstrap {
             };
             statistic(&scales.iter().enumerate().map(of).collect::<Vec<_>>())
         });
-        Some(Estimate { value, interval, n })
+        Some(Estimate::new(value, interval, n))
     }
 
     /// Median of the first over median of the second of `pairs`, each of which ran in one round: a round is drawn as a
@@ -100,7 +100,7 @@ impl Bootstrap {
             let (mut a, mut b): (Vec<f64>, Vec<f64>) = drawn.unzip();
             (median_of(&mut a) - median_of(&mut b)).exp()
         });
-        Some(Estimate { value, interval, n: pairs.len() })
+        Some(Estimate::new(value, interval, pairs.len()))
     }
 
     /// The middle [`Self::confidence`] of what `statistic` gives over the resamples.
