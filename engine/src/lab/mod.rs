@@ -3,9 +3,11 @@
 //! Plain code over plain data, shared by the command line and the page: no device, no clock, no files. Front ends run
 //! requests and hand in what they saw.
 
+pub mod compare;
 pub mod definitions;
 pub mod hash;
 pub mod metrics;
+pub mod rendering;
 pub mod report;
 pub mod scenario;
 pub mod schedule;

@@ -56,6 +56,16 @@ impl CaseReport {
 }
 
 impl Case {
+    /// For people: `auto, prompt once, 64 tokens, warm`.
+    pub fn label(&self) -> String {
+        let sampled = match self.sampling.temperature {
+            0.0 => String::new(),
+            t => format!(", temperature {t}, seed {}", self.sampling.seed),
+        };
+        let (prompt, n, start) = (&self.prompt.id, self.max_new_tokens, self.start.name());
+        format!("{}, prompt {prompt}, {n} tokens{sampled}, {start}", self.method)
+    }
+
     /// Whether only the method differs.
     pub fn is_beside(&self, other: &Case) -> bool {
         self.is_same_text(other) && self.start == other.start
@@ -220,3 +230,6 @@ fn differing_outputs(cases: &[CaseReport]) -> Option<Flag> {
     let detail = || format!("texts that must be the same differ: {}", names.join(", "));
     (!names.is_empty()).then(|| Flag { kind: FlagKind::OutputDiffers, detail: detail() })
 }
+
+#[cfg(test)]
+mod tests;

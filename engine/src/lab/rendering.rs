@@ -1,0 +1,291 @@
+//! A report as text: its raw samples as CSV, its summary as Markdown. What is unknown stays empty.
+
+use std::fmt::Write as _;
+
+use super::metrics::Metric;
+use super::report::{Acceptance, CaseReport, Estimate, Ratio, Report, StartState};
+use super::scenario::published::{self, Published};
+use crate::figures::rounded;
+
+/// One line a run: what was asked, every metric, and the emissions as `ms:tokens` pairs.
+pub fn csv(report: &Report) -> String {
+    let asked = "run_id,device,case,start,prompt,max_new_tokens,temperature,seed,method,acceptance,round,order";
+    let metrics: Vec<&str> = Metric::ALL.iter().map(|metric| metric.id()).collect();
+    let mut out = format!("{asked},n_prompt,n_out,{},output_hash,emissions\n", metrics.join(","));
+    for of in &report.cases {
+        let case = &of.case;
+        for sample in &of.samples {
+            let (temperature, seed) = (case.sampling.temperature, case.sampling.seed);
+            let acceptance = acceptance(case.acceptance);
+            let texts = [&report.run_id, &report.device.label, &case.hash].map(|text| cell(text));
+            let (prompt, method) = (cell(&case.prompt.id), cell(&case.method.to_string()));
+            let (start, tokens) = (case.start.name(), case.max_new_tokens);
+            let _ = write!(
+                out,
+                "{},{start},{prompt},{tokens},{temperature},{seed},{method},{acceptance},{},{},{},{}",
+                texts.join(","),
+                sample.round,
+                sample.order,
+                sample.prompt_tokens,
+                sample.emissions.n_out()
+            );
+            for metric in Metric::ALL {
+                out.push(',');
+                if let Some(value) = metric.of(sample) {
+                    let _ = write!(out, "{value}");
+                }
+            }
+            let pairs = sample.emissions.at_ms.iter().zip(&sample.emissions.tokens);
+            let pairs: Vec<String> = pairs.map(|(at, n)| format!("{at}:{n}")).collect();
+            let _ = writeln!(out, ",{},{}", cell(&sample.output_hash), pairs.join(" "));
+        }
+    }
+    out
+}
+
+fn acceptance(acceptance: Acceptance) -> &'static str {
+    match acceptance {
+        Acceptance::Measured => "measured",
+        Acceptance::Synthetic => "synthetic",
+    }
+}
+
+/// A cell of CSV (RFC 4180). One that a spreadsheet would take for a formula gets a quote before it: labels and ids come
+/// from other people's files.
+fn cell(text: &str) -> String {
+    let text = if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text.to_owned() };
+    match text.contains([',', '"', '\n', '\r']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text,
+    }
+}
+
+/// Tables of medians with their intervals, by start state and length; what was run on what; the flags.
+pub fn markdown(report: &Report) -> String {
+    let mut out = String::new();
+    let (device, runtime) = (&report.device, &report.runtime);
+    let _ = writeln!(out, "# {}: {}\n", plain(&report.protocol.scenario), plain(&device.label));
+    let adapter = device.adapter.name.as_deref().unwrap_or("an unknown adapter");
+    let draft = report.model.draft.as_ref().map_or(String::new(), |draft| format!(" with {}", plain(&draft.id)));
+    let _ = writeln!(
+        out,
+        "{}{draft}, {} weights, on {} ({}). Understory {}, {}. {} runs of each case after {} that do not count, \
+         methods in turns; medians with {} % intervals.\n",
+        plain(&report.model.target.id),
+        format!("{:?}", report.model.target.dtype).to_lowercase(),
+        plain(adapter),
+        plain(&runtime.backend),
+        plain(&report.engine.version),
+        plain(&report.started_at),
+        report.protocol.runs,
+        report.protocol.warm_up,
+        rounded(100.0 * report.protocol.confidence),
+    );
+    for flag in &report.flags {
+        let _ = writeln!(out, "- **{}**: {}", flag_name(flag.kind), plain(&flag.detail));
+    }
+    for start in StartState::ALL {
+        let of_start: Vec<(usize, &CaseReport)> =
+            report.cases.iter().enumerate().filter(|(_, of)| of.case.start == start).collect();
+        if !of_start.is_empty() {
+            let _ = writeln!(out, "\n## {}\n", start.name());
+            out.push_str(&table(report, &of_start));
+        }
+    }
+    let answers = answers(report);
+    if !answers.is_empty() {
+        let _ = writeln!(out, "\n## Published\n\nOther models on other devices: what a figure means, not a target.\n");
+        let _ = writeln!(out, "| | metric | published | corrected | ours | |\n|---|---|---:|---:|---|---|");
+        out.push_str(&answers);
+    }
+    out
+}
+
+/// Metrics of the Markdown table.
+const SHOWN: [Metric; 8] = [
+    Metric::StartTtft,
+    Metric::Ttft,
+    Metric::Tpot,
+    Metric::Itl,
+    Metric::E2el,
+    Metric::OutputRate,
+    Metric::AcceptanceLength,
+    Metric::Repetition,
+];
+
+fn table(report: &Report, cases: &[(usize, &CaseReport)]) -> String {
+    let has = |metric: &Metric| cases.iter().any(|(_, of)| of.summary_of(*metric).is_some());
+    let shown: Vec<Metric> = SHOWN.into_iter().filter(has).collect();
+    let mut out = String::from("| prompt | tokens | method | runs |");
+    for metric in &shown {
+        let definition = metric.definition();
+        let unit = if definition.unit.is_empty() { String::new() } else { format!(" {}", definition.unit) };
+        let _ = write!(out, " {}{unit} |", definition.name);
+    }
+    let _ = writeln!(out, " speed-up | flags |\n|---|---:|---|---:|{}---|---|", "---|".repeat(shown.len()));
+    for (index, of) in cases {
+        let case = &of.case;
+        let (prompt, method) = (plain(&case.prompt.id), &case.method);
+        let _ = write!(out, "| {prompt} | {} | {method} | {} |", case.max_new_tokens, of.samples.len());
+        for metric in &shown {
+            let text = of.summary_of(*metric).map_or(String::new(), |summary| estimate(&summary.median));
+            let _ = write!(out, " {text} |");
+        }
+        let speed_up = speed_up(report, *index).map_or(String::new(), |ratio| estimate(&ratio));
+        let flags: Vec<&str> = of.flags.iter().map(|flag| flag_name(flag.kind)).collect();
+        let _ = writeln!(out, " {speed_up} | {} |", flags.join(", "));
+    }
+    out
+}
+
+/// Of a case over the baseline beside it.
+fn speed_up(report: &Report, case: usize) -> Option<Estimate> {
+    let is_it = |ratio: &&Ratio| ratio.case == case && ratio.metric == Metric::Tpot.id();
+    report.ratios.iter().find(is_it).map(|ratio| ratio.ratio.inverse())
+}
+
+/// Rows of published figures with ours beside them: over all prompts of a case that fits, from the least to the most.
+fn answers(report: &Report) -> String {
+    let mut out = String::new();
+    for figure in published::of(&report.protocol.scenario) {
+        let known = definition_name(&figure);
+        let corrected = figure.corrected.map_or(String::new(), rounded);
+        let ours = ours(report, &figure);
+        let _ = writeln!(
+            out,
+            "| {} | {known} | {} | {corrected} | {ours} | {} |",
+            figure.subject,
+            rounded(figure.published),
+            figure.note
+        );
+    }
+    out
+}
+
+fn definition_name(figure: &Published) -> String {
+    super::definitions::find(figure.metric).map_or(figure.metric.into(), |definition| match definition.unit {
+        "" => definition.name.to_owned(),
+        unit => format!("{}, {unit}", definition.name),
+    })
+}
+
+fn ours(report: &Report, figure: &Published) -> String {
+    let fits = |of: &CaseReport| {
+        let ours = &figure.ours;
+        ours.method.is_none_or(|method| method == of.case.method)
+            && ours.length.is_none_or(|length| length == of.case.max_new_tokens)
+            && ours.start.is_none_or(|start| start == of.case.start)
+    };
+    let value = |(index, of): (usize, &CaseReport)| match Metric::find(figure.metric) {
+        Some(metric) => Some(of.summary_of(metric)?.median.value),
+        None if figure.metric == super::definitions::SPEED_UP.id => Some(speed_up(report, index)?.value),
+        None => None,
+    };
+    let values: Vec<f64> = report.cases.iter().enumerate().filter(|(_, of)| fits(of)).filter_map(value).collect();
+    let least = values.iter().copied().reduce(f64::min);
+    match (least, values.iter().copied().reduce(f64::max)) {
+        (Some(least), Some(most)) if rounded(least) != rounded(most) => {
+            format!("{} to {} over {} cases", rounded(least), rounded(most), values.len())
+        }
+        (Some(value), _) => rounded(value),
+        _ => String::new(),
+    }
+}
+
+/// `7.93 (7.85 to 8.02)`.
+fn estimate(estimate: &Estimate) -> String {
+    let value = rounded(estimate.value);
+    match estimate.interval {
+        // Nothing varied, as far as is shown.
+        Some([low, high]) if rounded(low) != value || rounded(high) != value => {
+            format!("{value} ({} to {})", rounded(low), rounded(high))
+        }
+        _ => value,
+    }
+}
+
+fn flag_name(kind: super::report::FlagKind) -> &'static str {
+    use super::report::FlagKind as F;
+    match kind {
+        F::Drift => "drift",
+        F::Outliers => "outliers",
+        F::Stalls => "stalls",
+        F::Hidden => "hidden",
+        F::DebugBuild => "debug build",
+        F::SoftwareAdapter => "software adapter",
+        F::Load => "load",
+        F::OnBattery => "on battery",
+        F::Throttled => "throttled",
+        F::CoarseTimer => "coarse timer",
+        F::Synthetic => "synthetic",
+        F::FewRuns => "few runs",
+        F::OutputDiffers => "output differs",
+        F::PromptReused => "prompt reused",
+    }
+}
+
+/// Text of a file inside Markdown: no markup of its own, one line.
+fn plain(text: &str) -> String {
+    let mut out = String::new();
+    for character in text.chars() {
+        match character {
+            '\n' | '\r' => out.push(' '),
+            '|' | '<' | '>' | '*' | '_' | '`' | '[' | ']' | '\\' | '#' => {
+                out.push('\\');
+                out.push(character);
+            }
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::testing::{bare, full, report};
+
+    #[test]
+    fn a_line_a_run_with_as_many_cells_as_the_heading() {
+        for report in [full(), bare()] {
+            let csv = csv(&report);
+            let mut lines = csv.lines();
+            let heading = lines.next().unwrap();
+            let runs: usize = report.cases.iter().map(|of| of.samples.len()).sum();
+            assert_eq!(lines.clone().count(), runs);
+            // No text of these reports holds a comma but methods' names, which are quoted where it does.
+            for line in lines {
+                assert_eq!(line.split(',').count(), heading.split(',').count(), "{line}");
+            }
+        }
+        let csv = csv(&full());
+        let first = csv.lines().nth(1).unwrap();
+        assert!(first.starts_with("test-full,full,") && first.contains(",10,10,1,660,"), "{first}");
+        assert!(first.ends_with(":1") && first.contains(" 40:1 50:1 "), "{first}");
+    }
+
+    #[test]
+    fn cells_are_quoted_and_no_formulas() {
+        assert_eq!(cell("a b"), "a b");
+        assert_eq!(cell("say \"a, b\""), "\"say \"\"a, b\"\"\"");
+        assert_eq!(cell("=1+1"), "'=1+1");
+    }
+
+    #[test]
+    fn the_summary_has_medians_with_intervals() {
+        let mut report = report("my | device", 10, |method, n| 10.0 - 2.0 * method as f64 + 0.5 * (n % 3) as f64);
+        let text = markdown(&report);
+        assert!(text.starts_with("# quick: my \\| device\n"), "{text}");
+        assert!(text.contains("\n## warm\n"));
+        let line = text.lines().find(|line| line.starts_with("| once | 64 | linear (k 6) | 10 |")).unwrap();
+        assert!(line.contains(" 8.50 (") && line.contains("| 30.0 |") && line.contains(" 1.24"), "{line}");
+        let heading = text.lines().find(|line| line.starts_with("| prompt")).unwrap();
+        assert_eq!(heading.matches('|').count(), line.matches('|').count());
+        assert!(!text.contains("Published"));
+        report.protocol.scenario = "pair".into();
+        let text = markdown(&report);
+        // Our break-even has no metric of a run: its cell stays empty, and none is made up.
+        assert!(text.contains("| speculative | Acceptance rate | 0.865 |  | 0.500 |"), "{text}");
+        assert!(text.contains("| 163 | 23.4 | "), "{text}");
+    }
+}
