@@ -83,9 +83,7 @@ fn origin(root: &Path) {
         let after = lock.replace('\r', "").split_once(&start).map(|(_, after)| after.to_owned());
         after.and_then(|after| Some(after.split_once('"')?.0.to_owned())).unwrap_or_default()
     };
-    for (name, value) in
-        [("COMMIT", commit), ("DIRTY", dirty), ("WGPU", version("wgpu")), ("BURN", version("burn"))]
-    {
+    for (name, value) in [("COMMIT", commit), ("DIRTY", dirty), ("WGPU", version("wgpu")), ("BURN", version("burn"))] {
         println!("cargo::rustc-env=UNDERSTORY_{name}={value}");
     }
 }

@@ -12,7 +12,7 @@ use understory_engine::bench::Shape;
 use understory_engine::sampling::Sampling;
 use understory_engine::{Dtype, LoadOptions, gpu};
 
-pub use bench::{BenchArgs, BenchStartArgs, CompareArgs, StartName};
+pub use bench::{BenchArgs, BenchStartArgs, CompareArgs};
 pub use inspect::{CalibrateArgs, TraceArgs, VerifyLosslessArgs};
 pub use serve::ServeArgs;
 pub use speculation::{DraftArgs, MethodName, ScheduleName, SpeculationArgs};

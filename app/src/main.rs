@@ -38,7 +38,7 @@ fn main() -> ExitCode {
         Command::Calibrate(args) => commands::calibrate::run(&args, &console),
         Command::Eval(args) => commands::eval::run(&args, &console),
         Command::Bench(args) => commands::bench::run(&args, &console),
-        Command::BenchStart(args) => commands::bench::start::run(&args, &console),
+        Command::BenchStart(args) => commands::bench::start::run(&args),
         Command::Compare(args) => commands::compare::run(&args, &console),
         Command::Kernels(args) => commands::kernels::run(&args, &console),
         Command::Serve(args) => commands::serve::run(&args, &console),

@@ -127,7 +127,8 @@ pub fn advice_markdown(report: &Report) -> String {
     if advice.is_empty() {
         return String::new();
     }
-    let mut out = String::from("\n## What to use\n\n| case | by the time to the last token | pays from |\n|---|---|---|\n");
+    let mut out =
+        String::from("\n## What to use\n\n| case | by the time to the last token | pays from |\n|---|---|---|\n");
     for advice in &advice {
         let pays: Vec<String> = advice.break_even.iter().map(|(name, from)| format!("{name}: {from}")).collect();
         let title = view.title(&groups[advice.group]).replace(['|', '<', '>', '`', '\n'], " ");

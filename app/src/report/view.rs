@@ -139,8 +139,7 @@ impl<'a> View<'a> {
         // A start's loading is part of what has to be made good.
         let is_start = self.case(index).case.start != StartState::Warm;
         let ttft = if is_start { Metric::StartTtft } else { Metric::Ttft };
-        let values =
-            |case: usize, metric| self.case(case).values(metric).map(|(_, value)| value).collect::<Vec<f64>>();
+        let values = |case: usize, metric| self.case(case).values(metric).map(|(_, value)| value).collect::<Vec<f64>>();
         let [with, without] = [index, baseline].map(|case| [values(case, ttft), values(case, Metric::Tpot)]);
         let found = self.report.bootstrap().break_even([&with[0], &with[1]], [&without[0], &without[1]]);
         let (value, interval) = found?;
@@ -170,9 +169,8 @@ impl<'a> View<'a> {
                 }
                 Some(false) => format!("ar: the next, {name}, took {} of its time", with_interval(&ratio, percent)),
             };
-            let break_even = rest.iter().filter_map(|&case| {
-                Some((self.short(self.case(case).case.method), self.break_even(case)?))
-            });
+            let break_even =
+                rest.iter().filter_map(|&case| Some((self.short(self.case(case).case.method), self.break_even(case)?)));
             Some(Advice { group: nth, words, break_even: break_even.collect() })
         };
         groups.iter().enumerate().filter_map(of).collect()

@@ -12,9 +12,7 @@ pub mod start;
 use std::time::{Instant, SystemTime};
 
 use anyhow::Result;
-use understory_engine::lab::report::{
-    Flag, FlagKind, Model, Models, Report, SchemaId, SpeculationSetup, StartState,
-};
+use understory_engine::lab::report::{Flag, FlagKind, Model, Models, Report, SchemaId, SpeculationSetup, StartState};
 use understory_engine::lab::scenario::Scenario;
 use understory_engine::protocol::{Costs, Method};
 

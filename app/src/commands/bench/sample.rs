@@ -4,9 +4,9 @@ use std::ops::ControlFlow;
 
 use anyhow::Result;
 use understory_engine::Engine;
+use understory_engine::lab::hash;
 use understory_engine::lab::metrics::repetition;
 use understory_engine::lab::report::{Counts, Emissions, Phase, Sample, StartState};
-use understory_engine::lab::hash;
 use understory_engine::protocol::{Event, GenerateRequest, Generation};
 
 use crate::interrupt;

@@ -30,9 +30,9 @@ fn unix_ms() -> f64 {
 }
 
 /// In the new process.
-pub fn run(args: &BenchStartArgs, console: &Console) -> Result<()> {
+pub fn run(args: &BenchStartArgs) -> Result<()> {
     let process_ms = (unix_ms() - args.spawned_ms).max(0.0);
-    let console = Console { quiet: true, process_start_ms: Some(process_ms), ..*console };
+    let console = Console { quiet: true, process_start_ms: Some(process_ms) };
     let mut line = String::new();
     std::io::stdin().read_to_string(&mut line).context("cannot read standard input")?;
     let ask: Ask = serde_json::from_str(&line).context("standard input is no request of `understory bench`")?;
