@@ -3,7 +3,7 @@
 /// A figure by its name for programs and its name for people.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Definition {
-    /// as in reports and on the command line
+    /// as in reports and on the command line; empty for what the page alone shows
     pub id: &'static str,
     pub name: &'static str,
     /// empty for a plain number

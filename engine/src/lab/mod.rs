@@ -3,6 +3,7 @@
 //! Plain code over plain data, shared by the command line and the page: no device, no clock, no files. Front ends run
 //! requests and hand in what they saw.
 
+pub mod advice;
 pub mod compare;
 pub mod definitions;
 pub mod hash;

@@ -2,10 +2,12 @@
 
 use std::fmt::Write as _;
 
+use super::advice::{Advice, Choice, advice};
 use super::metrics::Metric;
 use super::report::{Acceptance, CaseReport, Estimate, Ratio, Report, StartState};
 use super::scenario::published::{self, Published};
 use crate::figures::rounded;
+use crate::protocol::Method;
 
 /// One line a run: what was asked, every metric, and the emissions as `ms:tokens` pairs.
 pub fn csv(report: &Report) -> String {
@@ -92,6 +94,12 @@ pub fn markdown(report: &Report) -> String {
             out.push_str(&table(report, &of_start));
         }
     }
+    let advice = advice(report);
+    if !advice.is_empty() {
+        let _ = writeln!(out, "\n## From which length on speculation pays\n");
+        let _ = writeln!(out, "| prompt | method | break-even | faster at |\n|---|---|---|---|");
+        advice.iter().for_each(|advice| out.push_str(&advised(advice)));
+    }
     let answers = answers(report);
     if !answers.is_empty() {
         let _ = writeln!(out, "\n## Published\n\nOther models on other devices: what a figure means, not a target.\n");
@@ -99,6 +107,22 @@ pub fn markdown(report: &Report) -> String {
         out.push_str(&answers);
     }
     out
+}
+
+/// A row: `| once | auto | after 70.0 tokens (66.1 to 74.0) | 64: ar, 128: auto |`.
+fn advised(advice: &Advice) -> String {
+    let interval = match advice.interval {
+        Some([low, high]) if low != high => format!(" ({low} to {high})"),
+        _ => String::new(),
+    };
+    let name = |choice: Choice| match choice {
+        Choice::Method => advice.method.name(),
+        Choice::Plain => Method::Ar.name(),
+        Choice::Either => "either",
+    };
+    let by_length: Vec<String> = advice.by_length.iter().map(|&(n, choice)| format!("{n}: {}", name(choice))).collect();
+    let (prompt, method) = (plain(&advice.prompt), &advice.method);
+    format!("| {prompt} | {method} | {}{interval} | {} |\n", advice.break_even, by_length.join(", "))
 }
 
 /// Metrics of the Markdown table.
@@ -288,7 +312,8 @@ mod tests {
         assert!(!text.contains("Published"));
         report.protocol.scenario = "pair".into();
         let text = markdown(&report);
-        // Our break-even has no metric of a run: its cell stays empty, and none is made up.
+        // Break-even is no metric of a run: its cell stays empty here, and its table stands above.
+        assert!(text.contains("| once | linear (k 6) | at once | 64: linear |"), "{text}");
         assert!(text.contains("| speculative | Acceptance rate | 0.865 |  | 0.500 |"), "{text}");
         assert!(text.contains("| 163 | 23.4 | "), "{text}");
     }

@@ -110,8 +110,8 @@ impl Checker<'_> {
                 fail(format!("{wanted} items or fewer"))
             }
             "items" => {
-                let items = value.as_array().into_iter().flatten().enumerate();
-                items.map(|(i, item)| self.check(wanted, item, &format!("{path}[{i}]"))).collect()
+                let mut items = value.as_array().into_iter().flatten().enumerate();
+                items.try_for_each(|(i, item)| self.check(wanted, item, &format!("{path}[{i}]")))
             }
             "required" => {
                 let Some(members) = value.as_object() else { return Ok(()) };
@@ -121,8 +121,8 @@ impl Checker<'_> {
             "properties" => {
                 let Some(members) = value.as_object() else { return Ok(()) };
                 let known = |(name, _): &(&String, &Value)| wanted.get(name.as_str()).is_some();
-                let checked = members.iter().filter(known);
-                checked.map(|(name, v)| self.check(&wanted[name], v, &format!("{path}.{name}"))).collect()
+                let mut checked = members.iter().filter(known);
+                checked.try_for_each(|(name, v)| self.check(&wanted[name], v, &format!("{path}.{name}")))
             }
             "additionalProperties" => {
                 let known = rules.get("properties").and_then(Value::as_object);

@@ -1,32 +1,20 @@
-//! What every number on the page means: the words of the README, "Numbers".
+//! What every number on the page means: the words of the README, "Numbers". Metrics that reports have too are defined
+//! with them, in the engine.
 
-#[derive(Debug, PartialEq)]
-pub struct Definition {
-    pub name: &'static str,
-    pub text: &'static str,
-}
+pub use understory_engine::lab::definitions::{
+    ACCEPTANCE_LENGTH, ACCEPTANCE_RATE, DECODE_RATE as TOKENS_PER_S, Definition, E2EL, PAINT_TTFT, PEAK, PER_PASS,
+    PREFILL_RATE as PREFILL, TOKENS_PER_EMISSION as PER_EMISSION, TPOT, TTFT,
+};
 
 macro_rules! definitions {
     ($($id:ident = $name:literal: $text:literal;)*) => {
-        $(pub static $id: Definition = Definition { name: $name, text: $text };)*
+        $(pub static $id: Definition = Definition { id: "", name: $name, unit: "", text: $text };)*
     };
 }
 
 // Times and rates.
 definitions! {
-    TTFT = "TTFT": "Time to first token: from the moment the engine took the request to the first non-empty text. \
-        The model is resident, so loading is not in it. It is later than the first token where a character spans \
-        several tokens.";
-    PAINT_TTFT = "Paint TTFT": "From the click on Generate to the first text on screen: the end of the second frame \
-        that the browser began after the text was in the page. It holds the way to the worker and back.";
-    TPOT = "TPOT": "Time per output token: the time from the first token to the last, divided by the number of tokens \
-        after the first. Prefill is not in it. Not known for a single token.";
-    TOKENS_PER_S = "Tokens/s": "1000 / TPOT: tokens per second after the first token. Tokens per second of a whole \
-        request, prefill included, are fewer.";
     TOKENS = "Tokens": "Tokens chosen, an end token included, after a prompt of so many tokens.";
-    E2EL = "E2EL": "End-to-end latency: from the moment the engine took the request to the last token.";
-    PREFILL = "Prefill": "Prompt tokens computed per second of the prefill phase. Tokens that the KV cache still held \
-        from the request before are not counted.";
     EMISSIONS = "Emissions": "A point is a moment at which tokens were read back from the device, with the tokens so \
         far. A round of speculation brings several tokens at once.";
     ITL = "Gaps": "Inter-token latencies: the time between one read-back and the next. With speculation a read-back \
@@ -38,17 +26,10 @@ definitions! {
 
 // Speculation.
 definitions! {
-    ACCEPTANCE_LENGTH = "Acceptance length": "1 + accepted / rounds: tokens that a round yields, the target's own \
-        included; 1 if there was no round. A high one is not yet a speed-up: compare TPOT with that of plain \
-        decoding, side by side.";
-    ACCEPTANCE_RATE = "Acceptance rate": "Accepted / drafted tokens. A wide tree lowers it, since one path at most is \
-        accepted.";
     PASSES = "Target passes": "Passes of the target model after the first token.";
     ROUNDS = "Rounds": "Passes that checked at least one drafted token: auto and lookup decode plainly in between.";
     DRAFTED = "Drafted": "Guessed tokens that the target checked: the nodes of all trees, their roots not counted.";
     ACCEPTED = "Accepted": "Drafted tokens that became part of the text. The target's own tokens are not among them.";
-    PER_PASS = "Tokens per pass": "1 + accepted / target passes: as the acceptance length, over all passes.";
-    PER_EMISSION = "Tokens per emission": "Tokens per read-back from the device.";
     SYNCS = "Syncs per token": "Waits of the host for the device, per token.";
     BY_DEPTH = "By depth": "For each depth of the trees: rounds whose tree reached it, nodes there, and rounds that \
         accepted one of them.";
@@ -69,7 +50,6 @@ definitions! {
 definitions! {
     WEIGHTS = "Weights": "Device memory of the target's weights.";
     KV = "KV cache": "Device memory of the keys and values that the target keeps of prompt and text.";
-    PEAK = "Peak": "The most that the engine held on the device at once. The driver's own memory is not in it.";
     PIPELINES = "Pipelines": "Compute pipelines made for the target on this device.";
     DISPATCHES = "Dispatches per token": "Compute dispatches recorded after the prompt's, drafting and passes beyond \
         an end included, over the tokens after the first.";

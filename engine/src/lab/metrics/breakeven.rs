@@ -1,7 +1,14 @@
 //! From which length on speculation is worth it.
 
+use std::fmt;
+
+use serde::Serialize;
+
+use crate::figures::rounded;
+
 /// How long a text must be for speculation to be the faster way to it.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum BreakEven {
     /// Its first token is no later and its others are faster.
     Always,
@@ -27,6 +34,16 @@ impl BreakEven {
             Self::Always => true,
             Self::After(tokens) => n as f64 > tokens,
             Self::Never => false,
+        }
+    }
+}
+
+impl fmt::Display for BreakEven {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Always => f.write_str("at once"),
+            Self::After(tokens) => write!(f, "after {} tokens", rounded(*tokens)),
+            Self::Never => f.write_str("never"),
         }
     }
 }

@@ -9,7 +9,7 @@ fn every_built_in_can_run() {
         let scenario = built_in(name).unwrap();
         scenario.validate().unwrap();
         assert_eq!(scenario.name, name);
-        assert!(!scenario.purpose.is_empty() && scenario.runs >= 10 && scenario.runs % 2 == 0);
+        assert!(!scenario.purpose.is_empty() && scenario.runs >= 10 && scenario.runs.is_multiple_of(2));
         let cases = scenario.cases();
         let hashes: HashSet<_> = cases.iter().map(|planned| &planned.case.hash).collect();
         assert_eq!(hashes.len(), cases.len(), "{name}: two cases have one hash");

@@ -31,8 +31,7 @@ impl Random {
 /// A latency's distribution: its median, and a draw.
 type Distribution = (&'static str, f64, fn(&mut Random) -> f64);
 
-const DISTRIBUTIONS: [Distribution; 5] = [
-    ("normal, 3 %", 10.0, |r| 10.0 * (1.0 + 0.03 * r.normal())),
+const DISTRIBUTIONS: [Distribution; 4] = [
     ("log-normal, sigma 0.3", 10.0, |r| 10.0 * (0.3 * r.normal()).exp()),
     ("a floor and an exponential tail", 10.0 + std::f64::consts::LN_2, |r| 10.0 - r.uniform().ln()),
     ("uniform", 10.0, |r| 9.0 + 2.0 * r.uniform()),
@@ -55,13 +54,14 @@ fn coverage(bootstrap: &Bootstrap, (_, median, draw): &Distribution, n: usize, e
     (0..experiments).filter(holds).count() as f64 / f64::from(experiments)
 }
 
-/// Each cell of 1,500 experiments has a standard error of 0.56 %. The plain bootstrap (no noise) has 91 % at n = 13.
+/// Log-normal, a floor with an exponential tail, uniform, and normal with late runs; 10 to 30 runs. Each cell of 1,500
+/// experiments has a standard error of 0.56 %. The plain bootstrap (no noise) has 91 % at n = 13.
 #[test]
 fn intervals_of_the_median_cover_it_in_93_to_97_percent() {
     let bootstrap = Bootstrap { resamples: 499, ..Bootstrap::default() };
     let mut all = Vec::new();
     for distribution in &DISTRIBUTIONS {
-        for n in [10, 11, 13, 15, 20, 30] {
+        for n in [10, 13, 20, 30] {
             let share = coverage(&bootstrap, distribution, n, 1500);
             println!("{}, {n} runs: {:.1} %", distribution.0, 100.0 * share);
             assert!((0.93..=0.97).contains(&share), "{}, {n} runs: {share}", distribution.0);
