@@ -16,6 +16,9 @@ const SCALE: f64 = 22.0;
 /// Characters that fit left of the plot.
 const NAME: usize = 17;
 
+/// Colours of the page's style.
+pub const COLOURS: usize = 12;
+
 /// A value with its interval.
 pub struct Dot {
     pub name: String,
@@ -38,7 +41,7 @@ pub fn dots(title: &str, groups: &[Dots], reference: Option<f64>) -> String {
     let rows: usize = groups.iter().map(|group| group.dots.len() + 1).sum();
     let bottom = rows as f64 * ROW;
     let mut svg = open(title, bottom + SCALE);
-    ticks(&mut svg, most, &x, bottom, "");
+    ticks(&mut svg, most, &x, bottom);
     if let Some(value) = reference {
         let _ = write!(svg, "<path class=\"ref\" d=\"M{:.1} 0V{bottom:.1}\"/>", x(value));
     }
@@ -85,7 +88,7 @@ pub fn strips(title: &str, strips: &[Strip], most: f64) -> String {
     let x = scale(most, LEFT, WIDTH - 8.0);
     let bottom = strips.len() as f64 * HEIGHT;
     let mut svg = open(title, bottom + SCALE);
-    ticks(&mut svg, most, &x, bottom, " ms");
+    ticks(&mut svg, most, &x, bottom);
     let step = (WIDTH - 8.0 - LEFT) / BINS as f64;
     for (nth, strip) in strips.iter().enumerate() {
         let base = (nth as f64 + 1.0) * HEIGHT - 3.0;
@@ -120,14 +123,14 @@ pub fn stacks(title: &str, stacks: &[Stack], parts: &[String]) -> String {
     let x = scale(most, LEFT, RIGHT);
     let bottom = stacks.len() as f64 * 26.0;
     let mut svg = open(title, bottom + SCALE);
-    ticks(&mut svg, most, &x, bottom, " ms");
+    ticks(&mut svg, most, &x, bottom);
     for (nth, stack) in stacks.iter().enumerate() {
         let top = nth as f64 * 26.0 + 4.0;
         name(&mut svg, &stack.name, top + 9.0);
         let mut at = 0.0;
         for &(colour, ms) in &stack.parts {
             let (from, to) = (x(at), x(at + ms));
-            let (colour, width) = (colour % 8, (to - from).max(0.4));
+            let (colour, width) = (colour % COLOURS, (to - from).max(0.4));
             let _ = write!(
                 svg,
                 "<rect class=\"f{colour}\" x=\"{from:.1}\" y=\"{top:.1}\" width=\"{width:.1}\" height=\"18\"/>"
@@ -136,7 +139,7 @@ pub fn stacks(title: &str, stacks: &[Stack], parts: &[String]) -> String {
         }
         figure(&mut svg, &rounded(total(stack)), top + 9.0);
     }
-    svg + "</svg>" + &legend(parts.iter().enumerate().map(|(nth, name)| (nth % 8, name.as_str())))
+    svg + "</svg>" + &legend(parts.iter().enumerate().map(|(nth, name)| (nth % COLOURS, name.as_str())))
 }
 
 /// Points joined by a line.
@@ -240,17 +243,16 @@ fn short(value: f64) -> String {
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
-fn ticks(svg: &mut String, most: f64, x: &impl Fn(f64) -> f64, bottom: f64, unit: &str) {
+fn ticks(svg: &mut String, most: f64, x: &impl Fn(f64) -> f64, bottom: f64) {
     for nth in 0..=4 {
         let value = nice(most) * f64::from(nth) / 4.0;
-        let (at, unit) = (x(value), if nth == 4 { unit } else { "" });
+        let (at, y) = (x(value), bottom + 15.0);
+        let anchor = if at > WIDTH - 16.0 { "end" } else { "middle" };
+        let text_at = if anchor == "end" { WIDTH } else { at };
         let _ = write!(svg, "<path class=\"grid\" d=\"M{at:.1} 0V{bottom:.1}\"/>");
-        let anchor = if nth == 4 && !unit.is_empty() { "end" } else { "middle" };
-        let at = if anchor == "end" { at + 10.0 } else { at };
         let _ = write!(
             svg,
-            "<text class=\"s\" text-anchor=\"{anchor}\" x=\"{at:.1}\" y=\"{:.1}\">{}{unit}</text>",
-            bottom + 15.0,
+            "<text class=\"s\" text-anchor=\"{anchor}\" x=\"{text_at:.1}\" y=\"{y:.1}\">{}</text>",
             short(value)
         );
     }

@@ -7,6 +7,7 @@ use understory_engine::lab::compare::{Cell, ComparedCase, Comparison, Row, Stand
 use understory_engine::lab::definitions;
 use understory_engine::lab::metrics::{Better, Metric};
 use understory_engine::lab::rendering::flag_name;
+use understory_engine::lab::report::StartState;
 
 use super::charts::{self, Dot, Dots};
 use super::html::{Table, document, escape, figure, meaning};
@@ -25,6 +26,11 @@ fn title(case: &ComparedCase) -> String {
     let ComparedCase { prompt, max_new_tokens, method, start, temperature, .. } = case;
     let sampled = if *temperature > 0.0 { format!(", temperature {temperature}") } else { String::new() };
     format!("{prompt}, {max_new_tokens} tokens, {method}, {}{sampled}", start_name(*start))
+}
+
+/// With a resident model a start is the request.
+fn is_told(case: &ComparedCase, row: &Row) -> bool {
+    case.start != StartState::Warm || row.metric != Metric::StartTtft.id()
 }
 
 fn name(row: &Row) -> String {
@@ -61,7 +67,7 @@ pub fn text(comparison: &Comparison) -> String {
             heading.extend((nth != compared[0]).then(|| format!("{} / {}", letter(nth), letter(compared[0]))));
         }
         let mut rows = vec![heading];
-        for row in &case.rows {
+        for row in case.rows.iter().filter(|row| is_told(case, row)) {
             let mut line = vec![format!("  {}", name(row))];
             for &nth in &compared {
                 let cell = row.cells.get(nth).and_then(Option::as_ref);
@@ -136,12 +142,17 @@ fn chart(comparison: &Comparison, metric: Metric, labels: &[String]) -> Option<S
     };
     let (mut groups, mut rows) = (Vec::new(), Vec::new());
     for case in &comparison.cases {
-        let Some(row) = case.rows.iter().find(|row| row.metric == metric.id()) else { continue };
+        let Some(row) = case.rows.iter().find(|row| row.metric == metric.id() && is_told(case, row)) else { continue };
         let mut dots = Vec::new();
         for (nth, cell) in row.cells.iter().enumerate() {
             let Some(cell) = cell else { continue };
             let value = cell.median.value;
-            dots.push(Dot { name: labels[nth].clone(), colour: (nth + 1) % 8, value, interval: cell.median.interval });
+            dots.push(Dot {
+                name: labels[nth].clone(),
+                colour: (nth + 1) % charts::COLOURS,
+                value,
+                interval: cell.median.interval,
+            });
             let texts =
                 [&title(case), &labels[nth], &estimate(&cell.median), &estimate(&cell.to_first), standing(cell)];
             rows.push(texts.map(String::from).into());
@@ -167,7 +178,7 @@ fn table(comparison: &Comparison, case: &ComparedCase) -> String {
         }
     }
     out.push_str("</tr></thead><tbody>");
-    for row in &case.rows {
+    for row in case.rows.iter().filter(|row| is_told(case, row)) {
         let _ = write!(out, "<tr><th scope=\"row\">{}</th>", escape(&name(row)));
         for &nth in &compared {
             let cell = row.cells.get(nth).and_then(Option::as_ref);

@@ -38,11 +38,10 @@ impl Folder {
     /// Everything, each file beside its place first.
     pub fn write(&self, report: &Report) -> Result<()> {
         let json = serde_json::to_string(report).context("cannot write the report as JSON")? + "\n";
-        let markdown = rendering::markdown(report) + &terminal::advice_markdown(report);
         let files = [
             ("report.json", json),
             ("samples.csv", rendering::csv(report)),
-            ("report.md", markdown),
+            ("report.md", rendering::markdown(report)),
             ("report.html", page::page(report)),
         ];
         files.iter().try_for_each(|(name, text)| write(&self.0.join(name), text))

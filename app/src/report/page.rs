@@ -102,19 +102,16 @@ fn flags(view: &View<'_>) -> String {
 }
 
 fn advice(view: &View<'_>) -> String {
-    let (advice, groups) = (view.advice(), view.groups());
+    let advice = view.advice();
     if advice.is_empty() {
         return String::new();
     }
-    let row = |advice: super::view::Advice| {
-        let pays: Vec<String> = advice.break_even.iter().map(|(name, from)| format!("{name}: {from}")).collect();
-        vec![view.title(&groups[advice.group]), advice.words, pays.join("; ")]
-    };
-    let heading = ["case", "fastest to the last token", "pays from"].map(String::from).into();
-    let table = Table { heading, rows: advice.into_iter().map(row).collect(), names: 3 };
+    let heading = ["prompt", "method", "pays", "faster at tokens"].map(String::from).into();
+    let table = Table { heading, rows: advice.into_iter().map(Vec::from).collect(), names: 4 };
+    let note = "With the model resident, by the time to the last token. Either: the runs do not tell them apart.";
     format!(
-        "<h2>What to use</h2>{}{}",
-        table.html("What to use"),
+        "<h2>From which length on speculation pays</h2><p>{note}</p>{}{}",
+        table.html("From which length on speculation pays"),
         meaning(&[&definitions::E2EL, &definitions::BREAK_EVEN, &definitions::INTERVAL])
     )
 }
@@ -143,7 +140,8 @@ fn answers(view: &View<'_>) -> String {
 fn cases(view: &View<'_>) -> Table {
     let report = view.report;
     let has = |metric: &Metric| (0..report.cases.len()).any(|case| view.median(case, *metric).is_some());
-    let shown: Vec<Metric> = SHOWN.into_iter().filter(has).collect();
+    let wanted = |metric: &Metric| has(metric) && (*metric != Metric::StartTtft || view.has_starts());
+    let shown: Vec<Metric> = SHOWN.into_iter().filter(wanted).collect();
     let mut heading: Vec<String> = ["case", "method", "runs", "prompt tokens"].map(String::from).into();
     heading.extend(shown.iter().map(|metric| named(metric.definition())));
     heading.push("speed-up".into());

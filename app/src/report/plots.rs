@@ -14,7 +14,7 @@ use super::view::{View, estimate, named, percent, start_name};
 
 /// Every chart that the report has data for.
 pub fn all(view: &View<'_>) -> String {
-    let starts = view.report.cases.iter().any(|of| of.case.start != StartState::Warm);
+    let starts = view.has_starts();
     let dots = [
         (Metric::StartTtft, "From the start to the first text. Lower is better."),
         (Metric::Ttft, "From the request to the first text. Lower is better."),
@@ -186,7 +186,7 @@ fn phases(view: &View<'_>) -> Option<String> {
                 rows.push(texts.into());
             }
             let state = match start {
-                StartState::WarmCache => "filled caches",
+                StartState::WarmCache => "kept caches",
                 StartState::Warm => "resident",
                 StartState::Cold => "cold",
                 StartState::FirstVisit => "first visit",

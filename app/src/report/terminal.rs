@@ -28,11 +28,9 @@ pub fn text(report: &Report) -> String {
     out.push_str(&medians(&view));
     let advice = view.advice();
     if !advice.is_empty() {
-        let groups = view.groups();
-        let _ = writeln!(out, "\nWhat to use, by the time to the last token:");
-        for advice in &advice {
-            let _ = writeln!(out, "  {}: {}", view.title(&groups[advice.group]), advice.words);
-        }
+        let mut rows = vec![["PROMPT", "METHOD", "PAYS", "FASTER AT TOKENS"].map(String::from).to_vec()];
+        rows.extend(advice.into_iter().map(Vec::from));
+        let _ = write!(out, "\nFrom which length on speculation pays, the model resident:\n{}", columns("<<<<", &rows));
     }
     out.push_str(&published(&view));
     if !report.flags.is_empty() {
@@ -59,11 +57,10 @@ fn heading(report: &Report) -> String {
 fn medians(view: &View<'_>) -> String {
     let report = view.report;
     let indices = || 0..report.cases.len();
-    let is_start = |metric| metric == Metric::StartTtft;
     let shown: Vec<(Metric, &str)> = SHOWN
         .into_iter()
         .filter(|&(metric, _)| indices().any(|case| view.median(case, metric).is_some()))
-        .filter(|&(metric, _)| !is_start(metric) || report.cases.iter().any(|of| of.case.start.name() != "warm"))
+        .filter(|&(metric, _)| metric != Metric::StartTtft || view.has_starts())
         .collect();
     let speed_up = indices().any(|case| view.speed_up(case).is_some());
     let mut heading: Vec<String> = ["PROMPT", "TOKENS", "METHOD", "RUNS"].map(String::from).into();
@@ -118,21 +115,4 @@ fn published(view: &View<'_>) -> String {
     }
     let words = "Published figures are of other models on other devices: they show what a figure means.";
     format!("\n{words}\n{}", columns("<<>><", &rows))
-}
-
-/// What to use, as the end of the Markdown file.
-pub fn advice_markdown(report: &Report) -> String {
-    let view = View::new(report);
-    let (advice, groups) = (view.advice(), view.groups());
-    if advice.is_empty() {
-        return String::new();
-    }
-    let mut out =
-        String::from("\n## What to use\n\n| case | by the time to the last token | pays from |\n|---|---|---|\n");
-    for advice in &advice {
-        let pays: Vec<String> = advice.break_even.iter().map(|(name, from)| format!("{name}: {from}")).collect();
-        let title = view.title(&groups[advice.group]).replace(['|', '<', '>', '`', '\n'], " ");
-        let _ = writeln!(out, "| {title} | {} | {} |", advice.words, pays.join("; "));
-    }
-    out
 }

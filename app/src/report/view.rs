@@ -1,10 +1,12 @@
 //! A report as tables and charts see it: cases in groups in which only the method differs, with short names.
 
+use super::charts::COLOURS;
 use understory_engine::figures::rounded;
+use understory_engine::lab::advice::{Advice, Choice, advice};
 use understory_engine::lab::definitions::{self as d, Definition};
-use understory_engine::lab::metrics::{BreakEven, Metric};
+use understory_engine::lab::metrics::Metric;
 use understory_engine::lab::rendering;
-use understory_engine::lab::report::{CaseReport, Estimate, Report, StartState};
+use understory_engine::lab::report::{CaseReport, Estimate, Ratio, Report, StartState};
 use understory_engine::lab::scenario::published::{self, Published};
 use understory_engine::protocol::{Method, Schedule};
 
@@ -25,14 +27,6 @@ pub struct Answer {
     pub figure: Published,
     pub metric: String,
     pub ours: String,
-}
-
-/// What to use for one group.
-pub struct Advice {
-    pub group: usize,
-    pub words: String,
-    /// of each method that speculates: its name, and from which length on it pays
-    pub break_even: Vec<(String, String)>,
 }
 
 impl<'a> View<'a> {
@@ -69,6 +63,11 @@ impl<'a> View<'a> {
         format!("{}, {} tokens{start}", case.prompt.id, case.max_new_tokens)
     }
 
+    /// A start is measured, not only requests to a resident model.
+    pub fn has_starts(&self) -> bool {
+        self.report.cases.iter().any(|of| of.case.start != StartState::Warm)
+    }
+
     pub fn has_several_starts(&self) -> bool {
         self.report.cases.windows(2).any(|pair| pair[0].case.start != pair[1].case.start)
     }
@@ -90,7 +89,7 @@ impl<'a> View<'a> {
 
     /// Number of the method's colour.
     pub fn colour(&self, method: Method) -> usize {
-        self.methods.iter().position(|&other| other == method).unwrap_or(0) % 8
+        self.methods.iter().position(|&other| other == method).unwrap_or(0) % COLOURS
     }
 
     pub fn median(&self, index: usize, metric: Metric) -> Option<Estimate> {
@@ -99,12 +98,8 @@ impl<'a> View<'a> {
 
     /// Of TPOT over the baseline's; above 1 is faster.
     pub fn speed_up(&self, index: usize) -> Option<Estimate> {
-        self.ratio(index, Metric::Tpot).map(|ratio| ratio.inverse())
-    }
-
-    fn ratio(&self, index: usize, metric: Metric) -> Option<Estimate> {
-        let found = self.report.ratios.iter().find(|r| r.case == index && r.metric == metric.id())?;
-        Some(found.ratio)
+        let is_it = |ratio: &&Ratio| ratio.case == index && ratio.metric == Metric::Tpot.id();
+        self.report.ratios.iter().find(is_it).map(|ratio| ratio.ratio.inverse())
     }
 
     /// The published figures of this scenario, with ours.
@@ -122,66 +117,36 @@ impl<'a> View<'a> {
     }
 
     fn break_evens_of(&self, figure: &Published) -> String {
-        let ours = &figure.ours;
-        let fits = |of: &CaseReport| {
-            ours.method.is_none_or(|method| method == of.case.method)
-                && ours.start.is_none_or(|start| start == of.case.start)
-        };
-        let cases = (0..self.report.cases.len()).filter(|&index| fits(self.case(index)));
-        let mut all: Vec<String> = cases.filter_map(|index| self.break_even(index)).collect();
+        let fits = |advice: &&Advice| figure.ours.method.is_none_or(|method| method == advice.method);
+        let mut all: Vec<String> = advice(self.report).iter().filter(fits).map(break_even).collect();
         all.dedup();
         all.join("; ")
     }
 
-    /// From which length on the case's method pays, in words.
-    pub fn break_even(&self, index: usize) -> Option<String> {
-        let baseline = self.report.ratios.iter().find(|ratio| ratio.case == index)?.baseline;
-        // A start's loading is part of what has to be made good.
-        let is_start = self.case(index).case.start != StartState::Warm;
-        let ttft = if is_start { Metric::StartTtft } else { Metric::Ttft };
-        let values = |case: usize, metric| self.case(case).values(metric).map(|(_, value)| value).collect::<Vec<f64>>();
-        let [with, without] = [index, baseline].map(|case| [values(case, ttft), values(case, Metric::Tpot)]);
-        let found = self.report.bootstrap().break_even([&with[0], &with[1]], [&without[0], &without[1]]);
-        let (value, interval) = found?;
-        let ends = interval.filter(|ends| ends.iter().any(|end| words(*end) != words(value)));
-        let range = ends.map_or(String::new(), |[a, b]| format!(" ({} to {})", words(a), words(b)));
-        Some(format!("{}{range}", words(value)))
-    }
-
-    /// For each group in which methods can be compared: the fastest way to its last token.
-    pub fn advice(&self) -> Vec<Advice> {
-        let groups = self.groups();
-        let of = |(nth, group): (usize, &Group)| {
-            let rest: Vec<usize> =
-                group.cases.iter().copied().filter(|&case| self.ratio(case, Metric::E2el).is_some()).collect();
-            let fastest = |a: &usize, b: &usize| {
-                let ratio = |case| self.ratio(case, Metric::E2el).map_or(f64::INFINITY, |ratio| ratio.value);
-                ratio(*a).total_cmp(&ratio(*b))
-            };
-            let best = rest.iter().copied().min_by(fastest)?;
-            let ratio = self.ratio(best, Metric::E2el)?;
-            let name = self.short(self.case(best).case.method);
-            let words = match ratio.covers(1.0) {
-                None => format!("too few runs to say ({name} took {} of ar's time)", percent(ratio.value)),
-                Some(true) => format!("a tie: {name} took {} of ar's time", with_interval(&ratio, percent)),
-                Some(false) if ratio.value < 1.0 => {
-                    format!("{name}: {} of ar's time to the last token", with_interval(&ratio, percent))
-                }
-                Some(false) => format!("ar: the next, {name}, took {} of its time", with_interval(&ratio, percent)),
-            };
-            let break_even =
-                rest.iter().filter_map(|&case| Some((self.short(self.case(case).case.method), self.break_even(case)?)));
-            Some(Advice { group: nth, words, break_even: break_even.collect() })
+    /// For each method beside plain decoding with a resident model: prompt, method, from which length on it pays, and
+    /// what was faster at each measured one.
+    pub fn advice(&self) -> Vec<[String; 4]> {
+        let row = |advice: &Advice| {
+            let faster = advice.by_length.iter().map(|(length, choice)| {
+                let words = match choice {
+                    Choice::Method => self.short(advice.method),
+                    Choice::Plain => "ar".into(),
+                    Choice::Either => "either".into(),
+                };
+                format!("{length}: {words}")
+            });
+            let faster = faster.collect::<Vec<_>>().join(", ");
+            [advice.prompt.clone(), self.short(advice.method), break_even(advice), faster]
         };
-        groups.iter().enumerate().filter_map(of).collect()
+        advice(self.report).iter().map(row).collect()
     }
 }
 
-fn words(break_even: BreakEven) -> String {
-    match break_even {
-        BreakEven::Always => "always".into(),
-        BreakEven::After(tokens) => format!("{} tokens", rounded(tokens)),
-        BreakEven::Never => "never".into(),
+fn break_even(advice: &Advice) -> String {
+    let value = advice.break_even.to_string();
+    match advice.interval.map(|ends| ends.map(|end| end.to_string())) {
+        Some([low, high]) if low != value || high != value => format!("{value} ({low} to {high})"),
+        _ => value,
     }
 }
 
@@ -191,13 +156,9 @@ pub fn percent(ratio: f64) -> String {
 
 /// `7.93 (7.85 to 8.02)`.
 pub fn estimate(estimate: &Estimate) -> String {
-    with_interval(estimate, rounded)
-}
-
-fn with_interval(estimate: &Estimate, text: impl Fn(f64) -> String) -> String {
-    let value = text(estimate.value);
+    let value = rounded(estimate.value);
     match estimate.interval {
-        Some([low, high]) => format!("{value} ({} to {})", text(low), text(high)),
+        Some([low, high]) => format!("{value} ({} to {})", rounded(low), rounded(high)),
         None => value,
     }
 }
@@ -216,7 +177,7 @@ pub fn start_name(start: StartState) -> &'static str {
     match start {
         StartState::FirstVisit => "first visit",
         StartState::Cold => "cold start",
-        StartState::WarmCache => "start with filled caches",
+        StartState::WarmCache => "start with kept caches",
         StartState::Warm => "model resident",
     }
 }
