@@ -125,6 +125,32 @@ fn starts_are_cold_or_find_their_caches() {
     }
 }
 
+/// Seen to fail here: nothing written, and a report that does not say that it is partial.
+#[test]
+#[cfg(unix)]
+fn ctrl_c_keeps_what_was_measured() {
+    use std::io::{BufRead, BufReader, Read};
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().to_str().unwrap();
+    let model = fixture("llama");
+    let model = model.to_str().unwrap();
+    let args = ["-v", "bench", "--runs", "100000", "--lengths", "8", "--methods", "ar", "--model", model, "--out", out];
+    let mut child = understory(&args).spawn().unwrap();
+    let mut stderr = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    while !line.contains("a run was measured") {
+        line.clear();
+        assert!(stderr.read_line(&mut line).unwrap() > 0, "it ended before a run was measured");
+    }
+    std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    stderr.read_to_string(&mut line).unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(130), "{line}");
+    let report = report(folder.path());
+    assert!(report.cases.iter().any(|of| !of.samples.is_empty()));
+    assert!(report.flags.iter().any(|flag| flag.kind == FlagKind::Partial), "{:?}", report.flags);
+    assert!(fs::read_to_string(folder.path().join("report.html")).unwrap().contains("partial"));
+}
+
 #[test]
 fn other_models_are_not_compared() {
     let folder = tempfile::tempdir().unwrap();

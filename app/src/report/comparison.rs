@@ -7,7 +7,7 @@ use understory_engine::lab::compare::{Cell, ComparedCase, Comparison, Row, Stand
 use understory_engine::lab::definitions;
 use understory_engine::lab::metrics::{Better, Metric};
 use understory_engine::lab::rendering::flag_name;
-use understory_engine::lab::report::StartState;
+use understory_engine::lab::report::{Estimate, StartState};
 
 use super::charts::{self, Dot, Dots};
 use super::html::{Table, document, escape, figure, meaning};
@@ -33,8 +33,16 @@ fn is_told(case: &ComparedCase, row: &Row) -> bool {
     case.start != StartState::Warm || row.metric != Metric::StartTtft.id()
 }
 
-fn name(row: &Row) -> String {
-    definitions::find(&row.metric).map_or_else(|| row.metric.clone(), named)
+/// A metric's name with the unit in which it is shown.
+fn name(metric: &str) -> String {
+    definitions::find(metric).map_or_else(|| metric.into(), named).replace(", bytes", ", MB")
+}
+
+/// In the unit in which it is shown.
+fn shown(metric: &str, found: &Estimate) -> Estimate {
+    let by = if metric == Metric::PeakGpuBytes.id() { 1e-6 } else { 1.0 };
+    let interval = found.interval.map(|ends| ends.map(|end| end * by));
+    Estimate { value: found.value * by, interval, n: found.n }
 }
 
 /// What a standing is called; nothing where it goes without saying.
@@ -68,10 +76,10 @@ pub fn text(comparison: &Comparison) -> String {
         }
         let mut rows = vec![heading];
         for row in case.rows.iter().filter(|row| is_told(case, row)) {
-            let mut line = vec![format!("  {}", name(row))];
+            let mut line = vec![format!("  {}", name(&row.metric))];
             for &nth in &compared {
                 let cell = row.cells.get(nth).and_then(Option::as_ref);
-                line.push(cell.map_or("-".into(), |cell| rounded(cell.median.value)));
+                line.push(cell.map_or("-".into(), |cell| rounded(shown(&row.metric, &cell.median).value)));
                 line.push(cell.map_or("", standing).into());
                 if nth != compared[0] {
                     line.push(cell.map_or("-".into(), |cell| estimate(&cell.to_first)));
@@ -146,20 +154,20 @@ fn chart(comparison: &Comparison, metric: Metric, labels: &[String]) -> Option<S
         let mut dots = Vec::new();
         for (nth, cell) in row.cells.iter().enumerate() {
             let Some(cell) = cell else { continue };
-            let value = cell.median.value;
+            let median = shown(metric.id(), &cell.median);
+            let value = median.value;
             dots.push(Dot {
                 name: labels[nth].clone(),
                 colour: (nth + 1) % charts::COLOURS,
                 value,
-                interval: cell.median.interval,
+                interval: median.interval,
             });
-            let texts =
-                [&title(case), &labels[nth], &estimate(&cell.median), &estimate(&cell.to_first), standing(cell)];
+            let texts = [&title(case), &labels[nth], &estimate(&median), &estimate(&cell.to_first), standing(cell)];
             rows.push(texts.map(String::from).into());
         }
         groups.push(Dots { heading: title(case), dots });
     }
-    let title = named(metric.definition());
+    let title = name(metric.id());
     let heading = ["case", "report", title.as_str(), "to the first", "standing"].map(String::from).into();
     let svg = charts::dots(&title, &groups, None);
     let note = format!("{better} Dots are medians, bars their intervals.");
@@ -179,12 +187,12 @@ fn table(comparison: &Comparison, case: &ComparedCase) -> String {
     }
     out.push_str("</tr></thead><tbody>");
     for row in case.rows.iter().filter(|row| is_told(case, row)) {
-        let _ = write!(out, "<tr><th scope=\"row\">{}</th>", escape(&name(row)));
+        let _ = write!(out, "<tr><th scope=\"row\">{}</th>", escape(&name(&row.metric)));
         for &nth in &compared {
             let cell = row.cells.get(nth).and_then(Option::as_ref);
             let class = if cell.is_some_and(|cell| cell.standing == Standing::Best) { "n best" } else { "n" };
             let word = cell.map(standing).filter(|word| !word.is_empty()).map_or(String::new(), |w| format!(", {w}"));
-            let text = cell.map_or("-".into(), |cell| estimate(&cell.median));
+            let text = cell.map_or("-".into(), |cell| estimate(&shown(&row.metric, &cell.median)));
             let _ = write!(out, "<td class=\"{class}\">{}{word}</td>", escape(&text));
             if nth != compared[0] {
                 let ratio = cell.map_or("-".into(), |cell| estimate(&cell.to_first));

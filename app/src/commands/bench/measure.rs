@@ -63,7 +63,8 @@ pub async fn all(
             Ok(mut sample) => {
                 bar.inc(1);
                 (sample.round, sample.order) = (run.round.unwrap_or(0), run.order);
-                if run.round.is_some() {
+                if let Some(round) = run.round {
+                    tracing::info!(case = run.case, round, "a run was measured");
                     samples[run.case].push(sample);
                 }
             }
