@@ -95,7 +95,7 @@ fn holds_a_file(folder: &Path) -> bool {
 mod tests {
     use super::*;
 
-    /// Seen to fail here: our own file of costs taken for the driver's.
+    /// Taking our own file of costs for the driver's fails this.
     #[test]
     fn a_driver_that_leaves_nothing_is_doubted() {
         let mut caches = Caches::new().unwrap();

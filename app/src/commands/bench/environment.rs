@@ -193,7 +193,7 @@ mod tests {
         assert_eq!(kibibytes("2048"), None);
     }
 
-    /// Seen to fail here: a mouse's battery taken for the computer's.
+    /// Taking a mouse's battery for the computer's fails this.
     #[test]
     fn power_is_told_by_the_computers_own_supplies() {
         let sys = tempfile::tempdir().unwrap();

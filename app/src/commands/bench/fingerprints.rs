@@ -67,9 +67,10 @@ mod tests {
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
         let one = StaticFiles { name: "one", files: &[("model.safetensors", b"abc")] };
         assert_eq!(weights(&one).unwrap().as_deref(), Some(abc));
-        let index = br#"{"weight_map": {"a": "2.safetensors", "b": "1.safetensors", "c": "2.safetensors"}}"#;
-        let files: &[(&str, &[u8])] = &[(INDEX, index), ("1.safetensors", b"abc"), ("2.safetensors", b"")];
-        let sharded = StaticFiles { name: "sharded", files };
+        const INDEX_TEXT: &[u8] =
+            br#"{"weight_map": {"a": "2.safetensors", "b": "1.safetensors", "c": "2.safetensors"}}"#;
+        static SHARDS: [(&str, &[u8]); 3] = [(INDEX, INDEX_TEXT), ("1.safetensors", b"abc"), ("2.safetensors", b"")];
+        let sharded = StaticFiles { name: "sharded", files: &SHARDS };
         let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         let both = hex(&Sha256::digest(format!("{abc}\n{empty}\n").as_bytes()));
         assert_eq!(weights(&sharded).unwrap(), Some(both));

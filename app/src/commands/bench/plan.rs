@@ -83,7 +83,7 @@ mod tests {
         scenario(&flags.bench, draft)
     }
 
-    /// Seen to fail here: a scenario that keeps its name whatever is put in.
+    /// A scenario that keeps its name whatever is put in fails this.
     #[test]
     fn what_is_not_the_scenarios_is_custom() {
         assert_eq!(of("", Some("d")).unwrap(), scenario::quick());
