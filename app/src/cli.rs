@@ -1,5 +1,6 @@
 //! The command line as types. Help texts live here and nowhere else.
 
+mod bench;
 mod inspect;
 mod predict;
 mod serve;
@@ -12,6 +13,7 @@ use understory_engine::bench::Shape;
 use understory_engine::sampling::Sampling;
 use understory_engine::{Dtype, LoadOptions, gpu};
 
+pub use bench::{BenchArgs, BenchStartArgs, CompareArgs};
 pub use inspect::{CalibrateArgs, TraceArgs, VerifyLosslessArgs};
 pub use predict::{PrecisionArg, PredictArgs};
 pub use serve::ServeArgs;
@@ -100,6 +102,15 @@ pub enum Command {
     /// Measure how well a model predicts a text (negative log-likelihood, perplexity)
     #[command(after_help = EVAL_EXAMPLES)]
     Eval(EvalArgs),
+    /// Measure latency: a scenario of prompts, lengths, methods and start states, with intervals and a report
+    #[command(after_help = bench::BENCH_EXAMPLES)]
+    Bench(BenchArgs),
+    /// One start of `bench`, in a process of its own
+    #[command(hide = true)]
+    BenchStart(BenchStartArgs),
+    /// Compare reports of `bench` or of the page: ratios with intervals, like with like
+    #[command(after_help = bench::COMPARE_EXAMPLES)]
+    Compare(CompareArgs),
     /// Benchmark every kernel on this device, and what checking n rows at once costs
     #[command(after_help = KERNELS_EXAMPLES)]
     Kernels(KernelsArgs),

@@ -11,6 +11,7 @@ mod methods;
 mod models;
 mod output;
 mod process;
+mod report;
 mod serve;
 mod timings;
 mod tokens;
@@ -36,6 +37,9 @@ fn main() -> ExitCode {
         Command::VerifyLossless(args) => commands::verify_lossless::run(&args, &console),
         Command::Calibrate(args) => commands::calibrate::run(&args, &console),
         Command::Eval(args) => commands::eval::run(&args, &console),
+        Command::Bench(args) => commands::bench::run(&args, &console),
+        Command::BenchStart(args) => commands::bench::start::run(&args),
+        Command::Compare(args) => commands::compare::run(&args, &console),
         Command::Kernels(args) => commands::kernels::run(&args, &console),
         Command::Predict(args) => commands::predict::run(&args, &console),
         Command::Serve(args) => commands::serve::run(&args, &console),

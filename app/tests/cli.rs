@@ -11,7 +11,19 @@ use support::{fixture, run, understory};
 fn every_command_has_help_with_examples() {
     let top = run(&mut understory(&["--help"]));
     top.succeeds();
-    for command in ["generate", "chat", "trace", "verify-lossless", "calibrate", "eval", "serve", "devices", "models"] {
+    for command in [
+        "generate",
+        "chat",
+        "trace",
+        "verify-lossless",
+        "calibrate",
+        "eval",
+        "bench",
+        "compare",
+        "serve",
+        "devices",
+        "models",
+    ] {
         assert!(top.stdout.contains(command), "{}", top.stdout);
         let help = run(&mut understory(&[command, "--help"]));
         assert!(help.succeeds().stdout.contains("Usage: understory"), "{}", help.stdout);

@@ -1,7 +1,9 @@
 //! One module a subcommand, and what those that run a model share.
 
+pub mod bench;
 pub mod calibrate;
 pub mod chat;
+pub mod compare;
 pub mod devices;
 pub mod eval;
 pub mod generate;

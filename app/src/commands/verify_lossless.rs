@@ -1,6 +1,6 @@
 //! `understory verify-lossless`: every method against plain decoding, token for token.
 
-mod prompts;
+pub(super) mod prompts;
 mod report;
 
 use std::ops::ControlFlow;

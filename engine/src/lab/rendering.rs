@@ -193,7 +193,8 @@ fn definition_name(figure: &Published) -> String {
     })
 }
 
-fn ours(report: &Report, figure: &Published) -> String {
+/// Ours beside a published figure, over all prompts of the cases that fit; empty where there is none.
+pub fn ours(report: &Report, figure: &Published) -> String {
     let fits = |of: &CaseReport| {
         let ours = &figure.ours;
         ours.method.is_none_or(|method| method == of.case.method)
@@ -228,7 +229,8 @@ fn estimate(estimate: &Estimate) -> String {
     }
 }
 
-fn flag_name(kind: super::report::FlagKind) -> &'static str {
+/// As people read it.
+pub fn flag_name(kind: super::report::FlagKind) -> &'static str {
     use super::report::FlagKind as F;
     match kind {
         F::Drift => "drift",
@@ -245,6 +247,8 @@ fn flag_name(kind: super::report::FlagKind) -> &'static str {
         F::FewRuns => "few runs",
         F::OutputDiffers => "output differs",
         F::PromptReused => "prompt reused",
+        F::Partial => "partial",
+        F::CachesKept => "caches kept",
     }
 }
 

@@ -20,7 +20,7 @@ use crate::protocol::{Costs, Lossless};
 pub const VERSION: u32 = 1;
 
 /// [`schema_hash`](super::schema::hash) of this version's JSON Schema.
-pub const SCHEMA_HASH: &str = "22b8397596e48142";
+pub const SCHEMA_HASH: &str = "f45a81e0a2b24619";
 
 /// Everything about one run of a scenario.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -176,4 +176,8 @@ pub enum FlagKind {
     OutputDiffers,
     /// Tokens of the prompt were still in the KV cache.
     PromptReused,
+    /// Fewer runs were made than were planned.
+    Partial,
+    /// Caches that a cold start must not find may have been there.
+    CachesKept,
 }

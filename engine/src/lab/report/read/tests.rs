@@ -88,6 +88,8 @@ fn the_schema_knows_every_method_and_flag() {
         FlagKind::FewRuns,
         FlagKind::OutputDiffers,
         FlagKind::PromptReused,
+        FlagKind::Partial,
+        FlagKind::CachesKept,
     ];
     report.flags = kinds.map(|kind| crate::lab::report::Flag { kind, detail: String::new() }).into();
     let methods =

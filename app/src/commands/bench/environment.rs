@@ -1,0 +1,219 @@
+//! What this machine tells of itself. What it does not tell is `None`.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use understory_engine::lab::hash;
+use understory_engine::lab::report::{Adapter, Build, Device, EngineBuild, Power, Runtime, RuntimeKind};
+
+use crate::commands::Loaded;
+
+pub fn engine() -> EngineBuild {
+    let known = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+    EngineBuild {
+        version: env!("CARGO_PKG_VERSION").into(),
+        commit: known(env!("UNDERSTORY_COMMIT")),
+        dirty: env!("UNDERSTORY_DIRTY").parse().ok(),
+        build: Build::THIS,
+        wgpu: known(env!("UNDERSTORY_WGPU")),
+        burn: known(env!("UNDERSTORY_BURN")),
+        shaders_hash: understory_shaders::hash().into(),
+    }
+}
+
+pub fn runtime(loaded: &Loaded, timer_resolution_ms: Option<f64>) -> Runtime {
+    Runtime {
+        kind: RuntimeKind::Native,
+        backend: loaded.device().backend.clone(),
+        browser: None,
+        isolated: None,
+        timer_resolution_ms,
+        worker: None,
+        visible: None,
+    }
+}
+
+/// What changes while something runs, before it did.
+pub struct Before {
+    power: Option<Power>,
+    thermal: Option<String>,
+    load: Option<f64>,
+}
+
+impl Before {
+    pub fn now() -> Self {
+        let zones = Path::new("/sys/class/thermal");
+        Self { power: power(Path::new("/sys")), thermal: thermal(zones), load: load() }
+    }
+}
+
+/// The machine; its name is the user's `label`, or made of adapter and processor.
+pub fn device(before: Before, loaded: &Loaded, label: Option<&str>) -> Device {
+    let Before { power, thermal, load } = before;
+    let adapter = Adapter::new(loaded.device(), loaded.profile);
+    let cpu = read("/proc/cpuinfo").and_then(|text| field(&text, "model name"));
+    let name = adapter.name.clone().unwrap_or_else(|| "unknown adapter".into());
+    let made = match &cpu {
+        Some(cpu) if !name.contains(cpu.as_str()) => format!("{name}, {cpu}"),
+        _ => name,
+    };
+    Device {
+        label: label.map_or(made, Into::into),
+        os: Some(os()),
+        cpu,
+        cpu_cores: std::thread::available_parallelism().ok().and_then(|n| u32::try_from(n.get()).ok()),
+        ram_bytes: read("/proc/meminfo").and_then(|text| kibibytes(&field(&text, "MemTotal")?)),
+        adapter,
+        power,
+        thermal,
+        load,
+        pressure: None,
+    }
+}
+
+/// Processes that wanted to run, over the last minute (Linux).
+pub fn load() -> Option<f64> {
+    read("/proc/loadavg")?.split_whitespace().next()?.parse().ok()
+}
+
+/// The smallest step of the clock that was seen.
+pub fn clock_step_ms() -> Option<f64> {
+    let steps = (0..2000).filter_map(|_| {
+        let begin = Instant::now();
+        (0..1000).map(|_| begin.elapsed()).find(|step| !step.is_zero())
+    });
+    steps.min().map(|step| step.as_secs_f64() * 1e3)
+}
+
+fn os() -> String {
+    let release = read("/etc/os-release").and_then(|text| {
+        let line = text.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="))?;
+        Some(line.trim_matches('"').to_owned())
+    });
+    let kernel = read("/proc/sys/kernel/osrelease").map(|text| format!("{} {}", std::env::consts::OS, text.trim()));
+    match (release, kernel) {
+        (Some(release), Some(kernel)) => format!("{release}, {kernel}"),
+        (release, kernel) => release.or(kernel).unwrap_or_else(|| std::env::consts::OS.into()),
+    }
+}
+
+/// Battery, mains and mode below `/sys`; `None` where nothing tells.
+fn power(sys: &Path) -> Option<Power> {
+    let supplies = fs::read_dir(sys.join("class/power_supply")).into_iter().flatten().flatten();
+    let (mut online, mut discharging, mut battery_percent) = (None, None, None);
+    for supply in supplies.map(|entry| entry.path()) {
+        let of = |file: &str| fs::read_to_string(supply.join(file)).ok().map(|text| text.trim().to_owned());
+        // A mouse has a battery too.
+        if of("scope").as_deref() == Some("Device") {
+            continue;
+        }
+        match of("type").as_deref() {
+            Some("Battery") => {
+                discharging = of("status").map(|status| status == "Discharging").or(discharging);
+                battery_percent = of("capacity").and_then(|text| text.parse().ok()).or(battery_percent);
+            }
+            Some("Mains") => online = of("online").map(|text| text == "1").or(online),
+            _ => {}
+        }
+    }
+    let file = |path: &str| fs::read_to_string(sys.join(path)).ok().map(|text| text.trim().to_owned());
+    let governor = || file("devices/system/cpu/cpu0/cpufreq/scaling_governor");
+    let mode = file("firmware/acpi/platform_profile").or_else(governor);
+    let on_battery = discharging.or(online.map(|online: bool| !online));
+    let known = on_battery.is_some() || battery_percent.is_some() || mode.is_some();
+    known.then_some(Power { on_battery, battery_percent, mode })
+}
+
+/// The hottest zone.
+fn thermal(zones: &Path) -> Option<String> {
+    let zones = fs::read_dir(zones).ok()?.flatten();
+    let degrees = |text: String| text.trim().parse::<f64>().ok().map(|milli| milli / 1e3);
+    let all = zones.filter_map(|zone| degrees(fs::read_to_string(zone.path().join("temp")).ok()?));
+    let hottest = all.filter(|degrees| (1.0..150.0).contains(degrees)).reduce(f64::max)?;
+    Some(format!("{hottest:.0} °C"))
+}
+
+fn read(path: &str) -> Option<String> {
+    fs::read_to_string(path).ok()
+}
+
+/// The first `name : value`.
+fn field(text: &str, name: &str) -> Option<String> {
+    let line = text.lines().find(|line| line.split(':').next().is_some_and(|key| key.trim() == name))?;
+    Some(line.split_once(':')?.1.trim().to_owned()).filter(|value| !value.is_empty())
+}
+
+fn kibibytes(value: &str) -> Option<u64> {
+    value.strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
+}
+
+/// `2026-11-22T12:00:00Z`.
+pub fn iso(time: SystemTime) -> String {
+    let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let (days, second) = (seconds / 86_400, seconds % 86_400);
+    // Days to a date: Howard Hinnant, "chrono-compatible low-level date algorithms", civil_from_days.
+    let z = days + 719_468;
+    let (era, doe) = (z / 146_097, z % 146_097);
+    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
+    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
+    let mp = (5 * doy + 2) / 153;
+    let (day, month) = (doy - (153 * mp + 2) / 5 + 1, if mp < 10 { mp + 3 } else { mp - 9 });
+    let year = yoe + era * 400 + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60)
+}
+
+/// Time, scenario, and what tells apart two that began in the same second.
+pub fn run_id(time: SystemTime, scenario: &str) -> String {
+    let nanos = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
+    let apart = hash::of_text(&format!("{nanos} {} {:?}", std::process::id(), std::env::current_dir().ok()));
+    format!("{}-{scenario}-{}", iso(time).replace(':', "-"), &apart[..8])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn dates_are_those_of_the_calendar() {
+        let at = |seconds| iso(UNIX_EPOCH + Duration::from_secs(seconds));
+        assert_eq!(at(0), "1970-01-01T00:00:00Z");
+        assert_eq!(at(951_827_696), "2000-02-29T12:34:56Z");
+        assert_eq!(at(1_767_225_599), "2025-12-31T23:59:59Z");
+    }
+
+    #[test]
+    fn fields_of_proc_are_found_by_their_whole_name() {
+        let text = "model\t\t: 85\nmodel name\t: A CPU: fast\n";
+        assert_eq!(field(text, "model name").as_deref(), Some("A CPU: fast"));
+        assert_eq!(field(text, "name"), None);
+        assert_eq!(kibibytes("2048 kB"), Some(2 << 20));
+        assert_eq!(kibibytes("2048"), None);
+    }
+
+    /// Taking a mouse's battery for the computer's fails this.
+    #[test]
+    fn power_is_told_by_the_computers_own_supplies() {
+        let sys = tempfile::tempdir().unwrap();
+        assert_eq!(power(sys.path()), None);
+        let put = |path: &str, text: &str| {
+            let path = sys.path().join("class/power_supply").join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        };
+        put("AC/type", "Mains\n");
+        put("AC/online", "1\n");
+        put("mouse/type", "Battery\n");
+        put("mouse/scope", "Device\n");
+        put("mouse/status", "Discharging\n");
+        let expected = Power { on_battery: Some(false), battery_percent: None, mode: None };
+        assert_eq!(power(sys.path()), Some(expected));
+        put("BAT0/type", "Battery\n");
+        put("BAT0/status", "Discharging\n");
+        put("BAT0/capacity", "73\n");
+        let expected = Power { on_battery: Some(true), battery_percent: Some(73), mode: None };
+        assert_eq!(power(sys.path()), Some(expected));
+    }
+}

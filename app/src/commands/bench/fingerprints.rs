@@ -1,0 +1,79 @@
+//! Which bytes a model is made of.
+
+use std::collections::BTreeSet;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use understory_engine::model::files::ModelFiles;
+
+const INDEX: &str = "model.safetensors.index.json";
+/// What is hashed at once.
+const PIECE: u64 = 8 << 20;
+
+/// A model's name without where it lies: a folder's last part.
+pub fn id(label: &str) -> String {
+    let path = std::path::Path::new(label);
+    match path.canonicalize() {
+        Ok(folder) if path.is_dir() => folder.file_name().map_or(label.into(), |name| name.to_string_lossy().into()),
+        _ => label.into(),
+    }
+}
+
+/// SHA-256 of the weights: of the one file, or of the shards' hashes (hex, one a line) in the order of their names.
+pub fn weights(files: &dyn ModelFiles) -> Result<Option<String>> {
+    if let Some(hash) = file(files, "model.safetensors")? {
+        return Ok(Some(hash));
+    }
+    let Some(index) = files.read(INDEX)? else { return Ok(None) };
+    let index: Value = serde_json::from_slice(&index).with_context(|| format!("{INDEX} is not JSON"))?;
+    let map = index["weight_map"].as_object().into_iter().flatten();
+    let shards: BTreeSet<&str> = map.filter_map(|(_, shard)| shard.as_str()).collect();
+    let mut lines = String::new();
+    for shard in shards {
+        let Some(hash) = file(files, shard)? else { return Ok(None) };
+        lines.push_str(&hash);
+        lines.push('\n');
+    }
+    Ok(Some(hex(&Sha256::digest(lines.as_bytes()))).filter(|_| !lines.is_empty()))
+}
+
+/// SHA-256 of one file; `None` if there is none of that name.
+pub fn file(files: &dyn ModelFiles, name: &str) -> Result<Option<String>> {
+    let Some(len) = files.len(name)? else { return Ok(None) };
+    let mut hash = Sha256::new();
+    let mut at = 0;
+    while at < len {
+        let piece = PIECE.min(len - at);
+        hash.update(&files.range(name, at, piece)?[..]);
+        at += piece;
+    }
+    Ok(Some(hex(&hash.finalize())))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use understory_engine::model::files::StaticFiles;
+
+    use super::*;
+
+    /// The hash of `abc` is that of FIPS 180-2. Shards in the order of the index, not of their names, fail the second.
+    #[test]
+    fn weights_are_one_file_or_shards_by_name() {
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        let one = StaticFiles { name: "one", files: &[("model.safetensors", b"abc")] };
+        assert_eq!(weights(&one).unwrap().as_deref(), Some(abc));
+        const INDEX_TEXT: &[u8] =
+            br#"{"weight_map": {"a": "2.safetensors", "b": "1.safetensors", "c": "2.safetensors"}}"#;
+        static SHARDS: [(&str, &[u8]); 3] = [(INDEX, INDEX_TEXT), ("1.safetensors", b"abc"), ("2.safetensors", b"")];
+        let sharded = StaticFiles { name: "sharded", files: &SHARDS };
+        let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        let both = hex(&Sha256::digest(format!("{abc}\n{empty}\n").as_bytes()));
+        assert_eq!(weights(&sharded).unwrap(), Some(both));
+        assert_eq!(file(&one, "tokenizer.json").unwrap(), None);
+    }
+}

@@ -1,0 +1,151 @@
+//! `understory bench`: a scenario measured on this device, and the report of it.
+
+mod caches;
+mod environment;
+mod explain;
+mod fingerprints;
+mod measure;
+mod plan;
+mod sample;
+pub mod start;
+
+use std::time::{Instant, SystemTime};
+
+use anyhow::Result;
+use understory_engine::lab::report::{Flag, FlagKind, Model, Models, Report, SchemaId, SpeculationSetup, StartState};
+use understory_engine::lab::scenario::Scenario;
+use understory_engine::protocol::{Costs, Method};
+
+use self::measure::Measured;
+use super::{Loaded, load};
+use crate::cli::BenchArgs;
+use crate::exit::{Stop, usage};
+use crate::models::find;
+use crate::output::{self, Console};
+use crate::report::{Folder, terminal};
+use crate::{calibration, methods};
+
+pub fn run(args: &BenchArgs, console: &Console) -> Result<()> {
+    if let Some(name) = &args.explain {
+        return output::text(&explain::text(name)?);
+    }
+    let draft = methods::draft(&args.draft, &args.load.model);
+    let scenario = plan::scenario(args, draft.as_deref())?;
+    // A minute of measuring is not lost to a folder that cannot be written.
+    let folder = args.out.as_deref().map(Folder::make).transpose()?;
+    let draft = draft.filter(|_| scenario.methods.iter().any(takes_draft));
+    console.note(&format!("{}: {}", scenario.name, scenario.purpose));
+    let (report, failure) = pollster::block_on(report(args, &scenario, draft.as_deref(), console))?;
+    if let Some(folder) = &folder {
+        folder.write(&report)?;
+    }
+    if args.json {
+        output::json(&report)?;
+    } else {
+        output::text(&terminal::text(&report))?;
+    }
+    match (&folder, args.json) {
+        (Some(folder), _) => console.note(&format!("\nreport: {}", folder.page().display())),
+        (None, false) => console.note("\n--out DIR keeps this as a report with charts and raw data"),
+        (None, true) => {}
+    }
+    failure.map_or(Ok(()), Err)
+}
+
+/// What `method` runs with where there is a draft model.
+fn takes_draft(method: &Method) -> bool {
+    method.needs_draft() || *method == Method::Auto
+}
+
+/// Measures, and says what there is to know. The error is of a run that failed or was interrupted after others were
+/// measured; where there is none, the report is whole.
+async fn report(
+    args: &BenchArgs,
+    scenario: &Scenario,
+    draft: Option<&str>,
+    console: &Console,
+) -> Result<(Report, Option<anyhow::Error>)> {
+    let before = environment::Before::now();
+    let clock_step_ms = environment::clock_step_ms();
+    let model = models(args, draft, console)?;
+    let mut loaded = load(&args.load, draft, console).await?;
+    let mut costs = None;
+    if scenario.methods.iter().any(|&method| method != Method::Ar) {
+        costs = Some(calibration::calibrate(&mut loaded.engine, false).await?.costs);
+    }
+    while loaded.engine.compile_one().await? {}
+
+    let started_at = SystemTime::now();
+    let clock = Instant::now();
+    let Measured { cases, weights_bytes, failure, caches_kept } =
+        measure::all(args, scenario, draft, &mut loaded, console).await?;
+    let took_ms = clock.elapsed().as_secs_f64() * 1e3;
+
+    let mut report = Report {
+        schema: SchemaId::current(),
+        run_id: environment::run_id(started_at, &scenario.name),
+        started_at: environment::iso(started_at),
+        took_ms: Some(took_ms),
+        engine: environment::engine(),
+        runtime: environment::runtime(&loaded, clock_step_ms),
+        device: environment::device(before, &loaded, args.label.as_deref()),
+        model: with_bytes(model, &loaded, weights_bytes),
+        protocol: scenario.protocol(),
+        speculation: costs.map(|costs: Costs| SpeculationSetup { lossless: costs.lossless, costs: Some(costs) }),
+        cases,
+        ratios: Vec::new(),
+        flags: Vec::new(),
+    };
+    report.conclude();
+    if let Some(error) = &failure {
+        report.flags.push(partial(&report, scenario, error));
+    }
+    report.flags.extend(caches_kept.map(|detail| Flag { kind: FlagKind::CachesKept, detail }));
+    Ok((report, failure))
+}
+
+fn partial(report: &Report, scenario: &Scenario, error: &anyhow::Error) -> Flag {
+    let done: usize = report.cases.iter().map(|of| of.samples.len()).sum();
+    let planned = scenario.cases().len() * scenario.runs;
+    let why = match error.downcast_ref::<Stop>() {
+        Some(Stop::Interrupted) => "interrupted by Ctrl-C".to_owned(),
+        _ => format!("a run failed: {error:#}"),
+    };
+    Flag { kind: FlagKind::Partial, detail: format!("{done} of {planned} planned runs were measured: {why}") }
+}
+
+/// Identities of the models, from their files.
+fn models(args: &BenchArgs, draft: Option<&str>, console: &Console) -> Result<Models> {
+    let dtype = args.load.options().dtype;
+    let of = |name: &str| -> Result<Model> {
+        let found = find(name, args.load.offline, console)?;
+        Ok(Model {
+            id: fingerprints::id(&found.label),
+            hash: fingerprints::weights(found.files.as_ref())?,
+            tokenizer_hash: fingerprints::file(found.files.as_ref(), "tokenizer.json")?,
+            dtype,
+            weights_bytes: None,
+            parameters: None,
+        })
+    };
+    Ok(Models { target: of(&args.load.model)?, draft: draft.map(of).transpose()? })
+}
+
+fn with_bytes(mut models: Models, loaded: &Loaded, weights_bytes: Option<u64>) -> Models {
+    models.target.weights_bytes = weights_bytes;
+    models.target.dtype = loaded.dtype;
+    models
+}
+
+/// Whether a start of this kind is a process of its own.
+fn is_start(state: StartState) -> bool {
+    state != StartState::Warm
+}
+
+/// A usage error where the front end cannot make `state`.
+fn check_state(state: StartState) -> Result<()> {
+    match state {
+        StartState::FirstVisit => Err(usage("first_visit is a state of the page: use cold")),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,101 @@
+//! One start in a process of its own: `bench` runs the program again, hands it a request on stdin, and reads one line
+//! of JSON. The clock begins where `bench` started the process.
+
+use std::io::{Read, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result, bail};
+use serde::{Deserialize, Serialize};
+use understory_engine::lab::report::{Phase, Sample, StartState};
+use understory_engine::protocol::{GenerateRequest, Method};
+
+use super::sample::take;
+use crate::cli::{BenchArgs, BenchStartArgs, DtypeArg, ProfileArg};
+use crate::commands::load;
+use crate::output::{self, Console};
+use crate::{calibration, interrupt, methods};
+
+/// What goes in.
+#[derive(Serialize, Deserialize)]
+struct Ask {
+    request: GenerateRequest,
+    start: StartState,
+}
+
+/// Milliseconds of the Unix clock.
+fn unix_ms() -> f64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64() * 1e3
+}
+
+/// In the new process.
+pub fn run(args: &BenchStartArgs) -> Result<()> {
+    let process_ms = (unix_ms() - args.spawned_ms).max(0.0);
+    let console = Console { quiet: true, process_start_ms: Some(process_ms) };
+    let mut line = String::new();
+    std::io::stdin().read_to_string(&mut line).context("cannot read standard input")?;
+    let ask: Ask = serde_json::from_str(&line).context("standard input is no request of `understory bench`")?;
+    pollster::block_on(async {
+        let draft = methods::draft(&args.draft, &args.load.model);
+        let mut loaded = load(&args.load, draft.as_deref(), &console).await?;
+        let mut calibration_ms = None;
+        if ask.request.method != Method::Ar {
+            let begin = unix_ms();
+            calibration::calibrate(&mut loaded.engine, false).await?;
+            calibration_ms = Some(unix_ms() - begin);
+        }
+        let before_ms = unix_ms() - args.spawned_ms;
+        let mut taken = take(&mut loaded.engine, &ask.request, ask.start).await?;
+        let phases = &mut taken.sample.phases;
+        if let Some(ms) = calibration_ms {
+            // Before the phases of the request, which are the last.
+            let request = ["tokenise", "prefill", "first step"];
+            let at = phases.iter().position(|phase| request.contains(&phase.name.as_str())).unwrap_or(phases.len());
+            phases.insert(at, Phase { name: "calibration".into(), ms });
+        }
+        taken.sample.before_ms = Some(before_ms);
+        output::json(&(taken.sample, taken.weights_bytes))
+    })
+}
+
+/// Starts the program once more, with its caches in `caches`, and waits for what it measured.
+///
+/// # Errors
+/// Whatever the new process says, and an answer that is none.
+pub fn spawn(
+    args: &BenchArgs,
+    draft: Option<&str>,
+    request: &GenerateRequest,
+    start: StartState,
+    caches: &Path,
+) -> Result<(Sample, u64)> {
+    let program = std::env::current_exe().context("cannot tell where this program lies")?;
+    let load = &args.load;
+    let mut command = Command::new(program);
+    command.args(["bench-start", "--offline", "--model", &load.model, "--draft", draft.unwrap_or("none")]);
+    command.args(["--dtype", if load.dtype == DtypeArg::F16 { "f16" } else { "f32" }]);
+    if let Some(device) = load.device {
+        command.args(["--device", &device.to_string()]);
+    }
+    if let Some(profile) = load.profile {
+        command.args(["--profile", if profile == ProfileArg::Gpu { "gpu" } else { "cpu" }]);
+    }
+    super::caches::point_to(&mut command, caches);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let ask = serde_json::to_string(&Ask { request: request.clone(), start })?;
+    command.arg("--spawned-ms").arg(unix_ms().to_string());
+    let mut child = command.spawn().context("cannot start this program again")?;
+    // A process that fails early has closed its stdin; its message says more than that.
+    let written = child.stdin.take().map(|mut stdin| stdin.write_all(ask.as_bytes()));
+    let output = child.wait_with_output().context("the started process was lost")?;
+    if !output.status.success() {
+        if interrupt::cancelled() {
+            return Err(crate::exit::Stop::Interrupted.into());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("a {} start failed: {}", start.name(), said.trim().trim_start_matches("error: "));
+    }
+    written.transpose().context("cannot hand the request to the started process")?;
+    serde_json::from_slice(&output.stdout).context("the started process gave no measurement")
+}
