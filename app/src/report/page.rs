@@ -125,10 +125,12 @@ fn answers(view: &View<'_>) -> String {
         let figure = &answer.figure;
         let corrected = figure.corrected.map_or_else(|| "-".into(), rounded);
         let ours = if answer.ours.is_empty() { "-" } else { &answer.ours };
-        let texts = [figure.subject, &answer.metric, &rounded(figure.published), &corrected, ours, figure.note];
+        let published = rounded(figure.published);
+        let texts = [&answer.subject, &answer.metric, &published, &corrected, ours, &answer.beside, figure.note];
         texts.map(String::from).into()
     };
-    let heading = ["published for", "metric", "published", "corrected", "ours", "note"].map(String::from).into();
+    let heading =
+        ["published for", "metric", "published", "corrected", "ours", "ours is", "note"].map(String::from).into();
     let table = Table { heading, rows: answers.iter().map(row).collect(), names: 2 };
     format!(
         "<h2>Published figures</h2><p>They are of other models on other devices: they show what a figure means, and are \

@@ -106,7 +106,7 @@ fn published(view: &View<'_>) -> String {
     for answer in &answers {
         let figure = &answer.figure;
         rows.push(vec![
-            figure.subject.into(),
+            answer.subject.clone(),
             answer.metric.clone(),
             rounded(figure.published),
             figure.corrected.map_or("-".into(), rounded),

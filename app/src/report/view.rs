@@ -25,6 +25,10 @@ pub struct Group {
 /// A published figure with ours beside it.
 pub struct Answer {
     pub figure: Published,
+    /// what was published, with the length where the document has several
+    pub subject: String,
+    /// which of our cases stands beside it
+    pub beside: String,
     pub metric: String,
     pub ours: String,
 }
@@ -111,7 +115,11 @@ impl<'a> View<'a> {
             } else {
                 rendering::ours(self.report, &figure)
             };
-            Answer { figure, metric, ours }
+            let (method, length) = (figure.ours.method, figure.ours.length);
+            let tokens = length.map_or(String::new(), |n| format!(", {n} tokens"));
+            let subject = format!("{}{tokens}", figure.subject);
+            let beside = method.map_or_else(|| "every method".into(), |method| method.to_string());
+            Answer { figure, subject, beside, metric, ours }
         };
         published::of(&self.report.protocol.scenario).map(answer).collect()
     }
