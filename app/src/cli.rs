@@ -1,6 +1,7 @@
 //! The command line as types. Help texts live here and nowhere else.
 
 mod inspect;
+mod latency;
 mod serve;
 mod speculation;
 
@@ -12,6 +13,7 @@ use understory_engine::sampling::Sampling;
 use understory_engine::{Dtype, LoadOptions, gpu};
 
 pub use inspect::{CalibrateArgs, TraceArgs, VerifyLosslessArgs};
+pub use latency::LatencyArgs;
 pub use serve::ServeArgs;
 pub use speculation::{DraftArgs, MethodName, ScheduleName, SpeculationArgs};
 
@@ -101,6 +103,9 @@ pub enum Command {
     /// Benchmark every kernel on this device, and what checking n rows at once costs
     #[command(after_help = KERNELS_EXAMPLES)]
     Kernels(KernelsArgs),
+    /// Time every decode step, and say what its time depends on: fits, estimators, the KV cache's part
+    #[command(after_help = latency::EXAMPLES)]
+    Latency(LatencyArgs),
     /// Serve the page on this computer, with this computer's engine behind it
     #[command(after_help = serve::EXAMPLES)]
     Serve(ServeArgs),

@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         Command::Calibrate(args) => commands::calibrate::run(&args, &console),
         Command::Eval(args) => commands::eval::run(&args, &console),
         Command::Kernels(args) => commands::kernels::run(&args, &console),
+        Command::Latency(args) => commands::latency::run(&args, &console),
         Command::Serve(args) => commands::serve::run(&args, &console),
         Command::Devices(args) => commands::devices::run(&args, &console),
         Command::Models(args) => commands::models::run(&args, &console),

@@ -6,6 +6,7 @@ pub mod devices;
 pub mod eval;
 pub mod generate;
 pub mod kernels;
+pub mod latency;
 pub mod models;
 pub mod serve;
 pub mod trace;
