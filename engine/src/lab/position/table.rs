@@ -49,7 +49,7 @@ impl Row {
 pub fn of_steps(traces: &[Trace], rounds: &[usize]) -> Vec<Row> {
     let values = traces.iter().flat_map(|trace| {
         // The step that gives token n has the prompt and n - 1 tokens to attend to.
-        trace.steady().map(|(token, ms)| (trace, token, (trace.prefill + token - 1) as f64, ms))
+        trace.steady().map(move |(token, ms)| (trace, token, (trace.prefill + token - 1) as f64, ms))
     });
     rows(values, rounds, place)
 }
