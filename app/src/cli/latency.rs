@@ -20,17 +20,17 @@ Examples:
 pub struct LatencyArgs {
     /// Tokens of the prompts, cut from a text inside the program (about 1,200 words)
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = at_least_one,
-        default_values_t = [16, 128, 512])]
+        default_values_t = [16_usize, 128, 512])]
     pub prefill: Vec<usize>,
     /// Tokens to generate, each 2 or more
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = at_least_two,
-        default_values_t = [2, 4, 8, 16, 32, 256])]
+        default_values_t = [2_usize, 4, 8, 16, 32, 256])]
     pub lengths: Vec<usize>,
     /// Measured runs of each pair of lengths, after one that does not count
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = at_least_one)]
     pub runs: usize,
-    /// Take the runs of plain decoding from a report of `understory bench` or of the page, and measure nothing. What the
-    /// KV cache holds for a token is known where --model names the report's model
+    /// Take the runs of plain decoding from a report of `understory bench` or of the page, and measure nothing. What
+    /// the KV cache holds for a token is known where --model names the report's model
     #[arg(long, value_name = "FILE", conflicts_with_all = ["prefill", "lengths", "runs"])]
     pub report: Option<PathBuf>,
     /// Memory bandwidth in GB/s (1e9 bytes) [default: that of a copy, measured here; with --report unknown]

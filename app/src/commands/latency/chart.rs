@@ -86,8 +86,8 @@ pub fn class(form: Form) -> &'static str {
 pub fn svg(fits: &Fits, axis: Axis, title: &str) -> String {
     let frame = Frame::of(&fits.points, axis);
     let mut out = format!(
-        "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{title}, with the fits; the same figures are in \
-         the table below\">"
+        "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{title}, with the fits; the same figures are \
+         in the table below\">"
     );
     ticks(&mut out, &frame);
     let prompts = prompts(&fits.points);
@@ -95,11 +95,12 @@ pub fn svg(fits: &Fits, axis: Axis, title: &str) -> String {
         let color = prompts.iter().find(|prompt| prompt.0 == point.prefill).map_or(0, |prompt| prompt.1);
         let _ = write!(
             out,
-            "<circle class=\"f{color}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"2.6\"><title>prompt {}, token {}: {} ms</title></circle>",
+            "<circle class=\"f{color}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"2.6\"><title>prompt {}, token {:.0}: {} \
+             ms</title></circle>",
             frame.x(point.x),
             frame.y(point.ms),
             point.prefill,
-            figure(point.token),
+            point.token,
             figure(point.ms)
         );
     }
@@ -146,7 +147,8 @@ fn ticks(out: &mut String, frame: &Frame) {
         let y = frame.y(ms);
         let _ = write!(
             out,
-            "<path class=\"grid\" d=\"M{LEFT} {y:.1}H{right}\"/><text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+            "<path class=\"grid\" d=\"M{LEFT} {y:.1}H{right}\"/><text x=\"{}\" y=\"{:.1}\" \
+             text-anchor=\"end\">{}</text>",
             LEFT - 6.0,
             y + 4.0,
             if ms == 0.0 { "0".into() } else { figure(ms) }
@@ -162,8 +164,8 @@ fn ticks(out: &mut String, frame: &Frame) {
     };
     let _ = write!(
         out,
-        "<text class=\"quiet\" x=\"{}\" y=\"{}\" text-anchor=\"middle\">{label}</text><text class=\"quiet\" x=\"{LEFT}\" \
-         y=\"{TOP}\" dx=\"4\" dy=\"8\">ms</text>",
+        "<text class=\"quiet\" x=\"{}\" y=\"{}\" text-anchor=\"middle\">{label}</text><text class=\"quiet\" \
+         x=\"{LEFT}\" y=\"{TOP}\" dx=\"4\" dy=\"8\">ms</text>",
         (LEFT + right) / 2.0,
         bottom + 36.0
     );

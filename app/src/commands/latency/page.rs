@@ -41,7 +41,8 @@ fn figure(fits: &Fits, axis: Axis, title: &str) -> String {
     out += "<ul class=\"legend\">";
     for (prefill, color) in chart::prompts(&fits.points) {
         let dot = format!(
-            "<svg viewBox=\"0 0 22 10\" aria-hidden=\"true\"><circle class=\"f{color}\" cx=\"11\" cy=\"5\" r=\"4\"/></svg>"
+            "<svg viewBox=\"0 0 22 10\" aria-hidden=\"true\"><circle class=\"f{color}\" cx=\"11\" cy=\"5\" \
+             r=\"4\"/></svg>"
         );
         let _ = write!(out, "<li>{dot}prompt of {prefill}</li>");
     }

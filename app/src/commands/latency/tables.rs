@@ -141,9 +141,10 @@ fn estimators(analysis: &Analysis) -> Section {
     }
     let named = |estimator: Estimator| estimator.name();
     let note = format!(
-        "Time from the first token to the last, foretold for {} runs of rounds that were held out. `{}` has a mean step \
-         for each range of tokens above, `{}` one up to the tenth token and one after it, `{}` the step that 95 % do not \
-         exceed. Error: median; a prediction times the safety factor (P95 of measured/predicted) holds for 95 % of runs.",
+        "Time from the first token to the last, foretold for {} runs of rounds that were held out. `{}` has a mean \
+         step for each range of tokens above, `{}` one up to the tenth token and one after it, `{}` the step that 95 % \
+         do not exceed. Error: median; a prediction times the safety factor (P95 of measured/predicted) holds for 95 % \
+         of runs.",
         analysis.estimators.first().map_or(0, |of| of.runs),
         named(Estimator::ByPosition),
         named(Estimator::EarlyLate),
