@@ -2,6 +2,7 @@
 
 mod bench;
 mod inspect;
+mod latency;
 mod predict;
 mod serve;
 mod speculation;
@@ -15,6 +16,7 @@ use understory_engine::{Dtype, LoadOptions, gpu};
 
 pub use bench::{BenchArgs, BenchStartArgs, CompareArgs};
 pub use inspect::{CalibrateArgs, TraceArgs, VerifyLosslessArgs};
+pub use latency::LatencyArgs;
 pub use predict::{PrecisionArg, PredictArgs};
 pub use serve::ServeArgs;
 pub use speculation::{DraftArgs, MethodName, ScheduleName, SpeculationArgs};
@@ -117,6 +119,9 @@ pub enum Command {
     /// Predict latency, throughput and memory of a model on a device, without weights or the device
     #[command(after_help = predict::EXAMPLES)]
     Predict(Box<PredictArgs>),
+    /// Time every decode step, and say what its time depends on: fits, estimators, the KV cache's part
+    #[command(after_help = latency::EXAMPLES)]
+    Latency(LatencyArgs),
     /// Serve the page on this computer, with this computer's engine behind it
     #[command(after_help = serve::EXAMPLES)]
     Serve(ServeArgs),

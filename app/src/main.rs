@@ -4,6 +4,7 @@ mod calibration;
 mod cli;
 mod commands;
 mod exit;
+mod files;
 mod hub;
 mod input;
 mod interrupt;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Command::Compare(args) => commands::compare::run(&args, &console),
         Command::Kernels(args) => commands::kernels::run(&args, &console),
         Command::Predict(args) => commands::predict::run(&args, &console),
+        Command::Latency(args) => commands::latency::run(&args, &console),
         Command::Serve(args) => commands::serve::run(&args, &console),
         Command::Devices(args) => commands::devices::run(&args, &console),
         Command::Models(args) => commands::models::run(&args, &console),

@@ -9,8 +9,9 @@ use understory_engine::lab::compare::compare;
 use understory_engine::lab::report::{MAX_BYTES, Report, check_size, read};
 
 use crate::cli::CompareArgs;
+use crate::files;
 use crate::output::{self, Console};
-use crate::report::{comparison, write};
+use crate::report::comparison;
 
 pub fn run(args: &CompareArgs, console: &Console) -> Result<()> {
     if args.reports.len() < 2 {
@@ -19,7 +20,7 @@ pub fn run(args: &CompareArgs, console: &Console) -> Result<()> {
     let reports = args.reports.iter().map(|path| read_file(path)).collect::<Result<Vec<_>>>()?;
     let comparison = compare(&reports)?;
     if let Some(file) = &args.html {
-        write(file, &comparison::page(&comparison))?;
+        files::write(file, &comparison::page(&comparison))?;
     }
     if args.json {
         output::json(&comparison)?;

@@ -8,6 +8,7 @@ pub mod devices;
 pub mod eval;
 pub mod generate;
 pub mod kernels;
+pub mod latency;
 pub mod models;
 pub mod predict;
 pub mod serve;

@@ -8,12 +8,13 @@ mod plots;
 pub mod terminal;
 mod view;
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use understory_engine::lab::rendering;
 use understory_engine::lab::report::Report;
+
+use crate::files;
 
 /// Where a report's files go.
 pub struct Folder(PathBuf);
@@ -24,10 +25,7 @@ impl Folder {
     /// # Errors
     /// Where it cannot be made or written.
     pub fn make(path: &Path) -> Result<Self> {
-        let cannot = || format!("cannot write to the folder {}; give another with --out", path.display());
-        fs::create_dir_all(path).with_context(cannot)?;
-        let probe = path.join(format!(".understory-{}", std::process::id()));
-        fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe)).with_context(cannot)?;
+        files::make_folder(path)?;
         Ok(Self(path.to_owned()))
     }
 
@@ -44,17 +42,6 @@ impl Folder {
             ("report.md", rendering::markdown(report)),
             ("report.html", page::page(report)),
         ];
-        files.iter().try_for_each(|(name, text)| write(&self.0.join(name), text))
+        files.iter().try_for_each(|(name, text)| files::write(&self.0.join(name), text))
     }
-}
-
-/// Writes beside `file`, then renames, so that no reader sees half of it.
-pub fn write(file: &Path, text: &str) -> Result<()> {
-    let Some(name) = file.file_name() else { bail!("{} names no file", file.display()) };
-    let beside = file.with_file_name(format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id()));
-    let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, file));
-    if written.is_err() {
-        let _ = fs::remove_file(&beside);
-    }
-    written.with_context(|| format!("cannot write {}", file.display()))
 }

@@ -8,6 +8,7 @@ pub mod compare;
 pub mod definitions;
 pub mod hash;
 pub mod metrics;
+pub mod position;
 pub mod rendering;
 pub mod report;
 pub mod scenario;

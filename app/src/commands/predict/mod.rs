@@ -18,6 +18,7 @@ use understory_engine::predict::{
 
 use crate::cli::PredictArgs;
 use crate::exit::usage;
+use crate::files;
 use crate::models::BUNDLED;
 use crate::output::{self, Console};
 use measured::Calibration;
@@ -76,7 +77,7 @@ pub fn run(args: &PredictArgs, console: &Console) -> Result<()> {
         _ => None,
     };
     if let Some(file) = &args.save_profile {
-        save(file, &profile)?;
+        files::write(file, &(serde_json::to_string_pretty(&profile)? + "\n"))?;
         console.note(&format!("profile written to {}", file.display()));
     }
     let (model_row, draft_row) = (Model::of(&model), draft.as_ref().map(Model::of));
@@ -145,17 +146,6 @@ fn profile(args: &PredictArgs, console: &Console) -> Result<(DeviceProfile, Opti
         profile.sources.insert("efficiency".into(), "given with --efficiency".into());
     }
     Ok((profile, None))
-}
-
-/// Writes beside `file`, then renames.
-fn save(file: &Path, profile: &DeviceProfile) -> Result<()> {
-    let beside = file.with_extension(format!("{}.tmp", std::process::id()));
-    let text = serde_json::to_string_pretty(profile)? + "\n";
-    let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, file));
-    if written.is_err() {
-        let _ = fs::remove_file(&beside);
-    }
-    written.with_context(|| format!("cannot write {}", file.display()))
 }
 
 fn explain_metric(metric: &str) -> Result<()> {

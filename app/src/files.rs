@@ -1,0 +1,31 @@
+//! Files that a command leaves: written beside their place, then renamed, so that no reader sees half of one.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+
+/// Makes the folder of `--out` where it is not there, before anything is measured for it.
+///
+/// # Errors
+/// Where it cannot be made or written.
+pub fn make_folder(path: &Path) -> Result<()> {
+    let cannot = || format!("cannot write to the folder {}; give another with --out", path.display());
+    fs::create_dir_all(path).with_context(cannot)?;
+    let probe = path.join(format!(".understory-{}", std::process::id()));
+    fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe)).with_context(cannot)
+}
+
+/// Puts `text` in place of what the file held.
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn write(file: &Path, text: &str) -> Result<()> {
+    let Some(name) = file.file_name() else { bail!("{} names no file", file.display()) };
+    let beside = file.with_file_name(format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id()));
+    let written = fs::write(&beside, text).and_then(|()| fs::rename(&beside, file));
+    if written.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    written.with_context(|| format!("cannot write {}", file.display()))
+}
