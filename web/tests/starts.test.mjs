@@ -37,7 +37,8 @@ test("every state is measured, over the reloads that it needs", { timeout: 600_0
   let loads = 0;
   page.on("load", () => loads++);
   await button("Measure all").click();
-  await page.getByText("Measuring warm, the last").waitFor({ timeout: 400_000 });
+  const all = () => JSON.parse(sessionStorage.getItem("understory.starts") ?? "{}").results?.length === 4;
+  await page.waitForFunction(all, null, { timeout: 400_000, polling: 250 });
   await ready();
   const { results, plan } = await kept();
   // A page that loses its plan in the reload has no result after the first.
