@@ -214,6 +214,22 @@ pub struct GenerateRequest {
     pub trace: bool,
 }
 
+impl GenerateRequest {
+    /// Plain greedy decoding that goes on past end tokens: what is measured and compared with.
+    pub fn plain(prompt: Vec<u32>, max_new_tokens: usize) -> Self {
+        Self {
+            prompt: Prompt::Tokens(prompt),
+            max_new_tokens,
+            ignore_eos: true,
+            stop: Vec::new(),
+            sampling: Sampling::default(),
+            method: Method::Ar,
+            synthetic_acceptance: None,
+            trace: false,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FinishReason {

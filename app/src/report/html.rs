@@ -74,14 +74,18 @@ pub fn figure(title: &str, note: &str, svg: &str, definitions: &[&Definition], t
 
 /// A whole document that asks nothing of any server.
 pub fn document(title: &str, body: &str) -> String {
+    styled_document(title, include_str!("style.css"), body)
+}
+
+/// As [`document`], with a style of its own.
+pub fn styled_document(title: &str, style: &str, body: &str) -> String {
     format!(
         "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
-         <title>{}</title>\n<style>\n{}</style>\n</head>\n<body>\n<main>\n{body}</main>\n</body>\n</html>\n",
-        escape(title),
-        include_str!("style.css")
+         <title>{}</title>\n<style>\n{style}</style>\n</head>\n<body>\n<main>\n{body}</main>\n</body>\n</html>\n",
+        escape(title)
     )
 }
 

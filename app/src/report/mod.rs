@@ -2,7 +2,7 @@
 
 mod charts;
 pub mod comparison;
-mod html;
+pub mod html;
 mod page;
 mod plots;
 pub mod terminal;

@@ -21,8 +21,7 @@ use understory_engine::bench::copy_bandwidth;
 use understory_engine::gpu::Gpu;
 use understory_engine::model::config::ModelConfig;
 use understory_engine::model::files::{FolderFiles, ModelFiles};
-use understory_engine::protocol::{GenerateRequest, Generation, Method, Prompt};
-use understory_engine::sampling::Sampling;
+use understory_engine::protocol::{GenerateRequest, Generation};
 use understory_engine::tokenizer::Tokenizer;
 use understory_engine::{Dtype, Engine, LoadOptions};
 
@@ -165,16 +164,7 @@ async fn engine(gpu: Gpu, files: &dyn ModelFiles, dtype: Dtype, args: &Args) -> 
 /// Greedy, past end tokens, from an empty KV cache.
 async fn generate(engine: &mut Engine, prompt: &[u32], n_out: usize) -> Outcome<Generation> {
     engine.clear_cache();
-    let request = GenerateRequest {
-        prompt: Prompt::Tokens(prompt.to_vec()),
-        max_new_tokens: n_out,
-        ignore_eos: true,
-        stop: Vec::new(),
-        sampling: Sampling::default(),
-        method: Method::Ar,
-        synthetic_acceptance: None,
-        trace: false,
-    };
+    let request = GenerateRequest::plain(prompt.to_vec(), n_out);
     Ok(engine.generate(&request, &mut |_| ControlFlow::Continue(())).await?)
 }
 

@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use understory_engine::gpu::{Gpu, Profile};
 use understory_engine::model::files::FolderFiles;
-use understory_engine::protocol::{GenerateRequest, Generation, Method, Prompt};
-use understory_engine::sampling::Sampling;
+use understory_engine::protocol::{GenerateRequest, Generation};
 use understory_engine::{Dtype, Engine, LoadOptions};
 
 #[derive(Deserialize)]
@@ -84,16 +83,7 @@ pub fn engine_on(gpu: Gpu, folder: &Path, dtype: Dtype, profile: Profile) -> Eng
 
 /// Greedy generation that goes on past end tokens.
 pub fn request(prompt: &[u32], max_new_tokens: usize) -> GenerateRequest {
-    GenerateRequest {
-        prompt: Prompt::Tokens(prompt.to_vec()),
-        max_new_tokens,
-        ignore_eos: true,
-        stop: Vec::new(),
-        sampling: Sampling::default(),
-        method: Method::Ar,
-        synthetic_acceptance: None,
-        trace: false,
-    }
+    GenerateRequest::plain(prompt.to_vec(), max_new_tokens)
 }
 
 pub fn generate(engine: &mut Engine, request: &GenerateRequest) -> Generation {

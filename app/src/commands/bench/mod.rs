@@ -73,7 +73,6 @@ async fn report(
     if scenario.methods.iter().any(|&method| method != Method::Ar) {
         costs = Some(calibration::calibrate(&mut loaded.engine, false).await?.costs);
     }
-    while loaded.engine.compile_one().await? {}
 
     let started_at = SystemTime::now();
     let clock = Instant::now();

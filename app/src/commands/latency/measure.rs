@@ -25,7 +25,6 @@ pub async fn measure(args: &LatencyArgs, console: &Console) -> Result<(Subject, 
             loaded.label
         )));
     }
-    while loaded.engine.compile_one().await? {}
     let traces = traces(&scenario, &mut loaded, console).await?;
     let bandwidth_gb_per_s = match args.bandwidth {
         Some(rate) => Some(rate),

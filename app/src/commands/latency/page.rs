@@ -7,6 +7,7 @@ use understory_engine::lab::position::Fits;
 use super::Outcome;
 use super::chart::{self, Axis};
 use super::tables::{self, Section};
+use crate::report::html::{escape, styled_document};
 
 pub fn page(outcome: &Outcome) -> String {
     let title = format!("Latency by position: {}", outcome.subject.model);
@@ -23,15 +24,7 @@ pub fn page(outcome: &Outcome) -> String {
     for section in tables::sections(&outcome.analysis) {
         body += &table(&section);
     }
-    format!(
-        "<!doctype html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-         <meta name=\"color-scheme\" content=\"light dark\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\">\n\
-         <title>{}</title>\n<style>\n{}</style>\n</head>\n<body>\n<main>\n{body}</main>\n</body>\n</html>\n",
-        escape(&title),
-        include_str!("page.css")
-    )
+    styled_document(&title, include_str!("page.css"), &body)
 }
 
 /// A chart with its legends: points by prompt, curves by form.
@@ -75,9 +68,4 @@ fn table(section: &Section) -> String {
         out += "</tr>";
     }
     out + "</table></div>\n"
-}
-
-/// Labels come from whoever made a report.
-fn escape(text: &str) -> String {
-    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;")
 }

@@ -15,8 +15,7 @@ use understory_engine::model::files::ModelFiles;
 use understory_engine::predict::device::Tflops;
 use understory_engine::predict::fit::{Observation, Subject, errors, fit};
 use understory_engine::predict::{DeviceProfile, Precision};
-use understory_engine::protocol::{GenerateRequest, Method, Prompt};
-use understory_engine::sampling::Sampling;
+use understory_engine::protocol::GenerateRequest;
 use understory_engine::{Dtype, Engine, LoadOptions, bench, kernels};
 
 use super::made_up::{THIN, WIDE};
@@ -105,16 +104,7 @@ impl Runner {
     async fn request(&mut self, nth: usize, warm_up: bool) -> Result<()> {
         let vocab = self.config.vocab_size;
         let token = |i: usize| ((i * 7919 + 12) % vocab) as u32;
-        let request = GenerateRequest {
-            prompt: Prompt::Tokens((0..self.sizes[nth].input).map(token).collect()),
-            max_new_tokens: OUTPUT,
-            ignore_eos: true,
-            stop: Vec::new(),
-            sampling: Sampling::default(),
-            method: Method::Ar,
-            synthetic_acceptance: None,
-            trace: false,
-        };
+        let request = GenerateRequest::plain((0..self.sizes[nth].input).map(token).collect(), OUTPUT);
         self.engine.clear_cache();
         let generation = self.engine.generate(&request, &mut |_| std::ops::ControlFlow::Continue(())).await?;
         let metrics = generation.metrics;
