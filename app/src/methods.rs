@@ -1,7 +1,7 @@
 //! From the flags to the engine's methods, with the defaults, and back to words.
 
 use anyhow::Result;
-use understory_engine::protocol::{Lossless, Method, NodeOrigin, RoundMode, Schedule};
+use understory_engine::protocol::{Method, NodeOrigin, RoundMode, Schedule};
 
 use crate::cli::{DraftArgs, MethodName, RunArgs, ScheduleName, SpeculationArgs};
 use crate::exit::usage;
@@ -147,18 +147,6 @@ pub fn origin(origin: NodeOrigin) -> String {
         NodeOrigin::Root => "root".into(),
         NodeOrigin::Draft { rank } => format!("#{rank}"),
         NodeOrigin::Lookup => "lookup".into(),
-    }
-}
-
-/// What the self-test found, and what it means.
-pub fn lossless(lossless: Lossless) -> &'static str {
-    match lossless {
-        Lossless::Verified => "verified: rows of a tree have the bits of plain decoding on this device",
-        Lossless::SharedPipeline => {
-            "shared pipeline: rows of a tree have bits of their own on this device, so plain decoding goes through \
-             the tree's pipelines"
-        }
-        Lossless::Off => "off: bits depend on the number of rows on this device, so nothing is speculated",
     }
 }
 

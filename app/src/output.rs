@@ -157,16 +157,6 @@ pub fn columns(align: &str, rows: &[Vec<String>]) -> String {
     out
 }
 
-/// `7.9 MB`: decimal units, as disks and downloads are sold.
-pub fn bytes(n: u64) -> String {
-    indicatif::DecimalBytes(n).to_string()
-}
-
-/// A count of bytes in binary units, as devices state their limits.
-pub fn binary_bytes(n: u64) -> String {
-    indicatif::BinaryBytes(n).to_string()
-}
-
 #[cfg(test)]
 mod tests {
     use super::columns;

@@ -2,12 +2,11 @@
 
 use std::fmt::Write as _;
 
-use understory_engine::figures::rounded;
+use understory_engine::figures::{binary_bytes, bytes, rounded};
 use understory_engine::gpu::AdapterReport;
 use understory_engine::protocol::{DepthCount, FinishReason, Generation, Metrics, Phases, Speculation};
 
 use crate::methods;
-use crate::output::{binary_bytes, bytes};
 
 /// What was run and what it ran on.
 pub struct Subject<'a> {
@@ -78,7 +77,7 @@ fn speculated(subject: &Subject<'_>, speculation: &Speculation) -> Vec<(&'static
         let (changes, mode) = (speculation.governor.len(), methods::mode(last.mode));
         rows.push(("governor", format!("{changes} changes of mode, the last to {mode}: {}", last.reason)));
     }
-    rows.push(("lossless", methods::lossless(speculation.lossless).into()));
+    rows.push(("lossless", speculation.lossless.meaning().into()));
     rows
 }
 

@@ -374,6 +374,20 @@ pub enum Lossless {
     Off,
 }
 
+impl Lossless {
+    /// What the self-test found, and what it means.
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Self::Verified => "verified: rows of a tree have the bits of plain decoding on this device",
+            Self::SharedPipeline => {
+                "shared pipeline: rows of a tree have bits of their own on this device, so plain decoding goes through \
+                 the tree's pipelines"
+            }
+            Self::Off => "off: bits depend on the number of rows on this device, so nothing is speculated",
+        }
+    }
+}
+
 /// What passes cost on this device, in milliseconds. Cached by adapter, models and build.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Costs {

@@ -74,7 +74,7 @@ fn text(loaded: &Loaded, calibration: &Calibration) -> String {
         device.name,
         device.backend,
         subject.profile,
-        methods::lossless(costs.lossless),
+        costs.lossless.meaning(),
         rounded(costs.plain_ms),
         rounded(costs.fixed_ms),
         output::columns(">>>>>", &rows(costs)),

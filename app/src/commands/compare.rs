@@ -6,6 +6,7 @@ use std::path::Path;
 use anyhow::{Result, bail};
 use understory_engine::Error;
 use understory_engine::lab::compare::compare;
+use understory_engine::lab::html;
 use understory_engine::lab::report::{MAX_BYTES, Report, check_size, read};
 
 use crate::cli::CompareArgs;
@@ -20,7 +21,7 @@ pub fn run(args: &CompareArgs, console: &Console) -> Result<()> {
     let reports = args.reports.iter().map(|path| read_file(path)).collect::<Result<Vec<_>>>()?;
     let comparison = compare(&reports)?;
     if let Some(file) = &args.html {
-        files::write(file, &comparison::page(&comparison))?;
+        files::write(file, &html::comparison::page(&comparison))?;
     }
     if args.json {
         output::json(&comparison)?;

@@ -1,10 +1,11 @@
 //! `understory devices`: what there is to run on.
 
 use anyhow::Result;
+use understory_engine::figures::binary_bytes;
 use understory_engine::gpu::{AdapterReport, Gpu, list_adapters};
 
 use crate::cli::ListArgs;
-use crate::output::{self, Console, binary_bytes};
+use crate::output::{self, Console};
 
 pub fn run(args: &ListArgs, _console: &Console) -> Result<()> {
     let adapters = pollster::block_on(list_adapters());

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use serde::Serialize;
+use understory_engine::figures;
 
 use crate::cli::ListArgs;
 use crate::hub;
@@ -68,7 +69,7 @@ fn table(rows: &[Row]) -> Vec<Vec<String>> {
             (_, missing) => format!("incomplete, {} missing", missing.join(", ")),
         };
         let architecture = row.architecture.clone().unwrap_or_else(|| "?".into());
-        vec![row.name.clone(), architecture, output::bytes(row.bytes), state]
+        vec![row.name.clone(), architecture, figures::bytes(row.bytes), state]
     };
     std::iter::once(heading).chain(rows.iter().map(line)).collect()
 }

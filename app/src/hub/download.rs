@@ -10,6 +10,7 @@ use hf_hub::api::Progress;
 use hf_hub::api::sync::{ApiBuilder, ApiRepo};
 use indicatif::ProgressBar;
 use sha2::{Digest, Sha256};
+use understory_engine::figures;
 use understory_engine::model::repository::{CONFIG, Entry, Listing, OPTIONAL, TOKENIZER, WEIGHTS, WEIGHTS_INDEX};
 
 use super::cache::{Snapshot, shards};
@@ -192,7 +193,7 @@ impl Transfer {
 impl Progress for Transfer {
     fn init(&mut self, size: usize, filename: &str) {
         if !self.announced && self.bar.is_hidden() {
-            self.console.note(&format!("downloading {filename} ({})", output::bytes(size as u64)));
+            self.console.note(&format!("downloading {filename} ({})", figures::bytes(size as u64)));
         }
         self.announced = true;
         self.bar.set_style(output::bar_style("{bytes}/{total_bytes} {bytes_per_sec}"));

@@ -1,18 +1,13 @@
 //! What becomes of a report: a table on the terminal, and files for people and for programs.
 
-mod charts;
 pub mod comparison;
-pub mod html;
-mod page;
-mod plots;
 pub mod terminal;
-mod view;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use understory_engine::lab::rendering;
 use understory_engine::lab::report::Report;
+use understory_engine::lab::{html, rendering};
 
 use crate::files;
 
@@ -40,7 +35,7 @@ impl Folder {
             ("report.json", json),
             ("samples.csv", rendering::csv(report)),
             ("report.md", rendering::markdown(report)),
-            ("report.html", page::page(report)),
+            ("report.html", html::report::page(report)),
         ];
         files.iter().try_for_each(|(name, text)| files::write(&self.0.join(name), text))
     }

@@ -6,8 +6,8 @@ use understory_engine::figures::rounded;
 use understory_engine::lab::metrics::Metric;
 use understory_engine::lab::rendering::flag_name;
 use understory_engine::lab::report::Report;
+use understory_engine::lab::view::{View, estimate};
 
-use super::view::{View, estimate};
 use crate::output::columns;
 
 /// Columns after the names, where some case has them.

@@ -7,6 +7,7 @@ pub mod advice;
 pub mod compare;
 pub mod definitions;
 pub mod hash;
+pub mod html;
 pub mod metrics;
 pub mod position;
 pub mod rendering;
@@ -18,3 +19,4 @@ pub mod statistics;
 mod summary;
 #[cfg(test)]
 mod testing;
+pub mod view;

@@ -1,6 +1,6 @@
 //! Numbers and tokens as people read them.
 
-pub use understory_engine::figures::rounded;
+pub use understory_engine::figures::{binary_bytes as bytes, rounded};
 
 /// `41.2 ms`, `1.62 s`, unbreakable; a dash where it is not known.
 pub fn duration(ms: Option<f64>) -> String {
@@ -17,15 +17,6 @@ pub fn number(value: Option<f64>) -> String {
 
 pub fn percent(share: Option<f64>) -> String {
     share.map_or_else(|| UNKNOWN.into(), |share| format!("{:.0}\u{a0}%", 100.0 * share))
-}
-
-/// Of memory: `7.4 MiB`.
-pub fn bytes(bytes: u64) -> String {
-    let units = [(30, "GiB"), (20, "MiB"), (10, "KiB")];
-    match units.into_iter().find(|(shift, _)| bytes >= 1 << shift) {
-        Some((shift, unit)) => format!("{} {unit}", rounded(bytes as f64 / (1u64 << shift) as f64)),
-        None => format!("{bytes} bytes"),
-    }
 }
 
 /// `1 token`, `3 tokens`

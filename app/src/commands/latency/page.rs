@@ -7,7 +7,7 @@ use understory_engine::lab::position::Fits;
 use super::Outcome;
 use super::chart::{self, Axis};
 use super::tables::{self, Section};
-use crate::report::html::{escape, styled_document};
+use understory_engine::lab::html::{escape, styled_document};
 
 pub fn page(outcome: &Outcome) -> String {
     let title = format!("Latency by position: {}", outcome.subject.model);

@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use understory_engine::figures::rounded;
+use understory_engine::figures::{self, rounded};
 use understory_engine::predict::{Case, DeviceProfile, PassCost, Prediction, Proposal, Speculation, parameters};
 
 use super::measured::{Calibration, Size};
 use super::shapes::Shape;
-use crate::output::{self, columns};
+use crate::output::columns;
 
 /// A figure that may be unknown.
 fn or_unknown(value: Option<f64>, unit: &str) -> String {
@@ -48,7 +48,7 @@ pub fn prediction(model: &Shape, profile: &DeviceProfile, case: &Case, predictio
         Some(false) => "does NOT fit",
         None => "the device's memory is not known",
     };
-    let bytes = |n: f64| output::bytes(n as u64);
+    let bytes = |n: f64| figures::bytes(n as u64);
     let lines = [
         ("TTFT", or_unknown(p.ttft_ms, "ms")),
         ("TPOT", or_unknown(p.tpot_ms, "ms")),
@@ -122,7 +122,7 @@ fn operators(pass: &PassCost) -> String {
 pub fn speculation(draft: &str, s: &Speculation, plain: &Prediction) -> String {
     let mut text = format!(
         "\nSpeculation with {draft} ({} of weights), against {} ms a plain step\n",
-        output::bytes(s.draft_weights_bytes as u64),
+        figures::bytes(s.draft_weights_bytes as u64),
         rounded(s.plain_tpot_ms)
     );
     let heading =

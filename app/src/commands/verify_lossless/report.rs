@@ -12,7 +12,6 @@ use understory_engine::sampling::Sampling;
 use super::{Choice, Divergence, Tally};
 use crate::cli::VerifyLosslessArgs;
 use crate::commands::Loaded;
-use crate::methods;
 use crate::output;
 use crate::tokens::quoted;
 
@@ -72,7 +71,7 @@ pub fn text(loaded: &Loaded, lossless: Lossless, tallies: &[Tally], divergences:
         subject.device.name,
         subject.device.backend,
         subject.profile,
-        methods::lossless(lossless),
+        lossless.meaning(),
         output::columns("<>>>>", &rows(tallies)),
     );
     for divergence in divergences {

@@ -2,16 +2,15 @@
 
 use std::fmt::Write as _;
 
-use understory_engine::figures::rounded;
-use understory_engine::lab::definitions;
-use understory_engine::lab::metrics::Metric;
-use understory_engine::lab::rendering::flag_name;
-use understory_engine::lab::report::{Build, Model, Report};
+use crate::figures::{binary_bytes, bytes, rounded};
+use crate::lab::definitions;
+use crate::lab::metrics::Metric;
+use crate::lab::rendering::flag_name;
+use crate::lab::report::{Build, Model, Report};
 
-use super::html::{Table, document, escape, meaning};
 use super::plots;
-use super::view::{View, estimate, named};
-use crate::output::{binary_bytes, bytes};
+use super::{Table, document, escape, meaning};
+use crate::lab::view::{Answer, View, estimate, named};
 
 /// Metrics of the table of all cases.
 const SHOWN: [Metric; 12] = [
@@ -121,7 +120,7 @@ fn answers(view: &View<'_>) -> String {
     if answers.is_empty() {
         return String::new();
     }
-    let row = |answer: &super::view::Answer| {
+    let row = |answer: &Answer| {
         let figure = &answer.figure;
         let corrected = figure.corrected.map_or_else(|| "-".into(), rounded);
         let ours = if answer.ours.is_empty() { "-" } else { &answer.ours };
@@ -206,7 +205,7 @@ fn environment(report: &Report) -> Table {
         facts.push(("Draft", model(draft)));
     }
     if let Some(speculation) = &report.speculation {
-        facts.push(("Self-test of speculation", crate::methods::lossless(speculation.lossless).into()));
+        facts.push(("Self-test of speculation", speculation.lossless.meaning().into()));
     }
     let intervals = format!(
         "{} %, {} resamples, seed {}",

@@ -2,15 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use understory_engine::figures::rounded;
-use understory_engine::lab::definitions as d;
-use understory_engine::lab::metrics::Metric;
-use understory_engine::lab::report::{Counts, Estimate, StartState};
-use understory_engine::lab::statistics::median;
+use crate::figures::rounded;
+use crate::lab::definitions as d;
+use crate::lab::metrics::Metric;
+use crate::lab::report::{Counts, Estimate, StartState};
+use crate::lab::statistics::median;
 
 use super::charts::{self, Dot, Dots, Line, Stack, Strip};
-use super::html::{Table, figure};
-use super::view::{View, estimate, named, percent, start_name};
+use super::{Table, figure};
+use crate::lab::view::{View, estimate, named, percent, start_name};
 
 /// Every chart that the report has data for.
 pub fn all(view: &View<'_>) -> String {

@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use understory_engine::figures::rounded;
+use crate::figures::rounded;
 
-use super::html::escape;
+use super::escape;
 
 const WIDTH: f64 = 360.0;
 /// The plot between the names on the left and the figures on the right.

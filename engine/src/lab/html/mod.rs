@@ -1,8 +1,15 @@
-//! Pieces of HTML. Every text of a file goes through [`escape`].
+//! Reports and comparisons as pages that ask nothing of any server, and the pieces they are made of. Every text of a
+//! file goes through [`escape`].
+
+mod charts;
+pub mod comparison;
+mod plots;
+pub mod report;
 
 use std::fmt::Write as _;
 
-use understory_engine::lab::definitions::Definition;
+use crate::lab::definitions::Definition;
+pub use charts::COLOURS;
 
 pub fn escape(text: &str) -> String {
     let mut out = String::with_capacity(text.len());

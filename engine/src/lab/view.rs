@@ -1,14 +1,14 @@
 //! A report as tables and charts see it: cases in groups in which only the method differs, with short names.
 
-use super::charts::COLOURS;
-use understory_engine::figures::rounded;
-use understory_engine::lab::advice::{Advice, Choice, advice};
-use understory_engine::lab::definitions::{self as d, Definition};
-use understory_engine::lab::metrics::Metric;
-use understory_engine::lab::rendering;
-use understory_engine::lab::report::{CaseReport, Estimate, Ratio, Report, StartState};
-use understory_engine::lab::scenario::published::{self, Published};
-use understory_engine::protocol::{Method, Schedule};
+use crate::figures::rounded;
+use crate::lab::advice::{Advice, Choice, advice};
+use crate::lab::definitions::{self as d, Definition};
+use crate::lab::html::COLOURS;
+use crate::lab::metrics::Metric;
+use crate::lab::rendering;
+use crate::lab::report::{CaseReport, Estimate, Ratio, Report, StartState};
+use crate::lab::scenario::published::{self, Published};
+use crate::protocol::{Method, Schedule};
 
 pub struct View<'a> {
     pub report: &'a Report,
