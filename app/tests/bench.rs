@@ -36,9 +36,10 @@ fn asks_for_nothing(html: &str) {
 fn a_report_is_measured_written_and_compared() {
     let folder = tempfile::tempdir().unwrap();
     let (a, b) = (folder.path().join("a"), folder.path().join("deeper").join("b"));
-    let args = ["--label", "a <b> device", "--methods", "ar,lookup,tree"];
+    let args = ["--label", "a <b> device", "--methods", "ar,lookup,tree", "--goodput", "1e6,1e-6"];
     let outcome = bench(&a, &args);
     assert!(outcome.succeeds().stdout.contains("METHOD"), "{}", outcome.stdout);
+    assert!(outcome.stdout.contains("GOODPUT"), "{}", outcome.stdout);
 
     let report = report(&a);
     assert_eq!(report.protocol.scenario, "custom");
@@ -46,6 +47,7 @@ fn a_report_is_measured_written_and_compared() {
     assert_eq!(report.cases.len(), 6);
     for of in &report.cases {
         assert_eq!(of.samples.len(), 2);
+        assert_eq!(of.goodput, Some(0.0), "no step takes a picosecond");
         for sample in &of.samples {
             assert_eq!(sample.emissions.n_out(), 8);
             assert_eq!(sample.reused_tokens, 0, "a run begins with an empty KV cache");
@@ -167,13 +169,15 @@ fn other_models_are_not_compared() {
 
 #[test]
 fn what_cannot_be_measured_is_named() {
-    let cases: [(&[&str], &[&str]); 7] = [
+    let cases: [(&[&str], &[&str]); 9] = [
         (&["slow"], &["slow", "quick", "single-request"]),
         (&["--methods", "ar,oracle"], &["oracle", "dynatree"]),
         (&["--runs", "0"], &["--runs", "nothing would be measured"]),
         (&["--lengths", "8,0"], &["--lengths", "nothing would be measured"]),
         (&["--start", "lukewarm"], &["lukewarm", "warm-cache"]),
         (&["--methods", "linear", "--draft", "none"], &["needs a draft model"]),
+        (&["--goodput", "500"], &["500", "TTFT and TPOT"]),
+        (&["--goodput", "500,0"], &["500,0", "above 0"]),
         (&["--explain", "speed"], &["speed", "ttft_ms", "break_even_tokens"]),
     ];
     for (args, words) in cases {

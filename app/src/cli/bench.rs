@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
-use understory_engine::lab::report::StartState;
+use understory_engine::lab::report::{Limits, StartState};
 use understory_engine::lab::scenario::NAMES;
 
 use super::LoadArgs;
@@ -23,6 +23,7 @@ Examples:
   understory bench dynatree --out runs/dynatree
   understory bench single-request --runs 10 --out runs/starts
   understory bench --methods ar,tree,auto --lengths 50,200 --prompts prompts.jsonl --out runs/mine
+  understory bench --goodput 200,20
   understory bench --explain tpot_ms
 
 A line of the file of prompts: {\"id\": \"fox\", \"text\": \"The quick brown fox\"} (the id may be left out).";
@@ -56,6 +57,9 @@ pub struct BenchArgs {
     /// Start states, in place of the scenario's
     #[arg(long, value_enum, value_delimiter = ',', value_name = "STATES")]
     pub start: Vec<StartName>,
+    /// Limits of TTFT and TPOT in milliseconds: the report then tells the share of requests within both, the goodput
+    #[arg(long, value_name = "TTFT,TPOT", value_parser = limits)]
+    pub goodput: Option<Limits>,
     /// What this device is called in the report [default: processor and adapter]
     #[arg(long, value_name = "NAME")]
     pub label: Option<String>,
@@ -118,6 +122,14 @@ impl From<StartName> for StartState {
             StartName::WarmCache => Self::WarmCache,
             StartName::Warm => Self::Warm,
         }
+    }
+}
+
+fn limits(value: &str) -> Result<Limits, String> {
+    let parsed = value.split(',').map(|part| part.trim().parse::<f64>().ok().filter(|ms| ms.is_finite() && *ms > 0.0));
+    match parsed.collect::<Option<Vec<f64>>>().as_deref() {
+        Some(&[ttft_ms, tpot_ms]) => Ok(Limits { ttft_ms, tpot_ms }),
+        _ => Err("expected two numbers of milliseconds above 0, for TTFT and TPOT, such as 500,50".into()),
     }
 }
 

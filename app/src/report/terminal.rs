@@ -6,7 +6,7 @@ use understory_engine::figures::rounded;
 use understory_engine::lab::metrics::Metric;
 use understory_engine::lab::rendering::flag_name;
 use understory_engine::lab::report::Report;
-use understory_engine::lab::view::{View, estimate};
+use understory_engine::lab::view::{View, estimate, percent};
 
 use crate::output::columns;
 
@@ -33,6 +33,9 @@ pub fn text(report: &Report) -> String {
         let _ = write!(out, "\nFrom which length on speculation pays, the model resident:\n{}", columns("<<<<", &rows));
     }
     out.push_str(&published(&view));
+    if let Some(limits) = &report.protocol.limits {
+        let _ = writeln!(out, "\n{}", limits.words());
+    }
     if !report.flags.is_empty() {
         let _ = writeln!(out, "\nBefore you believe it:");
     }
@@ -69,6 +72,7 @@ fn medians(view: &View<'_>) -> String {
     }
     heading.extend(shown.iter().map(|(_, name)| (*name).to_owned()));
     heading.extend(speed_up.then(|| "SPEED-UP".to_owned()));
+    heading.extend(report.protocol.limits.map(|_| "GOODPUT".to_owned()));
     let mut rows = vec![heading];
     for group in view.groups() {
         for &index in &group.cases {
@@ -89,6 +93,7 @@ fn medians(view: &View<'_>) -> String {
             if speed_up {
                 row.push(view.speed_up(index).map_or("-".into(), |ratio| estimate(&ratio)));
             }
+            row.extend(of.goodput.map(percent));
             rows.push(row);
         }
     }

@@ -17,6 +17,7 @@ pub mod schedule;
 pub mod schema;
 pub mod statistics;
 mod summary;
+mod tails;
 #[cfg(test)]
 mod testing;
 pub mod view;

@@ -6,6 +6,8 @@ use super::advice::{Advice, Choice, advice};
 use super::metrics::Metric;
 use super::report::{Acceptance, CaseReport, Estimate, Ratio, Report, StartState};
 use super::scenario::published::{self, Published};
+use super::tails;
+use super::view::percent;
 use crate::figures::rounded;
 use crate::protocol::Method;
 
@@ -83,6 +85,9 @@ pub fn markdown(report: &Report) -> String {
         report.protocol.warm_up,
         rounded(100.0 * report.protocol.confidence),
     );
+    if let Some(limits) = &report.protocol.limits {
+        let _ = writeln!(out, "{}\n", limits.words());
+    }
     for flag in &report.flags {
         let _ = writeln!(out, "- **{}**: {}", flag_name(flag.kind), plain(&flag.detail));
     }
@@ -93,6 +98,13 @@ pub fn markdown(report: &Report) -> String {
             let _ = writeln!(out, "\n## {}\n", start.name());
             out.push_str(&table(report, &of_start));
         }
+    }
+    if let Some((heading, rows)) = tails::table(report) {
+        let line =
+            |cells: &[String]| format!("| {} |", cells.iter().map(|cell| plain(cell)).collect::<Vec<_>>().join(" | "));
+        let rule = "---:|".repeat(heading.len() - 1);
+        let _ = writeln!(out, "\n## The slowest runs\n\n{}\n\n{}\n|---|{rule}", tails::NOTE, line(&heading));
+        rows.iter().for_each(|row| out.push_str(&(line(row) + "\n")));
     }
     let advice = advice(report);
     if !advice.is_empty() {
@@ -146,7 +158,10 @@ fn table(report: &Report, cases: &[(usize, &CaseReport)]) -> String {
         let unit = if definition.unit.is_empty() { String::new() } else { format!(" {}", definition.unit) };
         let _ = write!(out, " {}{unit} |", definition.name);
     }
-    let _ = writeln!(out, " speed-up | flags |\n|---|---:|---|---:|{}---|---|", "---|".repeat(shown.len()));
+    let limits = report.protocol.limits.is_some();
+    let goodput = if limits { " goodput |" } else { "" };
+    let rule = "---|".repeat(shown.len() + usize::from(limits));
+    let _ = writeln!(out, " speed-up |{goodput} flags |\n|---|---:|---|---:|{rule}---|---|");
     for (index, of) in cases {
         let case = &of.case;
         let (prompt, method) = (plain(&case.prompt.id), &case.method);
@@ -157,7 +172,8 @@ fn table(report: &Report, cases: &[(usize, &CaseReport)]) -> String {
         }
         let speed_up = speed_up(report, *index).map_or(String::new(), |ratio| estimate(&ratio));
         let flags: Vec<&str> = of.flags.iter().map(|flag| flag_name(flag.kind)).collect();
-        let _ = writeln!(out, " {speed_up} | {} |", flags.join(", "));
+        let goodput = of.goodput.map_or(String::new(), |share| format!(" {} |", percent(share)));
+        let _ = writeln!(out, " {speed_up} |{goodput} {} |", flags.join(", "));
     }
     out
 }
@@ -271,6 +287,7 @@ fn plain(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lab::report::Limits;
     use crate::lab::testing::{bare, full, report};
 
     #[test]
@@ -297,6 +314,20 @@ mod tests {
         assert_eq!(cell("a b"), "a b");
         assert_eq!(cell("say \"a, b\""), "\"say \"\"a, b\"\"\"");
         assert_eq!(cell("=1+1"), "'=1+1");
+    }
+
+    #[test]
+    fn limits_and_what_they_let_through_are_told() {
+        let mut report = report("one", 10, |method, n| 5.0 + 4.0 * method as f64 + 0.1 * n as f64);
+        assert!(!markdown(&report).contains("oodput"));
+        report.protocol.limits = Some(Limits { ttft_ms: 1e3, tpot_ms: 9.45 });
+        report.conclude();
+        let text = markdown(&report);
+        let row =
+            |method: &str| text.lines().find(|line| line.starts_with(&format!("| once | 64 | {method}"))).unwrap();
+        assert!(text.contains("a TTFT of 1000 ms and a TPOT of 9.45 ms at most"), "{text}");
+        assert!(row("ar").contains("| 100 % |") && row("linear").contains("| 50.0 % |"), "{text}");
+        assert!(text.contains("\n## The slowest runs\n") && text.contains("TPOT p90, ms"), "{text}");
     }
 
     #[test]

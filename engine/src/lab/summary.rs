@@ -3,11 +3,12 @@
 
 use std::collections::BTreeMap;
 
-use super::metrics::Metric;
+use super::metrics::{Better, Metric, goodput};
 use super::report::{
-    Acceptance, Build, Case, CaseReport, Counts, Flag, FlagKind, MetricSummary, Ratio, Report, Sample, StartState,
+    Acceptance, Build, Case, CaseReport, Counts, Flag, FlagKind, MetricSummary, Quantile, Ratio, Report, Sample,
+    StartState,
 };
-use super::statistics::{Bootstrap, drift, median, outliers, stalls};
+use super::statistics::{Bootstrap, drift, median, outliers, quantile, stalls};
 use crate::figures::rounded;
 use crate::protocol::Method;
 
@@ -17,6 +18,8 @@ const FEW: usize = 10;
 const BUSY: f64 = 0.5;
 /// A step of the clock beyond this share of the median gap shows in single gaps.
 const COARSE: f64 = 0.05;
+/// Shares of the runs whose slowest is told.
+const TAIL: [f64; 3] = [0.9, 0.95, 0.99];
 /// Metrics that methods are compared by.
 const COMPARED: [Metric; 4] = [Metric::Ttft, Metric::StartTtft, Metric::Tpot, Metric::E2el];
 
@@ -30,11 +33,12 @@ impl Report {
     /// Fills in summaries, ratios and flags from the samples, in place of what was there. Times are shortened to 0.1 µs
     /// first, so that a report and its file say the same.
     pub fn conclude(&mut self) {
-        let bootstrap = self.bootstrap();
+        let (bootstrap, limits) = (self.bootstrap(), self.protocol.limits);
         for of in &mut self.cases {
             of.samples.iter_mut().for_each(Sample::shorten);
             of.summary = summary(&bootstrap, of);
             of.speculation = Counts::sum(of.samples.iter().filter_map(|sample| sample.speculation.as_ref()));
+            of.goodput = limits.and_then(|limits| goodput(&of.samples, &limits));
             of.flags = case_flags(of);
         }
         self.ratios = ratios(&bootstrap, &self.cases);
@@ -81,7 +85,9 @@ impl Case {
 fn summary(bootstrap: &Bootstrap, of: &CaseReport) -> Vec<MetricSummary> {
     let summarise = |metric: Metric| {
         let values: Vec<f64> = of.values(metric).map(|(_, value)| value).collect();
-        Some(MetricSummary { metric: metric.id().into(), median: bootstrap.median(&values)? })
+        let told = TAIL.into_iter().filter(|_| metric.better() == Better::Lower);
+        let tail = told.filter_map(|share| Some(Quantile::new(share, quantile(&values, share).ok()?)));
+        Some(MetricSummary { metric: metric.id().into(), median: bootstrap.median(&values)?, tail: tail.collect() })
     };
     Metric::ALL.into_iter().filter_map(summarise).collect()
 }

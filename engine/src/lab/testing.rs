@@ -28,6 +28,7 @@ fn of_scenario(label: &str, scenario: &Scenario, tpot: impl Fn(usize, usize) -> 
             samples: Vec::new(),
             summary: Vec::new(),
             speculation: None,
+            goodput: None,
             flags: Vec::new(),
         })
         .collect();
@@ -148,9 +149,10 @@ fn model(id: &str) -> Model {
 
 /// A small report in which nothing is unknown and no list is empty.
 pub fn full() -> Report {
-    let mut report = report("full", 6, |method, n| 10.0 - method as f64 + 0.1 * (n % 3) as f64);
+    let mut report = report("full", 10, |method, n| 10.0 - method as f64 + 0.1 * (n % 3) as f64);
     report.runtime.browser =
         Some(Browser { name: "Chromium".into(), version: Some("142".into()), mobile: Some(false) });
+    report.protocol.limits = Some(Limits { ttft_ms: 50.0, tpot_ms: 9.0 });
     report.runtime.isolated = Some(true);
     report.runtime.worker = Some(true);
     report.runtime.visible = Some(false);

@@ -103,7 +103,7 @@ fn cases(planned: Vec<Planned>, samples: Vec<Vec<Sample>>) -> Vec<CaseReport> {
     let measured = planned.into_iter().zip(samples).filter(|(_, samples)| !samples.is_empty());
     let case = |(Planned { mut case, .. }, samples): (Planned, Vec<Sample>)| {
         case.prompt.n_tokens = samples.first().map(|sample| sample.prompt_tokens);
-        CaseReport { case, samples, summary: Vec::new(), speculation: None, flags: Vec::new() }
+        CaseReport { case, samples, summary: Vec::new(), speculation: None, goodput: None, flags: Vec::new() }
     };
     measured.map(case).collect()
 }

@@ -36,6 +36,7 @@ pub fn scenario(args: &BenchArgs, draft: Option<&str>) -> Result<Scenario> {
     }
     wanted.starts.iter().try_for_each(|&state| check_state(state))?;
     wanted.runs = args.runs.unwrap_or(wanted.runs);
+    wanted.limits = args.goodput;
     if !is_part(&wanted, &built_in) {
         wanted.name = "custom".into();
         wanted.purpose = "What the command line asks for.".into();

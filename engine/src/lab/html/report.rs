@@ -7,10 +7,11 @@ use crate::lab::definitions;
 use crate::lab::metrics::Metric;
 use crate::lab::rendering::flag_name;
 use crate::lab::report::{Build, Model, Report};
+use crate::lab::tails;
+use crate::lab::view::{Answer, View, estimate, named, percent};
 
 use super::plots;
 use super::{Table, document, escape, meaning};
-use crate::lab::view::{Answer, View, estimate, named};
 
 /// Metrics of the table of all cases.
 const SHOWN: [Metric; 12] = [
@@ -33,11 +34,18 @@ pub fn page(report: &Report) -> String {
     let title = format!("{}: {}", report.protocol.scenario, report.device.label);
     let mut body = format!("<h1>{}</h1>\n", escape(&title));
     let _ = writeln!(body, "<p class=\"quiet\">{}</p>", escape(&summary(report)));
+    if let Some(limits) = &report.protocol.limits {
+        let _ = writeln!(body, "<p class=\"quiet\">{}</p>", limits.words());
+    }
     body.push_str(&flags(&view));
     body.push_str(&advice(&view));
     let _ = writeln!(body, "<h2>Charts</h2>\n<div class=\"figures\">{}</div>", plots::all(&view));
     body.push_str(&answers(&view));
     let _ = writeln!(body, "<h2>All cases</h2>{}", cases(&view).html("All cases"));
+    if let Some((heading, rows)) = tails::table(report) {
+        let table = Table { heading, rows, names: 1 };
+        let _ = writeln!(body, "<h2>The slowest runs</h2><p>{}</p>{}", tails::NOTE, table.html("The slowest runs"));
+    }
     body.push_str(&meaning(definitions::all()));
     let _ = writeln!(body, "<h2>What it ran on</h2>{}", environment(report).html("What it ran on"));
     body.push_str(
@@ -146,6 +154,7 @@ fn cases(view: &View<'_>) -> Table {
     let mut heading: Vec<String> = ["case", "method", "runs", "prompt tokens"].map(String::from).into();
     heading.extend(shown.iter().map(|metric| named(metric.definition())));
     heading.push("speed-up".into());
+    heading.extend(report.protocol.limits.map(|_| definitions::GOODPUT.name.to_owned()));
     let mut rows = Vec::new();
     for group in view.groups() {
         for &index in &group.cases {
@@ -155,6 +164,7 @@ fn cases(view: &View<'_>) -> Table {
             let text = |found: Option<_>| found.as_ref().map_or("-".into(), estimate);
             row.extend(shown.iter().map(|&metric| text(view.median(index, metric))));
             row.push(text(view.speed_up(index)));
+            row.extend(of.goodput.map(percent));
             rows.push(row);
         }
     }

@@ -9,7 +9,7 @@ mod repetition;
 pub use self::breakeven::{BreakEven, break_even};
 pub use self::repetition::repetition;
 use super::definitions::{self as d, Definition};
-use super::report::{Counts, Sample};
+use super::report::{Counts, Limits, Sample};
 
 /// Time per output token: `(t_last - t_first) / (n_out - 1)`; `None` for fewer than two tokens.
 pub fn tpot_ms(t_first: f64, t_last: f64, n_out: usize) -> Option<f64> {
@@ -48,13 +48,6 @@ pub fn tokens_per_emission(tokens: usize, emissions: usize) -> f64 {
 
 fn over(a: usize, b: usize) -> f64 {
     if b == 0 { 0.0 } else { a as f64 / b as f64 }
-}
-
-/// What a request may take to count.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Limits {
-    pub ttft_ms: f64,
-    pub tpot_ms: f64,
 }
 
 /// Share of the requests within both limits; `None` without requests. A request without a first text is outside; one of

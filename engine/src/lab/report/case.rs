@@ -117,6 +117,9 @@ pub struct CaseReport {
     pub summary: Vec<MetricSummary>,
     /// sums over the samples
     pub speculation: Option<Counts>,
+    /// share of the runs within the protocol's limits; `None`: there are none
+    #[serde(default)]
+    pub goodput: Option<f64>,
     #[serde(default)]
     pub flags: Vec<Flag>,
 }

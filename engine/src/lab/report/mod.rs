@@ -20,7 +20,7 @@ use crate::protocol::{Costs, Lossless};
 pub const VERSION: u32 = 1;
 
 /// [`schema_hash`](super::schema::hash) of this version's JSON Schema.
-pub const SCHEMA_HASH: &str = "f45a81e0a2b24619";
+pub const SCHEMA_HASH: &str = "20815b5d1b1156e6";
 
 /// Everything about one run of a scenario.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -78,6 +78,26 @@ pub struct Protocol {
     pub resamples: usize,
     /// of the bootstrap's generator
     pub seed: u64,
+    /// what a request may take to count for the goodput
+    #[serde(default)]
+    pub limits: Option<Limits>,
+}
+
+/// What a request may take, in milliseconds.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Limits {
+    pub ttft_ms: f64,
+    pub tpot_ms: f64,
+}
+
+impl Limits {
+    /// For people.
+    pub fn words(&self) -> String {
+        format!(
+            "Goodput: the share of runs with a TTFT of {} ms and a TPOT of {} ms at most.",
+            self.ttft_ms, self.tpot_ms
+        )
+    }
 }
 
 /// What speculation stands on, on this device.
@@ -101,9 +121,7 @@ pub struct Estimate {
 }
 
 impl Estimate {
-    /// To nine digits: beyond them the last bits of `ln` and `exp` differ between devices.
     pub(super) fn new(value: f64, interval: Option<[f64; 2]>, n: usize) -> Self {
-        let short = |value: f64| format!("{value:.8e}").parse().unwrap_or(value);
         Self { value: short(value), interval: interval.map(|ends| ends.map(short)), n }
     }
 
@@ -125,6 +143,27 @@ pub struct MetricSummary {
     /// id of a [`Metric`](super::metrics::Metric)
     pub metric: String,
     pub median: Estimate,
+    /// of a metric that is better the lower it is; ascending, those for which the runs are enough
+    #[serde(default)]
+    pub tail: Vec<Quantile>,
+}
+
+/// A share of the runs, and the value that it does not exceed (nearest rank).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Quantile {
+    pub share: f64,
+    pub value: f64,
+}
+
+impl Quantile {
+    pub(super) fn new(share: f64, value: f64) -> Self {
+        Self { share, value: short(value) }
+    }
+}
+
+/// To nine digits: beyond them the last bits of `ln` and `exp` differ between devices.
+fn short(value: f64) -> f64 {
+    format!("{value:.8e}").parse().unwrap_or(value)
 }
 
 /// One case against another of the same report, run in turns with it.

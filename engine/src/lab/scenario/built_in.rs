@@ -43,6 +43,7 @@ fn scenario(name: &str, purpose: &str) -> Scenario {
         warm_up: 1,
         ignore_eos: true,
         synthetic_acceptance: None,
+        limits: None,
     }
 }
 

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 pub use self::built_in::{NAMES, built_in, dynatree, pair, position, quick, single_request};
 pub use self::prompts::{long_text, tales};
 use super::hash;
-use super::report::{Acceptance, Case, PromptId, Protocol, StartState};
+use super::report::{Acceptance, Case, Limits, PromptId, Protocol, StartState};
 use super::schedule::Schedule;
 use super::statistics::Bootstrap;
 use crate::error::{Error, Result};
@@ -40,6 +40,9 @@ pub struct Scenario {
     pub ignore_eos: bool,
     /// as in a [`GenerateRequest`]
     pub synthetic_acceptance: Option<f32>,
+    /// what a request may take to count for the goodput
+    #[serde(default)]
+    pub limits: Option<Limits>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -193,6 +196,7 @@ impl Scenario {
             confidence,
             resamples,
             seed,
+            limits: self.limits,
         }
     }
 }
