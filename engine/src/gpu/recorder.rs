@@ -44,6 +44,8 @@ pub enum Grid {
         /// query heads on a KV head, and queries that a thread takes
         group: u32,
         queries: u32,
+        /// Tiles that only some rows see have threads for each row.
+        tree: bool,
     },
     /// prefill tiles: x, ceil(rows / 32), z
     Tiles {
@@ -60,9 +62,9 @@ impl Grid {
             Grid::RowsFlat { per_row, group } => [(rows * per_row).div_ceil(group), 1, 1],
             Grid::RowsSplits(x) => [x, rows, splits],
             Grid::RowsSplitsFlat { per_split, group } => [(rows * splits * per_split).div_ceil(group), 1, 1],
-            Grid::KeyTiles { kv_heads, group, queries } => {
-                // Tiles that only some rows see: up to 80 rows of a tree in tiles of 16, wherever they begin.
-                let last_tiles = splits.min(6) * rows * group.div_ceil(queries);
+            Grid::KeyTiles { kv_heads, group, queries, tree } => {
+                // Up to 80 rows of a tree in tiles of 16, wherever they begin.
+                let last_tiles = if tree { splits.min(6) * rows * group.div_ceil(queries) } else { 0 };
                 let threads = kv_heads * (splits * (rows * group).div_ceil(queries) + last_tiles);
                 [threads.div_ceil(8), 1, 1]
             }

@@ -88,11 +88,12 @@ pub async fn attention(
     let reduce =
         b.one_and_tree("attention_reduce", [&[], &["tree"]], reduce_grid, &reduce_params, &reduce_buffers).await?;
     if b.profile == Profile::Cpu {
-        let grid = Grid::KeyTiles { kv_heads: params.n_kv_heads, group: n_heads / params.n_kv_heads, queries: 8 };
+        let group = n_heads / params.n_kv_heads;
+        let grid = |tree| Grid::KeyTiles { kv_heads: params.n_kv_heads, group, queries: 8, tree };
         let row_grid = Grid::RowsSplitsFlat { per_split: n_heads, group: 8 };
         let one = b.one("attention_row_cpu", &["cpu"], row_grid, &params, &buffers(parts)).await?;
-        let few = (b.pipelines.get_later(b.gpu, "attention_cpu", &["cpu"]).await?, grid);
-        let tree = (b.pipelines.get_later(b.gpu, "attention_cpu", &["cpu", "tree"]).await?, grid);
+        let few = (b.pipelines.get_later(b.gpu, "attention_cpu", &["cpu"]).await?, grid(false));
+        let tree = (b.pipelines.get_later(b.gpu, "attention_cpu", &["cpu", "tree"]).await?, grid(true));
         let [first, ..] = one.variants;
         let split = Dispatch { variants: [first, Some(few.clone()), Some(few), Some(tree)], ..one };
         return Ok(vec![split, reduce]);

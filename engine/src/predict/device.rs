@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::Class;
+use super::{Class, KeyTiles};
 use crate::error::{Error, Result};
 
 const DEVICES: &str = include_str!("devices.json");
@@ -145,6 +145,9 @@ pub struct DeviceProfile {
     /// until the host sees the end of a pass; steps of decoding are enqueued ahead and do not wait for it
     #[serde(default)]
     pub sync_us: Option<f64>,
+    /// FLOP that the softmax of a score takes the time of; without, it hides behind the products
+    #[serde(default)]
+    pub score_flops: Option<f64>,
     #[serde(default)]
     pub efficiency: Efficiency,
     #[serde(default)]
@@ -155,6 +158,9 @@ pub struct DeviceProfile {
     /// keys up to which attention is one dispatch [default: 256]
     #[serde(default)]
     pub split_keys: Option<usize>,
+    /// how attention of several rows is divided, where that leaves threads partly empty [default: it does not]
+    #[serde(default)]
+    pub key_tiles: Option<KeyTiles>,
     /// rows of a prompt that go through at once [default: all]
     #[serde(default)]
     pub chunk: Option<usize>,
@@ -189,6 +195,8 @@ impl DeviceProfile {
             ("dispatch_us", self.dispatch_us.is_none_or(|v| v == 0.0 || positive(v))),
             ("pass_us", self.pass_us.is_none_or(|v| v == 0.0 || positive(v))),
             ("sync_us", self.sync_us.is_none_or(|v| v == 0.0 || positive(v))),
+            ("score_flops", self.score_flops.is_none_or(|v| v == 0.0 || positive(v))),
+            ("key_tiles", self.key_tiles.is_none_or(|tiles| tiles.keys > 0 && tiles.queries > 0)),
             ("efficiency", positive(e.compute) && positive(e.memory)),
             ("efficiency", e.attention.iter().all(share)),
             ("efficiency.overlap", (0.0..=1.0).contains(&e.overlap)),

@@ -70,8 +70,8 @@ pub fn errors(subjects: &[Subject], profile: &DeviceProfile, observations: &[Obs
 /// `start` with the efficiencies and costs that explain `observations` best. Its peaks stay as they are: they should be
 /// what the device was measured to do at most.
 pub fn fit(subjects: &[Subject], observations: &[Observation], start: &DeviceProfile) -> DeviceProfile {
-    // The overlap as odds.
-    let begin = [0.5f64, 0.3, 0.3, 0.1, 10.0, 300.0, 1.0, 100.0].map(f64::ln);
+    // The overlap as odds; the last are the FLOP of a score.
+    let begin = [0.5f64, 0.3, 0.3, 0.1, 10.0, 300.0, 1.0, 100.0, 20.0].map(f64::ln);
     let profile = |x: &[f64]| {
         let mut profile = start.clone();
         profile.efficiency.compute = x[0].exp();
@@ -80,6 +80,7 @@ pub fn fit(subjects: &[Subject], observations: &[Observation], start: &DevicePro
         profile.dispatch_us = Some(x[4].exp());
         profile.sync_us = Some(x[5].exp());
         profile.pass_us = Some(x[7].exp());
+        profile.score_flops = Some(x[8].exp());
         profile.efficiency.overlap = 1.0 / (1.0 + (-x[6]).exp());
         profile
     };
@@ -133,6 +134,7 @@ mod tests {
         truth.dispatch_us = Some(12.0);
         truth.pass_us = Some(80.0);
         truth.sync_us = Some(250.0);
+        truth.score_flops = Some(60.0);
         let observe = |model: usize, input: usize| {
             let mut at = Observation { model, input, output: 16, ttft_ms: 0.0, tpot_ms: 0.0 };
             (at.ttft_ms, at.tpot_ms) = subjects[model].times(&truth, &at);

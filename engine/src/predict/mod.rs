@@ -18,7 +18,7 @@ mod speculate;
 mod tree;
 
 pub use device::{DeviceProfile, Precision};
-pub use operators::{Class, Lora, Numerics, Operator, Pass, operators, parameters, weights_bytes};
+pub use operators::{Class, KeyTiles, Lora, Numerics, Operator, Pass, operators, parameters, weights_bytes};
 pub use prediction::{Case, Memory, Prediction, predict};
 pub use roofline::{Bound, OperatorCost, PassCost};
 pub use speculate::{Proposal, Speculation, SpeculationCase, break_even, speculate};

@@ -28,6 +28,38 @@ pub struct Numerics {
     pub lora: Option<Lora>,
     /// keys beyond which attention takes a second dispatch
     pub split_keys: usize,
+    /// FLOP that the softmax of a score takes the time of
+    pub score_flops: f64,
+    pub key_tiles: Option<KeyTiles>,
+}
+
+/// Attention by threads that each take `keys` keys at absolute positions and up to `queries` queries of one KV head, and as
+/// long as a full one does; those whose keys no query of theirs sees end at once. A single row has a thread a head and
+/// tile. (This engine's kernels for CPU adapters.)
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyTiles {
+    pub keys: usize,
+    pub queries: usize,
+}
+
+impl KeyTiles {
+    /// Scores of full threads for one sequence of a pass whose rows touch `touched` keys together.
+    fn scores(self, pass: &Pass, touched: usize, heads: usize, kv_heads: usize) -> usize {
+        let end = pass.base + pass.rows;
+        let tiles = end.div_ceil(self.keys) - (end - touched) / self.keys;
+        if pass.rows == 1 {
+            return tiles * self.keys * heads;
+        }
+        let group = heads / kv_heads.max(1);
+        let threads_of = |tile: usize| {
+            let blind_rows = (tile * self.keys).saturating_sub(pass.base);
+            (pass.rows * group).div_ceil(self.queries) - blind_rows * group / self.queries
+        };
+        let last = end.div_ceil(self.keys);
+        let threads: usize = (last - tiles..last).map(threads_of).sum();
+        kv_heads * threads * self.keys * self.queries
+    }
 }
 
 /// What kind of work an operator is: efficiencies go by it.
@@ -71,6 +103,8 @@ pub struct Operator {
     pub dispatches: usize,
     /// a multiply-add counts two
     pub flops: f64,
+    /// of attention, which take time beside those: the softmax's, and those of keys that no row sees
+    pub extra_flops: f64,
     pub weight_bytes: f64,
     /// KV cache read or appended to
     pub kv_bytes: f64,
@@ -196,7 +230,8 @@ fn products(config: &ModelConfig, shard: &Shard) -> [Product; 4] {
 
 /// The operators of `pass` on one device, in the order of the pass, equal ones of all layers together.
 pub fn operators(config: &ModelConfig, numerics: &Numerics, pass: &Pass) -> Vec<Operator> {
-    let &Numerics { weights, activation_bytes: a, tensor_parallel: parts, lora, split_keys } = numerics;
+    let &Numerics { weights, activation_bytes: a, tensor_parallel: parts, lora, split_keys, score_flops, key_tiles } =
+        numerics;
     let shard = Shard::new(config, parts);
     let (d, n_layers) = (config.hidden_size, config.n_layers());
     let rows = (pass.rows * pass.batch) as f64;
@@ -206,6 +241,7 @@ pub fn operators(config: &ModelConfig, numerics: &Numerics, pass: &Pass) -> Vec<
         count,
         dispatches: 1,
         flops: 0.0,
+        extra_flops: 0.0,
         weight_bytes: 0.0,
         kv_bytes: 0.0,
         activation_bytes: elements * a,
@@ -263,12 +299,20 @@ pub fn operators(config: &ModelConfig, numerics: &Numerics, pass: &Pass) -> Vec<
         let seen = |base: usize| window.map_or(base + 1, |window| window.min(base + 1));
         let keys: usize = (pass.base..pass.base + pass.rows).map(seen).sum();
         let end = pass.base + pass.rows;
+        let (heads, kv_heads) = (shard.q / config.head_dim, shard.kv / config.head_dim);
+        // q . k and the weighted sum of v.
+        let flops = 4.0 * (keys * pass.batch) as f64 * shard.q as f64;
         let touched = window.map_or(end, |window| end.min(window + pass.rows - 1));
+        let scores = match key_tiles {
+            Some(tiles) => tiles.scores(pass, touched, heads, kv_heads),
+            None => keys * heads,
+        };
+        let scores = (scores * pass.batch) as f64;
         all.push(Operator {
             class: Class::Attention,
             dispatches: if touched > split_keys { 2 } else { 1 },
-            // q . k and the weighted sum of v.
-            flops: 4.0 * (keys * pass.batch) as f64 * shard.q as f64,
+            flops,
+            extra_flops: scores * (score_flops + 4.0 * config.head_dim as f64) - flops,
             kv_bytes: (touched * pass.batch) as f64 * kv_row * a,
             ..plain("attention", count, rows * 2.0 * shard.q as f64)
         });
@@ -323,7 +367,15 @@ mod tests {
     use super::*;
 
     fn numerics() -> Numerics {
-        Numerics { weights: Precision::Bf16, activation_bytes: 2.0, tensor_parallel: 1, lora: None, split_keys: 256 }
+        Numerics {
+            weights: Precision::Bf16,
+            activation_bytes: 2.0,
+            tensor_parallel: 1,
+            lora: None,
+            split_keys: 256,
+            score_flops: 0.0,
+            key_tiles: None,
+        }
     }
 
     fn config(name: &str) -> ModelConfig {
@@ -376,6 +428,32 @@ mod tests {
             chunks.iter().map(|at| sum(&operators(&full, &numerics(), &pass(at)), |o| o.flops)).sum()
         };
         assert_eq!(flops(&[(0, 64)]), flops(&[(0, 32), (32, 20), (52, 12)]));
+    }
+
+    /// Every thread that the kernel starts and does not end at once, counted by its own rule. Taking a prompt's scores
+    /// for what its threads compute fails this: a prompt of 5 tokens keeps whole threads busy.
+    #[test]
+    fn threads_are_counted_as_the_kernel_starts_them() {
+        let (keys, queries): (usize, usize) = (16, 8);
+        let sizes: [(usize, usize, usize, usize); 5] =
+            [(5, 0, 3, 1), (64, 64, 3, 1), (7, 30, 4, 2), (40, 200, 8, 8), (2, 15, 9, 3)];
+        for (rows, base, heads, kv_heads) in sizes {
+            let (group, end) = (heads / kv_heads, base + rows);
+            let mut threads = 0;
+            for tile in 0..end.div_ceil(keys) {
+                for first in (0..rows * group).step_by(queries) {
+                    let last_row = (first + queries - 1).min(rows * group - 1) / group;
+                    threads += usize::from(tile * keys <= base + last_row);
+                }
+            }
+            let pass = Pass { rows, base, batch: 1, head_rows: 1 };
+            let scores = KeyTiles { keys, queries }.scores(&pass, end, heads, kv_heads);
+            assert_eq!(scores, threads * kv_heads * keys * queries, "{rows} rows from {base}");
+        }
+        let step = Pass::step(100, 1);
+        assert_eq!(KeyTiles { keys, queries }.scores(&step, 100, 3, 1), 7 * 16 * 3);
+        let seen = KeyTiles { keys, queries }.scores(&step, 20, 3, 1);
+        assert_eq!(seen, 2 * 16 * 3, "of a window only the tiles that it touches");
     }
 
     /// Of two devices each has half of the matrices; the sums of 3 rows go round a ring of 2: each sends

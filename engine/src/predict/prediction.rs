@@ -71,6 +71,8 @@ impl Case {
             tensor_parallel: self.tensor_parallel,
             lora: self.lora,
             split_keys: profile.split_keys(),
+            score_flops: profile.score_flops.unwrap_or(0.0),
+            key_tiles: profile.key_tiles,
         }
     }
 }

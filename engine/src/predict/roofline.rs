@@ -69,7 +69,8 @@ pub fn cost_of(operator: &Operator, profile: &DeviceProfile, flops_per_s: Option
     let share = profile.efficiency.of(operator.class);
     let count = operator.count as f64;
     let bytes = operator.weight_bytes + operator.kv_bytes + operator.activation_bytes;
-    let compute_ms = flops_per_s.map(|rate| count * operator.flops / (rate * share.compute) * 1e3);
+    let flops = operator.flops + operator.extra_flops;
+    let compute_ms = flops_per_s.map(|rate| count * flops / (rate * share.compute) * 1e3);
     let memory_ms = count * bytes / (profile.bandwidth() * share.memory) * 1e3;
     let dispatches = operator.count * operator.dispatches;
     let dispatch_ms = dispatches as f64 * profile.dispatch_us.unwrap_or(0.0) / 1e3;

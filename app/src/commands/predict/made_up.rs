@@ -22,7 +22,7 @@ pub struct MadeUp {
 const VOCAB: usize = 4096;
 
 /// Many small dispatches.
-pub const THIN: MadeUp = MadeUp { name: "thin", width: 32, hidden: 64, layers: 12, heads: 1, kv_heads: 1 };
+pub const THIN: MadeUp = MadeUp { name: "thin", width: 32, hidden: 64, layers: 12, heads: 2, kv_heads: 2 };
 /// Few large products.
 pub const WIDE: MadeUp = MadeUp { name: "wide", width: 512, hidden: 1408, layers: 2, heads: 8, kv_heads: 8 };
 

@@ -14,7 +14,7 @@ use understory_engine::model::config::ModelConfig;
 use understory_engine::model::files::ModelFiles;
 use understory_engine::predict::device::Tflops;
 use understory_engine::predict::fit::{Observation, Subject, errors, fit};
-use understory_engine::predict::{DeviceProfile, Precision};
+use understory_engine::predict::{DeviceProfile, KeyTiles, Precision};
 use understory_engine::protocol::GenerateRequest;
 use understory_engine::{Dtype, Engine, LoadOptions, bench, kernels};
 
@@ -34,7 +34,7 @@ const SHORT_MS: f64 = 60.0;
 const AGAIN: usize = 4;
 /// Prompt lengths that the profile is fitted to, for each of [`BUNDLED`], and of the made-up models.
 const FITTED: [&[usize]; 2] = [&[4, 24, 64, 160, 480], &[40, 500]];
-const FITTED_THIN: &[usize] = &[8, 200];
+const FITTED_THIN: &[usize] = &[8, 200, 600];
 const FITTED_WIDE: &[usize] = &[8, 100];
 /// Those of `--check`: none of them is among the above.
 const CHECKED: [usize; 6] = [12, 50, 100, 220, 360, 700];
@@ -238,10 +238,12 @@ fn at_its_peaks(engine: &Engine, copy_gb_s: f64, peak_gflop_s: f64) -> DevicePro
         dispatch_us: None,
         pass_us: None,
         sync_us: None,
+        score_flops: None,
         efficiency: Default::default(),
         kv_read: Default::default(),
         f32_activations: true,
         split_keys: Some(kernels::split_keys(kernels_for)),
+        key_tiles: (kernels_for == Profile::Cpu).then_some(KeyTiles { keys: 16, queries: 8 }),
         // As many rows as the engine takes together.
         chunk: Some(if kernels_for == Profile::Cpu { 64 } else { 512 }),
         sources: [("all".to_owned(), measured.to_owned())].into(),
