@@ -197,3 +197,43 @@ pub fn digest(report: &Report) -> Result<String> {
     let json = serde_json::to_vec(&nameless).context("cannot write the report as JSON")?;
     Ok(Sha256::digest(&json).iter().map(|byte| format!("{byte:02x}")).collect())
 }
+
+#[cfg(test)]
+mod tests {
+    use understory_engine::lab::report::{MAX_BYTES, read};
+
+    use super::*;
+
+    /// The files as they are in the middle of an insertion are those of a program that ended there. A journal that is off
+    /// or in memory fails this.
+    #[test]
+    fn half_an_insertion_is_taken_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str| folder.path().join(name);
+        let text = include_str!("../../bench/runs/2026-11-22-lavapipe-2core-quick/report.json");
+        let report = read("report.json", text.as_bytes(), MAX_BYTES).unwrap();
+        let mut collection = Collection::open(&file("a")).unwrap();
+        assert_eq!(collection.add(&report, text).unwrap(), Added::New);
+        assert_eq!(collection.add(&report, text).unwrap(), Added::Known(report.run_id.clone()));
+        let size = || fs::metadata(file("a")).unwrap().len();
+        let before = size();
+
+        // What does not fit into memory is written before its transaction ends.
+        collection.0.pragma_update(None, "cache_size", 1).unwrap();
+        let transaction = collection.0.transaction().unwrap();
+        transaction.execute("UPDATE reports SET run_id = 'lost', json = ''", []).unwrap();
+        for nth in 0..8 {
+            let values = params![nth.to_string(), text];
+            transaction.execute("INSERT INTO reports VALUES (?1, ?1, '', '', '', '', ?2)", values).unwrap();
+        }
+        assert!(size() > before, "nothing was written yet");
+        for (from, to) in [("a", "b"), ("a-journal", "b-journal")] {
+            fs::copy(file(from), file(to)).unwrap();
+        }
+        drop(transaction);
+        let left = Collection::open(&file("b")).unwrap();
+        let ids: Vec<String> = left.list().unwrap().into_iter().map(|entry| entry.run_id).collect();
+        assert_eq!(ids, [report.run_id.clone()]);
+        assert_eq!(left.json(&report.run_id).unwrap(), text);
+    }
+}
