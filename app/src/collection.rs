@@ -204,8 +204,8 @@ mod tests {
 
     use super::*;
 
-    /// The files as they are in the middle of an insertion are those of a program that ended there. A journal that is off
-    /// or in memory fails this.
+    /// The files as they are in the middle of an insertion are those of a program that ended there. Tried and caught: a
+    /// journal in memory.
     #[test]
     fn half_an_insertion_is_taken_back() {
         let folder = tempfile::tempdir().unwrap();
@@ -233,7 +233,7 @@ mod tests {
         drop(transaction);
         let left = Collection::open(&file("b")).unwrap();
         let ids: Vec<String> = left.list().unwrap().into_iter().map(|entry| entry.run_id).collect();
-        assert_eq!(ids, [report.run_id.clone()]);
+        assert_eq!(ids, std::slice::from_ref(&report.run_id));
         assert_eq!(left.json(&report.run_id).unwrap(), text);
     }
 }

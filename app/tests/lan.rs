@@ -50,8 +50,7 @@ fn a_report_arrives_and_is_kept() {
     }
 }
 
-/// Tried and caught: a limit on what was received in place of what is kept, the id alone compared, the id not kept of
-/// what was deleted.
+/// Comparing bytes, or ids alone, or only with what is there now, fails this.
 #[test]
 fn what_is_refused_is_not_stored() {
     let folder = tempfile::tempdir().unwrap();
@@ -151,7 +150,7 @@ fn so_many_are_received_at_once() {
     assert_eq!(stored(folder.path()), ["one"]);
 }
 
-/// Tried and caught: a report stored as it comes.
+/// A row made when an upload begins fails this.
 #[test]
 fn what_breaks_off_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();

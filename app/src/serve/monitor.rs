@@ -159,7 +159,7 @@ mod tests {
 
     use super::*;
 
-    /// Seen to fail here: milliseconds recorded as seconds, and a gap of 0 for each token of an emission.
+    /// Tried and caught: milliseconds recorded as seconds. A gap of 0 for each token of an emission fails this too.
     #[test]
     fn a_text_is_counted_in_seconds_and_emissions() {
         let monitor = Monitor::new().unwrap();

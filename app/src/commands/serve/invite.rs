@@ -23,9 +23,9 @@ pub fn invite(lan: &Lan, always: bool, console: &Console) -> Result<()> {
         console.note(&format!("If it does not answer there: {other}"));
     }
     console.note(&format!(
-        "Its browser will warn that it does not know this computer's certificate, since no authority issued it: look at \
-         the certificate, go on if its SHA-256 is the one below, and no further. The URL is the key to the collection \
-         until this program ends; show it only to those who may send.\n  SHA-256 {}\n  {}",
+        "Its browser will warn that no authority knows this computer's certificate. Look at the certificate, and go on if \
+         its\nSHA-256 is {}\n(it is also in {}).\nWhoever has the URL can send reports until this program ends: show \
+         it to nobody else.",
         invitation.fingerprint, invitation.certificate
     ));
     Ok(())

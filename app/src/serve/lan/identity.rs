@@ -131,7 +131,7 @@ mod tests {
         list.iter().map(|address| address.parse().unwrap()).collect()
     }
 
-    /// Tried and caught: a new one each time, and the old one for an address that it does not name.
+    /// Tried and caught: the old one kept for an address that it does not name.
     #[test]
     fn it_stays_until_it_does_not_fit() {
         let folder = tempfile::tempdir().unwrap();

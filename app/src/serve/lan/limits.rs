@@ -85,7 +85,7 @@ impl Limits {
 mod tests {
     use super::*;
 
-    /// Tried and caught: a bucket that fills beyond its burst, one for all addresses, one for each of a device's own.
+    /// Tried and caught: one more than the burst. A bucket for each address of a device, or one for all, fails this too.
     #[test]
     fn buckets_empty_and_fill_again() {
         let start = Instant::now();
