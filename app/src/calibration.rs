@@ -1,7 +1,6 @@
 //! What speculation costs on this device: measured once, kept in the platform's cache folder, one file for each
 //! device, pair of models and build.
 
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use understory_engine::Engine;
 use understory_engine::protocol::Costs;
+
+use crate::folders;
 
 /// Changes with what the file means; another format is measured anew.
 const FORMAT: u32 = 1;
@@ -36,8 +37,7 @@ struct Entry {
 /// is no failure.
 pub async fn calibrate(engine: &mut Engine, fresh: bool) -> Result<Calibration> {
     let key = engine.calibration_key();
-    let file = cache_folder(std::env::consts::OS, &|name| std::env::var_os(name), std::env::home_dir())
-        .map(|folder| folder.join(file_name(&key)));
+    let file = folders::cache().map(|folder| folder.join(file_name(&key)));
     let known = file.as_deref().filter(|_| !fresh).and_then(|file| read(file, &key));
     let cached = known.is_some();
     let costs = engine.calibrate(known).await?.clone();
@@ -55,18 +55,6 @@ pub async fn calibrate(engine: &mut Engine, fresh: bool) -> Result<Calibration> 
         tracing::info!("the costs are not kept: {error:#}");
     }
     Ok(Calibration { costs: entry.costs, cached, file: written.is_ok().then_some(file) })
-}
-
-/// The program's folder in the platform's place for caches. `XDG_CACHE_HOME` counts everywhere.
-fn cache_folder(os: &str, env: &dyn Fn(&str) -> Option<OsString>, home: Option<PathBuf>) -> Option<PathBuf> {
-    // A relative path is to be ignored, says the XDG specification.
-    let absolute = |name: &str| env(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let system = || match os {
-        "windows" => absolute("LOCALAPPDATA"),
-        "macos" => Some(home?.join("Library").join("Caches")),
-        _ => Some(home?.join(".cache")),
-    };
-    Some(absolute("XDG_CACHE_HOME").or_else(system)?.join("understory"))
 }
 
 fn file_name(key: &str) -> String {
@@ -155,25 +143,5 @@ mod tests {
         let whole = serde_json::to_string(&entry()).unwrap();
         fs::write(&file, &whole[..whole.len() / 2]).unwrap();
         assert_eq!(read(&file, "a device"), None);
-    }
-
-    #[test]
-    fn the_folder_is_the_platforms() {
-        let home = || Some(PathBuf::from("models/a"));
-        let none = |_: &str| None;
-        let folder = |os, env: &dyn Fn(&str) -> Option<OsString>| cache_folder(os, env, home());
-        assert_eq!(folder("linux", &none), Some("models/a/.cache/understory".into()));
-        assert_eq!(folder("macos", &none), Some("models/a/Library/Caches/understory".into()));
-        assert_eq!(folder("windows", &none), None);
-        assert_eq!(cache_folder("linux", &none, None), None);
-        let env = |xdg: &'static str| move |name: &str| (name == "XDG_CACHE_HOME").then(|| xdg.into());
-        if cfg!(unix) {
-            assert_eq!(folder("linux", &env("/caches")), Some("/caches/understory".into()));
-            assert_eq!(cache_folder("linux", &env("/caches"), None), Some("/caches/understory".into()));
-            let local = |name: &str| (name == "LOCALAPPDATA").then(|| "/local".into());
-            assert_eq!(folder("windows", &local), Some("/local/understory".into()));
-        }
-        assert_eq!(folder("linux", &env("relative")), Some("models/a/.cache/understory".into()));
-        assert_eq!(folder("linux", &env("")), Some("models/a/.cache/understory".into()));
     }
 }

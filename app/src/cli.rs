@@ -4,6 +4,7 @@ mod bench;
 mod inspect;
 mod latency;
 mod predict;
+mod reports;
 mod serve;
 mod speculation;
 
@@ -18,6 +19,7 @@ pub use bench::{BenchArgs, BenchStartArgs, CompareArgs};
 pub use inspect::{CalibrateArgs, TraceArgs, VerifyLosslessArgs};
 pub use latency::LatencyArgs;
 pub use predict::{PrecisionArg, PredictArgs};
+pub use reports::{ReportsAction, ReportsArgs};
 pub use serve::ServeArgs;
 pub use speculation::{DraftArgs, MethodName, ScheduleName, SpeculationArgs};
 
@@ -122,6 +124,9 @@ pub enum Command {
     /// Time every decode step, and say what its time depends on: fits, estimators, the KV cache's part
     #[command(after_help = latency::EXAMPLES)]
     Latency(LatencyArgs),
+    /// The collection of reports: list, show, export, import, delete
+    #[command(after_help = reports::EXAMPLES)]
+    Reports(ReportsArgs),
     /// Serve the page on this computer, with this computer's engine behind it
     #[command(after_help = serve::EXAMPLES)]
     Serve(ServeArgs),

@@ -2,9 +2,11 @@
 
 mod calibration;
 mod cli;
+mod collection;
 mod commands;
 mod exit;
 mod files;
+mod folders;
 mod hub;
 mod input;
 mod interrupt;
@@ -44,6 +46,7 @@ fn main() -> ExitCode {
         Command::Kernels(args) => commands::kernels::run(&args, &console),
         Command::Predict(args) => commands::predict::run(&args, &console),
         Command::Latency(args) => commands::latency::run(&args, &console),
+        Command::Reports(args) => commands::reports::run(&args, &console),
         Command::Serve(args) => commands::serve::run(&args, &console),
         Command::Devices(args) => commands::devices::run(&args, &console),
         Command::Models(args) => commands::models::run(&args, &console),

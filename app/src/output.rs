@@ -101,6 +101,11 @@ fn write(mut stdout: impl Write, text: &str) -> Result<()> {
     }
 }
 
+/// `text`, which came from somebody else, without what a terminal would take as a command.
+pub fn harmless(text: &str) -> String {
+    text.replace(|c: char| c.is_control() && c != '\n', "?")
+}
+
 /// One JSON value on one line of stdout.
 pub fn json(value: &impl Serialize) -> Result<()> {
     let mut line = serde_json::to_string(value).context("cannot write the report as JSON")?;

@@ -332,6 +332,49 @@ fn the_page_inside_the_program_is_served_or_missed_in_words() {
     assert_eq!(server.get("/models/tales/train.py", "").status, 404);
 }
 
+/// A counter of tokens that counts requests fails this, and so does one that never hears of an error.
+#[test]
+fn what_was_measured_can_be_collected() {
+    let site = site();
+    let server = Server::of(&site.page);
+    let value = |name: &str| -> Option<f64> {
+        let answer = server.get("/metrics", "");
+        assert_eq!((answer.status, answer.header("content-type")), (200, "text/plain; version=0.0.4; charset=utf-8"));
+        let line = answer.body.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map(|value| value.parse().unwrap())
+    };
+    assert_eq!(value("understory_requests_total{outcome=\"length\"}"), Some(0.0));
+    let mut page = server.loaded();
+    let done = page.ask(generate(json!({ "name": "linear", "k": 4 }), 0.0, 0, 24));
+    let (speculation, metrics) = (&done["speculation"], &done["metrics"]);
+    assert!(speculation["drafted"].as_f64().is_some_and(|drafted| drafted > 0.0), "{done}");
+    let mut bad = generate(json!({ "name": "ar" }), 0.0, 0, 8);
+    bad["prompt"] = json!({ "text": "" });
+    let id = page.begin(bad);
+    page.failure(id);
+    for (name, expected) in [
+        ("understory_requests_total{outcome=\"length\"}", json!(1)),
+        ("understory_requests_total{outcome=\"failed\"}", json!(1)),
+        ("understory_generated_tokens_total", json!(24)),
+        ("understory_drafted_tokens_total", speculation["drafted"].clone()),
+        ("understory_accepted_tokens_total", speculation["accepted"].clone()),
+        ("understory_rounds_total", speculation["rounds"].clone()),
+        ("understory_ttft_seconds_count", json!(1)),
+        ("understory_tpot_seconds_count", json!(1)),
+        ("understory_acceptance_length_count", json!(1)),
+        ("understory_waiting_requests", json!(0)),
+        ("understory_gpu_weights_bytes", metrics["weights_bytes"].clone()),
+        ("understory_gpu_peak_bytes", metrics["peak_gpu_bytes"].clone()),
+    ] {
+        assert_eq!(value(name), expected.as_f64(), "{name}");
+    }
+    let ttft = value("understory_ttft_seconds_sum").unwrap();
+    assert!((1e3 * ttft - metrics["ttft_ms"].as_f64().unwrap()).abs() < 1e-6, "{ttft} s");
+    // Emissions of several tokens have one gap.
+    let gaps = value("understory_itl_seconds_count").unwrap();
+    assert!((1.0..23.0).contains(&gaps), "{gaps}");
+}
+
 #[test]
 #[cfg(unix)]
 fn ctrl_c_ends_it_in_the_middle_of_a_text() {

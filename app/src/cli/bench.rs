@@ -69,6 +69,12 @@ pub struct BenchArgs {
     /// Write report.json, samples.csv, report.md and report.html to this folder
     #[arg(short, long, value_name = "DIR", help_heading = "Output")]
     pub out: Option<PathBuf>,
+    /// Put the report into the collection (see `understory reports`)
+    #[arg(long, help_heading = "Output")]
+    pub save: bool,
+    /// The collection [default: reports.sqlite in the user's data folder]
+    #[arg(long, value_name = "FILE", requires = "save", help_heading = "Output")]
+    pub db: Option<PathBuf>,
     /// The report as one JSON object on stdout, in place of the table
     #[arg(long, help_heading = "Output")]
     pub json: bool,

@@ -11,6 +11,7 @@ pub mod kernels;
 pub mod latency;
 pub mod models;
 pub mod predict;
+pub mod reports;
 pub mod serve;
 pub mod trace;
 pub mod verify_lossless;

@@ -1,21 +1,25 @@
 //! `understory serve`: the page, and the engine behind it.
 
+mod invite;
+
+use std::future::pending;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::process::{Command, Stdio};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
 
 use crate::cli::ServeArgs;
 use crate::exit::usage;
 use crate::output::{self, Console};
-use crate::serve::{Engine, Models, Names, Page, Server};
+use crate::serve::{Engine, Lan, Models, Monitor, Names, Page, Server};
 
 pub fn run(args: &ServeArgs, console: &Console) -> Result<()> {
-    let page = match &args.page {
+    let page = Arc::new(match &args.page {
         Some(folder) => Page::folder(folder)?,
         None => Page::embedded()?,
-    };
+    });
     let addresses = addresses(args)?;
     let remote = !addresses.iter().all(|address| address.ip().is_loopback());
     if remote && !args.allow_remote {
@@ -33,17 +37,23 @@ pub fn run(args: &ServeArgs, console: &Console) -> Result<()> {
             "warning: anyone who reaches this computer over the network can use its GPU and have it download models",
         );
     }
-    let engine = Engine::start(Models { offline: args.offline, console: *console })?;
-    let server = Server::new(page, Names::new(&args.host, remote), engine);
+    let lan = args.lan.map(|address| Lan::open(address, args.lan_port, args.db.as_deref())).transpose()?;
+    let monitor = Arc::new(Monitor::new()?);
+    let engine = Engine::start(Models { offline: args.offline, console: *console }, Arc::clone(&monitor))?;
+    let server = Server::new(Arc::clone(&page), Names::new(&args.host, remote), engine, monitor);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let served = runtime.block_on(async {
         let listener = tokio::net::TcpListener::from_std(listener)?;
         console.note("Serving the page here; Ctrl-C ends it.");
         output::text(&format!("{url}\n"))?;
+        if let Some(lan) = &lan {
+            invite::invite(lan, args.qr, console)?;
+        }
         if args.open {
             open(&url, console);
         }
         tokio::select! {
+            served = serve_lan(lan, page, *console) => served,
             served = async { axum::serve(listener, server.clone().router()).await } => served.context("cannot serve"),
             ended = ended() => ended,
         }
@@ -52,6 +62,14 @@ pub fn run(args: &ServeArgs, console: &Console) -> Result<()> {
     drop(runtime);
     server.end();
     served
+}
+
+/// Until the program ends, also where there is nothing to do.
+async fn serve_lan(lan: Option<Lan>, page: Arc<Page>, console: Console) -> Result<()> {
+    match lan {
+        Some(lan) => lan.serve(page, console).await,
+        None => pending().await,
+    }
 }
 
 fn addresses(args: &ServeArgs) -> Result<Vec<SocketAddr>> {

@@ -1,6 +1,7 @@
 //! What becomes of a report: a table on the terminal, and files for people and for programs.
 
 pub mod comparison;
+pub mod file;
 pub mod terminal;
 
 use std::path::{Path, PathBuf};

@@ -18,6 +18,7 @@ use understory_engine::session::Session;
 use understory_engine::{Begun, Progress};
 
 use super::models::Models;
+use super::monitor::Monitor;
 use crate::hub::Observer;
 
 /// Requests of one page that may wait.
@@ -30,6 +31,7 @@ const LAST_TOKEN: Duration = Duration::from_secs(3);
 /// A handle of the thread.
 pub struct Engine {
     jobs: Mutex<Option<Sender<Job>>>,
+    monitor: Arc<Monitor>,
     /// one page at a time
     turn: Arc<Semaphore>,
     thread: Mutex<Option<JoinHandle<()>>>,
@@ -57,17 +59,20 @@ struct Link {
 pub struct Connection {
     link: Arc<Link>,
     jobs: Sender<Job>,
+    monitor: Arc<Monitor>,
     _turn: OwnedSemaphorePermit,
 }
 
 impl Engine {
     /// # Errors
     /// Where the system starts no thread.
-    pub fn start(models: Models) -> Result<Self> {
+    pub fn start(models: Models, monitor: Arc<Monitor>) -> Result<Self> {
         let (jobs, queue) = channel();
-        let thread = std::thread::Builder::new().name("engine".into()).spawn(move || run(&queue, models));
+        let told = Arc::clone(&monitor);
+        let thread = std::thread::Builder::new().name("engine".into()).spawn(move || run(&queue, models, &told));
         Ok(Self {
             jobs: Mutex::new(Some(jobs)),
+            monitor,
             turn: Arc::new(Semaphore::new(1)),
             thread: Mutex::new(Some(thread.context("cannot start the engine's thread")?)),
         })
@@ -79,7 +84,8 @@ impl Engine {
         let jobs = locked(&self.jobs).clone()?;
         let (replies, receiver) = mpsc::channel(MOST_REPLIES);
         let link = Arc::new(Link { replies, waiting: Mutex::default(), gone: AtomicBool::new(false) });
-        Some((Connection { link, jobs, _turn: turn }, receiver))
+        let monitor = Arc::clone(&self.monitor);
+        Some((Connection { link, jobs, monitor, _turn: turn }, receiver))
     }
 
     /// Takes no more requests, and waits a moment for the device to finish; the connections are gone before.
@@ -123,6 +129,7 @@ impl Connection {
         }
         waiting.insert(id, false);
         let job = Job::Request { id, body, link: Arc::clone(&self.link) };
+        self.monitor.waiting(1.0);
         self.jobs.send(job).map_err(|_| "the engine has ended; start `understory serve` again".into())
     }
 }
@@ -156,13 +163,15 @@ pub fn failed(id: u64, message: String) -> Message<Reply> {
 }
 
 /// The thread, until nobody holds the other end of the queue.
-fn run(queue: &Receiver<Job>, models: Models) {
+fn run(queue: &Receiver<Job>, models: Models, monitor: &Monitor) {
     let mut session = Session::default();
     while let Ok(job) = queue.recv() {
         let Job::Request { id, body, link } = job else {
             session = Session::default();
             continue;
         };
+        monitor.waiting(-1.0);
+        let generates = matches!(body, Request::Generate(_));
         if link.is_gone() {
             continue;
         }
@@ -173,6 +182,11 @@ fn run(queue: &Receiver<Job>, models: Models) {
             session = Session::default();
             Err(anyhow::anyhow!("the engine failed: {}", words(&*panic)))
         });
+        match &reply {
+            Ok(Reply::Generated(generation)) => monitor.generated(generation),
+            Err(_) if generates => monitor.failed(),
+            _ => {}
+        }
         locked(&link.waiting).remove(&id);
         // With its causes, as on a terminal.
         link.say(id, reply.unwrap_or_else(|error| Reply::Failed { message: crate::exit::chain(&error) }));

@@ -1,10 +1,12 @@
 //! What `understory serve` answers: the page's files, what engine there is (`engine/info`), and the engine itself behind
-//! a WebSocket (`engine`), which speaks `understory_engine::protocol` as the page's worker does. It hands out nothing
-//! to other sites: see [`guard`].
+//! a WebSocket (`engine`), which speaks `understory_engine::protocol` as the page's worker does, and what that measured
+//! (`metrics`). It hands out nothing to other sites: see [`guard`]. What other devices get is in [`lan`] alone.
 
 mod engine;
 mod guard;
+mod lan;
 mod models;
+mod monitor;
 mod page;
 mod socket;
 
@@ -22,7 +24,9 @@ use understory_engine::gpu::{AdapterReport, list_adapters};
 
 pub use engine::Engine;
 pub use guard::Names;
+pub use lan::Lan;
 pub use models::Models;
+pub use monitor::Monitor;
 pub use page::Page;
 
 /// On every answer: no other site may embed, open or read what is served here, and the page may use what browsers keep
@@ -40,9 +44,10 @@ const HEADERS: [(HeaderName, &str); 5] = [
 pub struct Server(Arc<Parts>);
 
 struct Parts {
-    page: Page,
+    page: Arc<Page>,
     names: Names,
     engine: Engine,
+    monitor: Arc<Monitor>,
     adapters: OnceCell<Vec<AdapterReport>>,
 }
 
@@ -54,26 +59,31 @@ struct Info<'a> {
 }
 
 impl Server {
-    pub fn new(page: Page, names: Names, engine: Engine) -> Self {
-        Self(Arc::new(Parts { page, names, engine, adapters: OnceCell::new() }))
+    pub fn new(page: Arc<Page>, names: Names, engine: Engine, monitor: Arc<Monitor>) -> Self {
+        Self(Arc::new(Parts { page, names, engine, monitor, adapters: OnceCell::new() }))
     }
 
     pub fn router(self) -> Router {
         let router = Router::new()
             .route("/engine", any(socket::upgrade))
             .route("/engine/info", get(info))
+            .route("/metrics", get(metrics))
             .fallback(get(file))
             .layer(middleware::from_fn_with_state(self.clone(), guard))
             .with_state(self);
-        HEADERS.into_iter().fold(router, |router, (name, value)| {
-            router.layer(SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value)))
-        })
+        guarded(router)
     }
 
     /// Ends what the engine does.
     pub fn end(&self) {
         self.0.engine.end();
     }
+}
+
+fn guarded(router: Router) -> Router {
+    HEADERS.into_iter().fold(router, |router, (name, value)| {
+        router.layer(SetResponseHeaderLayer::overriding(name, HeaderValue::from_static(value)))
+    })
 }
 
 async fn guard(State(server): State<Server>, request: Request, next: middleware::Next) -> Response {
@@ -92,6 +102,11 @@ async fn info(State(server): State<Server>) -> Response {
         Ok(text) => ([(header::CONTENT_TYPE, "application/json")], text).into_response(),
         Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
     }
+}
+
+/// What the engine measured, in Prometheus' text format.
+async fn metrics(State(server): State<Server>) -> Response {
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], server.0.monitor.text()).into_response()
 }
 
 async fn file(State(server): State<Server>, request: Request) -> Response {

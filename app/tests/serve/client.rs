@@ -46,14 +46,7 @@ impl Server {
     pub fn ask(&self, method: &str, path: &str, headers: &str) -> Answer {
         let mut stream = self.connect();
         write!(stream, "{method} {path} HTTP/1.1\r\nConnection: close\r\n{headers}\r\n").unwrap();
-        let mut bytes = Vec::new();
-        stream.read_to_end(&mut bytes).unwrap();
-        let text = String::from_utf8(bytes).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text}"));
-        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap();
-        let headers = head.lines().skip(1).filter_map(|line| line.split_once(": "));
-        let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
-        Answer { status, headers, body: body.into() }
+        Answer::read(&mut stream)
     }
 
     /// The status of an attempt to open the engine's socket from a page of `origin`.
@@ -112,6 +105,20 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// All that comes until the server closes the connection.
+    pub fn read(stream: &mut impl Read) -> Self {
+        let mut bytes = Vec::new();
+        if let Err(error) = stream.read_to_end(&mut bytes) {
+            assert!(!bytes.is_empty(), "no answer: {error}");
+        }
+        let text = String::from_utf8(bytes).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {text}"));
+        let status = head.split(' ').nth(1).and_then(|status| status.parse().ok()).unwrap();
+        let headers = head.lines().skip(1).filter_map(|line| line.split_once(": "));
+        let headers = headers.map(|(name, value)| (name.to_ascii_lowercase(), value.to_owned())).collect();
+        Self { status, headers, body: body.into() }
+    }
+
     pub fn header(&self, name: &str) -> &str {
         self.headers.iter().find(|(of, _)| of == name).map_or("", |(_, value)| value)
     }

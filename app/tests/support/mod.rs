@@ -61,6 +61,15 @@ pub fn run(command: &mut Command) -> Outcome {
     }
 }
 
+/// A report that was measured, under another name.
+pub fn report(run_id: &str, device: &str) -> serde_json::Value {
+    let file = fixture("../bench/runs/2026-11-22-lavapipe-2core-quick/report.json");
+    let mut report: serde_json::Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+    report["run_id"] = run_id.into();
+    report["device"]["label"] = device.into();
+    report
+}
+
 /// The folder of a tiny model of the family `name`.
 pub fn fixture(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../fixtures").join(name)

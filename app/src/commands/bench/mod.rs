@@ -19,6 +19,7 @@ use understory_engine::protocol::{Costs, Method};
 use self::measure::Measured;
 use super::{Loaded, load};
 use crate::cli::BenchArgs;
+use crate::collection::{self, Collection};
 use crate::exit::{Stop, usage};
 use crate::models::find;
 use crate::output::{self, Console};
@@ -33,11 +34,17 @@ pub fn run(args: &BenchArgs, console: &Console) -> Result<()> {
     let scenario = plan::scenario(args, draft.as_deref())?;
     // A minute of measuring is not lost to a folder that cannot be written.
     let folder = args.out.as_deref().map(Folder::make).transpose()?;
+    let open = || Collection::open(&collection::place(args.db.as_deref())?);
+    let mut collection = args.save.then(open).transpose()?;
     let draft = draft.filter(|_| scenario.methods.iter().any(takes_draft));
     console.note(&format!("{}: {}", scenario.name, scenario.purpose));
     let (report, failure) = pollster::block_on(report(args, &scenario, draft.as_deref(), console))?;
     if let Some(folder) = &folder {
         folder.write(&report)?;
+    }
+    if let Some(collection) = &mut collection {
+        collection.add(&report, &serde_json::to_string(&report)?)?;
+        console.note(&format!("saved: {}", report.run_id));
     }
     if args.json {
         output::json(&report)?;
@@ -46,8 +53,8 @@ pub fn run(args: &BenchArgs, console: &Console) -> Result<()> {
     }
     match (&folder, args.json) {
         (Some(folder), _) => console.note(&format!("\nreport: {}", folder.page().display())),
-        (None, false) => console.note("\n--out DIR keeps this as a report with charts and raw data"),
-        (None, true) => {}
+        (None, false) if !args.save => console.note("\n--out DIR keeps this as a report with charts and raw data"),
+        (None, _) => {}
     }
     failure.map_or(Ok(()), Err)
 }

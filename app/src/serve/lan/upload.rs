@@ -1,0 +1,192 @@
+//! `POST /reports`: a report from another device, with the pairing code. Whatever is wrong with it, nothing is stored
+//! then, and the answer says in words what it was.
+
+use std::collections::HashSet;
+use std::future::poll_fn;
+use std::net::IpAddr;
+use std::pin::Pin;
+use std::sync::PoisonError;
+use std::time::{Duration, Instant};
+
+use axum::body::{Body, Bytes, HttpBody};
+use axum::extract::{ConnectInfo, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde_json::json;
+use tokio::time::timeout;
+use understory_engine::lab::report::read;
+
+use super::Shared;
+use super::tls::Peer;
+use crate::collection::{Added, Collection, check_id, digest};
+use crate::exit::chain;
+use crate::output::harmless;
+
+/// A report of `quick` has 80 KB; this is a hundred times that. With [`AT_ONCE`] it bounds the memory that the network
+/// can take.
+const MOST_BYTES: usize = 8 << 20;
+/// Uploads that are received at one time.
+pub const AT_ONCE: usize = 4;
+/// For the whole of one.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// For a body that nobody wants any more.
+const LAST_WORDS: Duration = Duration::from_secs(5);
+
+/// The collection, and what this run of the program has seen of the network.
+pub struct Inbox {
+    pub collection: Collection,
+    /// run ids and digests: what came once does not come again, even if it was deleted since
+    pub seen: HashSet<String>,
+}
+
+/// Why a report was not taken.
+struct Refusal {
+    status: StatusCode,
+    words: String,
+    retry_after: Option<Duration>,
+}
+
+/// What was taken.
+struct Taken {
+    run_id: String,
+    device: String,
+    scenario: String,
+}
+
+pub async fn receive(
+    State(shared): State<Shared>,
+    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
+    request: Request,
+) -> Response {
+    let (parts, mut body) = request.into_parts();
+    let console = shared.0.console;
+    match take(&shared, peer, &parts.headers, &mut body).await {
+        Ok(Taken { run_id, device, scenario }) => {
+            console.note(&harmless(&format!("A report came from {peer}: {scenario} on {device}, kept as {run_id}")));
+            let body = json!({ "run_id": run_id }).to_string();
+            (StatusCode::CREATED, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+        }
+        Err(refusal) => {
+            console.note(&harmless(&format!("A report from {peer} was refused: {}", refusal.words)));
+            // A sender that still writes would lose the answer if the connection closed on it.
+            tokio::spawn(timeout(LAST_WORDS, async move {
+                let mut left = MOST_BYTES;
+                while let Some(Ok(bytes)) = next(&mut body).await {
+                    let Some(less) = left.checked_sub(bytes.len()) else { break };
+                    left = less;
+                }
+            }));
+            refusal.into_response()
+        }
+    }
+}
+
+async fn take(shared: &Shared, peer: IpAddr, headers: &HeaderMap, body: &mut Body) -> Result<Taken, Refusal> {
+    admit(shared, peer, headers)?;
+    let _turn = shared.0.uploads.try_acquire().map_err(|_| {
+        let words = format!("{AT_ONCE} reports are on their way already; send this one again in a moment");
+        Refusal::later(words, Duration::from_secs(5))
+    })?;
+    let bytes = match timeout(PATIENCE, whole(headers, body)).await {
+        Ok(bytes) => bytes?,
+        Err(_) => {
+            let words = format!("the report did not arrive within {} seconds", PATIENCE.as_secs());
+            return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, words));
+        }
+    };
+    let shared = shared.clone();
+    let kept = tokio::task::spawn_blocking(move || keep(&shared, bytes)).await;
+    kept.unwrap_or_else(|_| Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the report was not kept".into())))
+}
+
+/// Who has the code, and does not ask too often.
+fn admit(shared: &Shared, peer: IpAddr, headers: &HeaderMap) -> Result<(), Refusal> {
+    let now = Instant::now();
+    let mut limits = shared.0.limits.lock().unwrap_or_else(PoisonError::into_inner);
+    let often = |wait| Refusal::later("wrong pairing codes came from this address too often".into(), wait);
+    limits.may_try(peer, now).map_err(often)?;
+    if !shared.0.code.is_shown(headers) {
+        limits.was_wrong(peer, now);
+        let words = "the pairing code is missing or not that of this run of `understory serve --lan`; open the page \
+                     again with the QR code or the URL that it shows";
+        return Err(Refusal::new(StatusCode::UNAUTHORIZED, words.into()));
+    }
+    limits.upload(now).map_err(|wait| Refusal::later("too many reports came in a short time".into(), wait))
+}
+
+/// The body, as long as it is not too long: what is beyond the limit is not kept for a moment.
+async fn whole(headers: &HeaderMap, body: &mut Body) -> Result<Vec<u8>, Refusal> {
+    let too_long = || {
+        let words = format!("the report has more than {MOST_BYTES} bytes; measure fewer runs, methods or lengths");
+        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, words)
+    };
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if length.is_some_and(|length| length > MOST_BYTES) {
+        return Err(too_long());
+    }
+    let mut all = Vec::new();
+    while let Some(bytes) = next(body).await {
+        let bytes = bytes.map_err(|error| Refusal::bad(format!("the report broke off: {error}")))?;
+        if bytes.len() > MOST_BYTES - all.len() {
+            return Err(too_long());
+        }
+        all.extend_from_slice(&bytes);
+    }
+    Ok(all)
+}
+
+/// The next piece of `body`; trailers are none.
+async fn next(body: &mut Body) -> Option<Result<Bytes, axum::Error>> {
+    loop {
+        match poll_fn(|cx| Pin::new(&mut *body).poll_frame(cx)).await? {
+            Ok(frame) => match frame.into_data() {
+                Ok(bytes) => return Some(Ok(bytes)),
+                Err(_) => continue,
+            },
+            Err(error) => return Some(Err(error)),
+        }
+    }
+}
+
+fn keep(shared: &Shared, bytes: Vec<u8>) -> Result<Taken, Refusal> {
+    let failed = |error: anyhow::Error| {
+        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, format!("the report was not kept: {}", chain(&error)))
+    };
+    let report = read("the report", &bytes, MOST_BYTES as u64).map_err(|error| Refusal::bad(error.to_string()))?;
+    check_id(&report.run_id).map_err(|error| Refusal::bad(error.to_string()))?;
+    let text = String::from_utf8(bytes).map_err(|_| Refusal::bad("the report is not UTF-8".into()))?;
+    let digest = digest(&report).map_err(failed)?;
+
+    let mut inbox = shared.0.inbox.lock().unwrap_or_else(PoisonError::into_inner);
+    let seen = inbox.seen.contains(&report.run_id) || inbox.seen.contains(&digest);
+    if seen || inbox.collection.add(&report, &text).map_err(failed)? != Added::New {
+        return Err(Refusal::new(StatusCode::CONFLICT, format!("the report {} was sent before", report.run_id)));
+    }
+    inbox.seen.extend([report.run_id.clone(), digest]);
+    Ok(Taken { run_id: report.run_id, device: report.device.label, scenario: report.protocol.scenario })
+}
+
+impl Refusal {
+    fn new(status: StatusCode, words: String) -> Self {
+        Self { status, words, retry_after: None }
+    }
+
+    fn bad(words: String) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, words)
+    }
+
+    fn later(words: String, wait: Duration) -> Self {
+        Self { status: StatusCode::TOO_MANY_REQUESTS, words, retry_after: Some(wait) }
+    }
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let body = json!({ "error": self.words }).to_string();
+        let mut response = (self.status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
+        if let Some(wait) = self.retry_after {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
+        }
+        response
+    }
+}
