@@ -125,19 +125,21 @@ fn layer_values(config: &ModelConfig, shard: &Shard) -> (usize, usize) {
 /// All weights, as a repository counts them: a tied lm_head is the embedding.
 pub fn parameters(config: &ModelConfig) -> u64 {
     let (matrices, vectors) = values(config, 1);
-    (matrices + vectors) as u64
+    matrices + vectors
 }
 
-fn values(config: &ModelConfig, parts: usize) -> (usize, usize) {
+/// In 64 bits: a browser's `usize` has 32, and models have more weights than that.
+fn values(config: &ModelConfig, parts: usize) -> (u64, u64) {
     let shard = Shard::new(config, parts);
     let (matrices, vectors) = layer_values(config, &shard);
     let tables = if config.tie_word_embeddings { 1 } else { 2 };
     let positions = if config.learned_positions { config.max_position_embeddings } else { 0 };
     let of_head = if config.lm_head_bias { shard.vocab } else { 0 };
-    let n_layers = config.n_layers();
+    let n_layers = config.n_layers() as u64;
+    let rows = (tables * shard.vocab + positions) as u64;
     (
-        n_layers * matrices + tables * shard.vocab * config.hidden_size + positions * config.hidden_size,
-        n_layers * vectors + norm_values(config) + of_head,
+        n_layers * matrices as u64 + rows * config.hidden_size as u64,
+        n_layers * vectors as u64 + (norm_values(config) + of_head) as u64,
     )
 }
 
@@ -150,7 +152,7 @@ pub fn weights_bytes(config: &ModelConfig, numerics: &Numerics) -> f64 {
         _ => 0,
     };
     matrices as f64 * numerics.weights.weight_bytes()
-        + (vectors + config.n_layers() * adapters) as f64 * numerics.activation_bytes
+        + (vectors + (config.n_layers() * adapters) as u64) as f64 * numerics.activation_bytes
 }
 
 /// A product of a layer: `parts` matrices that share their input.
@@ -199,7 +201,8 @@ pub fn operators(config: &ModelConfig, numerics: &Numerics, pass: &Pass) -> Vec<
     let &Numerics { weights, activation_bytes: a, tensor_parallel: parts, lora, split_keys } = numerics;
     let shard = Shard::new(config, parts);
     let (d, n_layers) = (config.hidden_size, config.n_layers());
-    let rows = (pass.rows * pass.batch) as f64;
+    let batch = pass.batch as f64;
+    let rows = pass.rows as f64 * batch;
     let plain = |name, count, elements: f64| Operator {
         name,
         class: Class::Other,
@@ -261,15 +264,15 @@ pub fn operators(config: &ModelConfig, numerics: &Numerics, pass: &Pass) -> Vec<
     });
     for (window, count) in windows(config) {
         let seen = |base: usize| window.map_or(base + 1, |window| window.min(base + 1));
-        let keys: usize = (pass.base..pass.base + pass.rows).map(seen).sum();
+        let keys: u64 = (pass.base..pass.base + pass.rows).map(|base| seen(base) as u64).sum();
         let end = pass.base + pass.rows;
         let touched = window.map_or(end, |window| end.min(window + pass.rows - 1));
         all.push(Operator {
             class: Class::Attention,
             dispatches: if touched > split_keys { 2 } else { 1 },
             // q . k and the weighted sum of v.
-            flops: 4.0 * (keys * pass.batch) as f64 * shard.q as f64,
-            kv_bytes: (touched * pass.batch) as f64 * kv_row * a,
+            flops: 4.0 * keys as f64 * batch * shard.q as f64,
+            kv_bytes: touched as f64 * batch * kv_row * a,
             ..plain("attention", count, rows * 2.0 * shard.q as f64)
         });
     }
@@ -282,7 +285,7 @@ pub fn operators(config: &ModelConfig, numerics: &Numerics, pass: &Pass) -> Vec<
     if parts > 1 {
         all.push(all_reduce(2 * n_layers + 1));
     }
-    let head_rows = (pass.head_rows * pass.batch) as f64;
+    let head_rows = pass.head_rows as f64 * batch;
     if head_rows > 0.0 {
         let (n_in, n_out) = (d as f64, shard.vocab as f64);
         all.push(Operator {
