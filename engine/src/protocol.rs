@@ -11,9 +11,7 @@ use crate::engine::{Dtype, LoadOptions, Progress};
 use crate::gpu::{AdapterReport, Profile};
 use crate::sampling::Sampling;
 pub use crate::speculation::{Method, Schedule};
-pub use prediction::{
-    Listed, Measured, PredictReply, PredictRequest, PredictedDevice, PredictedFigure, PredictedModel,
-};
+pub use prediction::{Measured, PredictReply, PredictRequest, PredictedDevice, PredictedModel};
 
 /// A request or a reply on its way; replies carry the id of their request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

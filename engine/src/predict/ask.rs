@@ -10,7 +10,7 @@ use super::roofline::PassCost;
 use super::{Acceptance, Case, DeviceProfile, Precision, Prediction, Speculation, SpeculationCase, predict, speculate};
 use crate::error::{Error, Result};
 use crate::gpu::Profile;
-use crate::protocol::{Listed, Measured, PredictRequest, PredictedDevice, PredictedModel};
+use crate::protocol::{Measured, PredictRequest, PredictedDevice, PredictedModel};
 
 /// Passes of a prompt at most: a page waits for the answer.
 const MOST_PASSES: usize = 4096;
@@ -75,6 +75,10 @@ pub struct Answer {
 }
 
 impl Predictor {
+    pub fn loaded(&self) -> Option<&LoadedModels> {
+        self.loaded.as_ref()
+    }
+
     /// Other models were loaded, or none.
     pub fn set_loaded(&mut self, loaded: Option<LoadedModels>) {
         *self = Self { loaded, fitted: None };
@@ -168,16 +172,6 @@ fn unknown(name: &'static str, value: &str, expected: &'static str) -> Error {
 
 fn named(name: &str) -> Result<DeviceProfile> {
     device::device(name)?.ok_or_else(|| unknown("device", name, "a name of the list of devices"))
-}
-
-/// The shapes and the devices that can be named.
-///
-/// # Errors
-/// None in practice: both files are part of the program.
-pub fn lists() -> Result<(Vec<Listed>, Vec<Listed>)> {
-    let models = models::models()?.into_iter().map(|m| Listed { label: m.name.clone(), name: m.name });
-    let devices = device::devices()?.into_iter().map(|d| Listed { name: d.name, label: d.label });
-    Ok((models.collect(), devices.collect()))
 }
 
 fn curves(model: &Shape, profile: &DeviceProfile, case: &Case, prediction: &Prediction) -> Result<Curves> {

@@ -48,30 +48,17 @@ pub struct Measured {
     pub tpot_ms: f64,
 }
 
+/// Ready markup without a script, texts escaped, so that the page's module has no code for it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PredictReply {
-    /// what can be chosen from
-    pub models: Vec<Listed>,
-    pub devices: Vec<Listed>,
+    /// options of what can be chosen, what was asked for among them selected
+    pub models: String,
+    pub drafts: String,
+    pub devices: String,
+    pub dtypes: String,
     /// why [`PredictedDevice::Here`] cannot be predicted for, if it cannot
     pub not_here: Option<String>,
-    /// model, parameters, weights, device
-    pub title: String,
-    pub figures: Vec<PredictedFigure>,
-    /// charts, operators, memory, what is assumed: markup without a script, texts escaped
+    /// figures, charts, operators, memory, what is assumed; a button with `data-figure` asks for the definition of
+    /// `predict::explain` with that id
     pub html: String,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Listed {
-    pub name: String,
-    pub label: String,
-}
-
-/// Defined in `predict::explain` under the same id, which says its unit too.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct PredictedFigure {
-    pub id: String,
-    /// `None`: not known
-    pub value: Option<f64>,
 }

@@ -1,6 +1,7 @@
 //! What the page asks about a prediction, as the form has it, and what came back.
 
-use std::str::FromStr;
+use std::cell::Cell;
+use std::rc::Rc;
 use std::time::Duration;
 
 use leptos::prelude::*;
@@ -16,12 +17,10 @@ use crate::session::{Ended, Stage};
 use crate::settings::Field;
 
 /// Choices that are no names of shapes or devices.
-pub const TARGET: &str = "loaded target";
-pub const DRAFT: &str = "loaded draft";
+const TARGET: &str = "target";
+const DRAFT: &str = "draft";
 pub const NONE: &str = "none";
-pub const HERE: &str = "this device";
-
-pub const DTYPES: [Precision; 5] = [Precision::F32, Precision::F16, Precision::Bf16, Precision::Int8, Precision::Int4];
+const HERE: &str = "here";
 
 /// After the last change, until it is asked.
 const PAUSE: Duration = Duration::from_millis(200);
@@ -32,20 +31,31 @@ const OUTPUT: usize = 24;
 /// Of all sizes; the first one warms up.
 const ROUNDS: usize = 4;
 
+/// A choice, and the options that the engine knows, as markup.
+#[derive(Clone, Copy)]
+pub struct Choice {
+    pub value: RwSignal<String>,
+    pub options: RwSignal<String>,
+}
+
+impl Choice {
+    fn new(value: &str) -> Self {
+        Self { value: RwSignal::new(value.into()), options: RwSignal::new(format!("<option>{value}</option>")) }
+    }
+}
+
 #[derive(Clone, Copy)]
 pub struct PredictForm {
-    pub model: RwSignal<String>,
-    pub draft: RwSignal<String>,
-    pub device: RwSignal<String>,
-    pub dtype: RwSignal<String>,
-    pub input: Field,
-    pub output: Field,
-    pub batch: Field,
-    /// empty: the device's own
-    pub chunk: Field,
-    pub tensor_parallel: Field,
+    pub model: Choice,
+    pub draft: Choice,
+    pub device: Choice,
+    pub dtype: Choice,
+    /// input, output, batch, chunk (empty: the device's own), tensor-parallel
+    pub sizes: [Field; 5],
     pub acceptance: RwSignal<String>,
-    pub reply: RwSignal<Option<PredictReply>>,
+    /// what came back
+    pub html: RwSignal<String>,
+    pub not_here: RwSignal<Option<String>>,
     pub problem: RwSignal<Option<String>>,
     /// how far measuring is
     pub measuring: RwSignal<Option<String>>,
@@ -54,19 +64,22 @@ pub struct PredictForm {
 impl PredictForm {
     /// The command line's defaults; a model and a device that people have heard of.
     pub fn new() -> Self {
-        let text = |text: &str| RwSignal::new(text.to_owned());
         Self {
-            model: text("llama-3.2-1b"),
-            draft: text(NONE),
-            device: text("apple-m1"),
-            dtype: text(Precision::F16.name()),
-            input: Field::new(&d::INPUT, 512, "1"),
-            output: Field::new(&d::OUTPUT, 128, "1"),
-            batch: Field::new(&d::BATCH, 1, "1"),
-            chunk: Field::new(&d::CHUNK, "", "1"),
-            tensor_parallel: Field::new(&d::TENSOR_PARALLEL, 1, "1"),
-            acceptance: text("0.8"),
-            reply: RwSignal::new(None),
+            model: Choice::new("llama-3.2-1b"),
+            draft: Choice::new(NONE),
+            device: Choice::new("apple-m1"),
+            dtype: Choice::new(Precision::F16.name()),
+            sizes: [
+                (&d::INPUT, "512"),
+                (&d::OUTPUT, "128"),
+                (&d::BATCH, "1"),
+                (&d::CHUNK, ""),
+                (&d::TENSOR_PARALLEL, "1"),
+            ]
+            .map(|(of, default)| Field::new(of, default, "1")),
+            acceptance: RwSignal::new("0.8".into()),
+            html: RwSignal::new(String::new()),
+            not_here: RwSignal::new(None),
             problem: RwSignal::new(None),
             measuring: RwSignal::new(None),
         }
@@ -78,24 +91,25 @@ impl PredictForm {
             DRAFT => PredictedModel::Draft,
             _ => PredictedModel::Named(name),
         };
-        let draft = Some(self.draft.get()).filter(|name| name != NONE);
-        let dtype = self.dtype.get();
-        let no_chunk = self.chunk.value.with(|text| text.trim().is_empty());
+        let draft = Some(self.draft.value.get()).filter(|name| name != NONE);
+        let dtype = self.dtype.value.get();
+        let [input, output, batch, chunk, tensor_parallel] = self.sizes;
+        let no_chunk = chunk.value.with(|text| text.trim().is_empty());
         Ok(PredictRequest {
-            model: model(self.model.get()),
-            acceptance: if draft.is_some() { numbers("acceptance", &self.acceptance.get())? } else { vec![] },
+            model: model(self.model.value.get()),
+            acceptance: if draft.is_some() { chances(&self.acceptance.get())? } else { vec![] },
             draft: draft.map(model),
-            device: match self.device.get() {
+            device: match self.device.value.get() {
                 name if name == HERE => PredictedDevice::Here,
                 name => PredictedDevice::Named(name),
             },
             case: Case {
-                dtype: DTYPES.into_iter().find(|known| known.name() == dtype).unwrap_or(Precision::F16),
-                input: self.input.read()?,
-                output: self.output.read()?,
-                batch: self.batch.read()?,
-                chunk: if no_chunk { None } else { Some(self.chunk.read()?) },
-                tensor_parallel: self.tensor_parallel.read()?,
+                dtype: Precision::ALL.into_iter().find(|known| known.name() == dtype).unwrap_or(Precision::F16),
+                input: input.read()?,
+                output: output.read()?,
+                batch: batch.read()?,
+                chunk: if no_chunk { None } else { Some(chunk.read()?) },
+                tensor_parallel: tensor_parallel.read()?,
                 lora: None,
             },
             measured: page.session.requests.get(),
@@ -108,10 +122,10 @@ impl PredictForm {
 }
 
 /// `0.8, 0.7` or `0.8 0.7`
-fn numbers<T: FromStr>(name: &str, text: &str) -> Result<Vec<T>, String> {
+fn chances(text: &str) -> Result<Vec<f64>, String> {
     let parts = text.split([',', ' ']).filter(|part| !part.is_empty());
-    let all: Result<Vec<T>, _> = parts.map(str::parse).collect();
-    all.map_err(|_| format!("{name} = \"{text}\": expected numbers from 0 to 1 with commas between them"))
+    let all: Result<Vec<f64>, _> = parts.map(str::parse).collect();
+    all.map_err(|_| format!("acceptance = \"{text}\": expected numbers from 0 to 1 with commas between them"))
 }
 
 /// Asks whenever something changes, for as long as the view is there. What the device is timed for is not disturbed.
@@ -121,20 +135,25 @@ pub fn follow(page: Page) {
         let timed = page.session.stage.with(|stage| matches!(stage, Stage::Generating | Stage::Calibrating));
         page.session.takes_requests.get() && !timed
     });
-    Effect::new(move |waiting: Option<Option<TimeoutHandle>>| {
-        if let Some(waiting) = waiting.flatten() {
-            waiting.clear();
-        }
+    let changes = Rc::new(Cell::new(0));
+    Effect::new(move || {
+        let change = changes.get() + 1;
+        changes.set(change);
         let request = form.request(page);
         if !is_free.get() {
-            return None;
+            return;
         }
         match request {
-            Ok(request) => set_timeout_with_handle(move || spawn_local(ask(form, page, request)), PAUSE).ok(),
-            Err(message) => {
-                form.problem.set(Some(message));
-                None
+            Ok(request) => {
+                let changes = changes.clone();
+                let if_last = move || {
+                    if changes.get() == change {
+                        spawn_local(ask(form, page, request));
+                    }
+                };
+                set_timeout(if_last, PAUSE);
             }
+            Err(message) => form.problem.set(Some(message)),
         }
     });
 }
@@ -142,8 +161,14 @@ pub fn follow(page: Page) {
 async fn ask(form: PredictForm, page: Page, request: PredictRequest) {
     match page.session.query(Request::Predict(Box::new(request))).await {
         Ok(Reply::Predicted(reply)) => {
+            let PredictReply { models, drafts, devices, dtypes, not_here, html } = *reply;
             form.problem.set(None);
-            form.reply.set(Some(*reply));
+            form.model.options.set(models);
+            form.draft.options.set(drafts);
+            form.device.options.set(devices);
+            form.dtype.options.set(dtypes);
+            form.not_here.set(not_here);
+            form.html.set(html);
         }
         Err(Ended::Failed(message)) => form.problem.set(Some(message)),
         Ok(_) | Err(Ended::Gone) => {}
@@ -157,8 +182,8 @@ pub fn measure(page: Page) {
         if let Err(Ended::Failed(message)) = measure_all(page).await {
             form.problem.set(Some(message));
         } else {
-            form.model.set(TARGET.into());
-            form.device.set(HERE.into());
+            form.model.value.set(TARGET.into());
+            form.device.value.set(HERE.into());
         }
         form.measuring.set(None);
     });

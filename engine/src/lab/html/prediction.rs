@@ -4,12 +4,13 @@
 use std::fmt::Write as _;
 
 use crate::error::Result;
-use crate::figures::rounded;
+use crate::figures::{bytes, rounded};
 use crate::lab::definitions::Definition;
-use crate::predict::ask::{Answer, Point, Predictor, lists};
+use crate::predict::ask::{Answer, Point, Predictor};
 use crate::predict::explain::explain;
-use crate::predict::{PassCost, Speculation, rows};
-use crate::protocol::{Measured, PredictReply, PredictRequest, PredictedFigure};
+use crate::predict::models::{self, Shape};
+use crate::predict::{DeviceProfile, PassCost, Precision, Speculation, device, rows};
+use crate::protocol::{Measured, PredictReply, PredictRequest, PredictedDevice, PredictedModel};
 
 use super::charts::{self, Stack};
 use super::curves::{Across, Mark, Series, curves};
@@ -27,20 +28,46 @@ const HELD_OUT: usize = 4;
 /// Those of [`Predictor::ask`].
 pub fn reply(predictor: &mut Predictor, request: &PredictRequest) -> Result<PredictReply> {
     let answer = predictor.ask(request)?;
-    let (models, devices) = lists()?;
+    let loaded = predictor.loaded();
+    let label = |shape: Option<&Shape>| match shape {
+        Some(shape) => (format!("{}, loaded", shape.label), true),
+        None => ("none is loaded".into(), false),
+    };
+    let shapes = models::models()?;
+    let named = |chosen: Option<&PredictedModel>| -> String {
+        let is = |name: &str| chosen == Some(&PredictedModel::Named(name.into()));
+        shapes.iter().map(|model| option(&model.name, &model.name, is(&model.name), true)).collect()
+    };
+    let (target, has_target) = label(loaded.map(|loaded| &loaded.target));
+    let (draft, has_draft) = label(loaded.and_then(|loaded| loaded.draft.as_ref()));
+    let (model, drafted) = (&request.model, request.draft.as_ref());
+    let is_here = request.device == PredictedDevice::Here;
+    let here = option("here", "this device, as measured", is_here, answer.not_here.is_none());
+    let device = |device: DeviceProfile| {
+        let is = request.device == PredictedDevice::Named(device.name.clone());
+        option(&device.name, &device.label, is, true)
+    };
+    let dtype = |dtype: Precision| option(dtype.name(), dtype.name(), dtype == request.case.dtype, true);
     Ok(PredictReply {
-        models,
-        devices,
+        models: option("target", &target, *model == PredictedModel::Target, has_target) + &named(Some(model)),
+        drafts: option("none", "none: plain decoding", drafted.is_none(), true)
+            + &option("draft", &draft, drafted == Some(&PredictedModel::Draft), has_draft)
+            + &named(drafted),
+        devices: here + &device::devices()?.into_iter().map(device).collect::<String>(),
+        dtypes: Precision::ALL.map(dtype).concat(),
         not_here: answer.not_here.clone(),
-        title: rows::title(&answer.model, &answer.profile, &answer.case).replace('\n', "; "),
-        figures: figures(&answer),
         html: html(&answer),
     })
 }
 
-fn figures(answer: &Answer) -> Vec<PredictedFigure> {
+fn option(value: &str, label: &str, selected: bool, enabled: bool) -> String {
+    let selected = if selected { " selected" } else { "" };
+    let disabled = if enabled { "" } else { " disabled" };
+    format!("<option value=\"{}\"{selected}{disabled}>{}</option>", escape(value), escape(label))
+}
+
+fn figures(answer: &Answer) -> String {
     let p = &answer.prediction;
-    let speculation = answer.speculation.as_ref();
     let all = [
         ("ttft_ms", p.ttft_ms),
         ("tpot_ms", p.tpot_ms),
@@ -55,14 +82,33 @@ fn figures(answer: &Answer) -> Vec<PredictedFigure> {
         ("memory.kv_bytes", Some(p.memory.kv_bytes)),
         ("memory.peak_bytes", Some(p.memory.peak_bytes)),
     ];
-    let of_rounds =
-        speculation.map(|s| [("speed_up", Some(s.best_chain.speed_up)), ("break_even_tokens", s.break_even_tokens)]);
-    let figure = |(id, value): (&str, Option<f64>)| PredictedFigure { id: id.into(), value };
-    all.into_iter().chain(of_rounds.into_iter().flatten()).map(figure).collect()
+    let of_rounds = answer
+        .speculation
+        .as_ref()
+        .map(|s| [("speed_up", Some(s.best_chain.speed_up)), ("break_even_tokens", s.break_even_tokens)]);
+    let mut out = String::from("<dl class=\"figures\">");
+    for (id, value) in all.into_iter().chain(of_rounds.into_iter().flatten()) {
+        let Some(Definition { name, unit, .. }) = explain(id) else { continue };
+        let text = match (*unit, value) {
+            (_, None) if id == "break_even_tokens" => "never".into(),
+            (_, None) => "not known".into(),
+            ("bytes", Some(value)) => bytes(value as u64),
+            ("tokens", Some(value)) => format!("{} tokens", value.ceil().max(1.0)),
+            (unit, Some(value)) => format!("{} {unit}", rounded(value)),
+        };
+        let _ = write!(
+            out,
+            "<div><dt>{name} <button type=\"button\" class=\"ask\" data-figure=\"{id}\" aria-label=\"What is \
+             “{name}”?\">?</button></dt><dd>{text}</dd></div>"
+        );
+    }
+    out + "</dl>"
 }
 
 fn html(answer: &Answer) -> String {
-    let mut out = String::from("<div class=\"charts\">");
+    let title = rows::title(&answer.model, &answer.profile, &answer.case).replace('\n', "; ");
+    let mut out =
+        format!("<p class=\"predicted-title\">{}</p>{}<div class=\"charts\">", escape(&title), figures(answer));
     out.push_str(&step(answer));
     out.push_str(&ttft(answer));
     match (&answer.speculation, &answer.draft) {
@@ -333,4 +379,44 @@ fn memory(answer: &Answer) -> String {
 fn operators(pass: &PassCost) -> String {
     let heading = texts(["operator", "FLOP", "bytes", "FLOP/byte", "ms", "share", "bound"]);
     Table { heading, rows: rows::operators(pass), names: 1 }.html("Operators")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::predict::Case;
+
+    /// The figures on the page are those of `predict`, and what was asked for is selected. A break-even of a pair that
+    /// never pays is not called unknown.
+    #[test]
+    fn a_reply_shows_what_was_predicted() {
+        let case = Case {
+            dtype: Precision::Bf16,
+            input: 1024,
+            output: 256,
+            batch: 1,
+            chunk: None,
+            tensor_parallel: 1,
+            lora: None,
+        };
+        let mut request = PredictRequest {
+            model: PredictedModel::Named("llama-3.1-8b".into()),
+            draft: None,
+            acceptance: vec![0.0],
+            device: PredictedDevice::Named("genz-a100-40gb".into()),
+            case,
+            measured: Vec::new(),
+            verify_ms: Vec::new(),
+        };
+        let mut predictor = Predictor::default();
+        let tpot = predictor.ask(&request).unwrap().prediction.tpot_ms.unwrap();
+        let plain = reply(&mut predictor, &request).unwrap();
+        assert!(plain.html.contains(&format!("<dd>{} ms</dd>", rounded(tpot))), "{}", plain.html);
+        assert!(plain.models.contains("\"llama-3.1-8b\" selected>") && plain.models.contains("\"target\" disabled>"));
+        assert!(plain.drafts.contains("\"none\" selected>") && plain.dtypes.contains("\"bf16\" selected>"));
+        assert!(plain.devices.contains("\"here\" disabled>") && plain.not_here.is_some());
+        request.draft = Some(PredictedModel::Named("llama-3.2-1b".into()));
+        let drafted = reply(&mut predictor, &request).unwrap();
+        assert!(drafted.html.contains("<dd>never</dd>") && drafted.html.contains("Speculation with llama-3.2-1b"));
+    }
 }
