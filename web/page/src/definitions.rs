@@ -129,6 +129,8 @@ definitions! {
         size counts, and so does every plain request that you make in this page. A device's rates and costs are fitted to \
         them. Its peaks are not measured, so the rates are what these requests reached; some sizes are left out of the fit \
         and tell its error. For other models than the loaded one it is an extrapolation.";
+    ACCEPTANCE = "acceptance": "The chance that the draft's best guess at a depth is the target's token, given that its \
+        parent was: one number, or one a depth; the last one also for what is deeper.";
     INPUT = "input": "Tokens of the prompt, of each sequence.";
     OUTPUT = "output": "Tokens that follow, the first included.";
     BATCH = "batch": "Sequences at once.";

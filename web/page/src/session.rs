@@ -206,11 +206,20 @@ impl Session {
         request: GenerateRequest,
         mut on_event: impl FnMut(Event),
     ) -> Result<Generation, Ended> {
+        self.generate_with(request, &mut on_event).await
+    }
+
+    /// One piece of code for all callers.
+    async fn generate_with(
+        self,
+        request: GenerateRequest,
+        on_event: &mut dyn FnMut(Event),
+    ) -> Result<Generation, Ended> {
         self.stage.set(Stage::Generating);
         self.recovered.set(None);
         let (begun_ms, mut reused) = (Page::clock(), 0);
         let reply = self
-            .ask(Request::Generate(request), |reply| match reply {
+            .ask(Request::Generate(request), &mut |reply| match reply {
                 Reply::Event(event) => {
                     if let Event::Started { reused_tokens, .. } = &event {
                         reused = *reused_tokens;
@@ -287,7 +296,7 @@ impl Session {
         let Choice { target, draft, dtype, hub } = self.choice.get_untracked();
         let request = LoadRequest { target, draft, dtype, profile: None, adapter: None, hub };
         let reply = self
-            .ask(Request::Load(request), |reply| {
+            .ask(Request::Load(request), &mut |reply| {
                 if let Reply::Progress(progress) = reply {
                     // The target's pipelines are the last of it: weights after them are the draft's.
                     let after_pipelines = matches!(step.progress, Some(Progress::Pipelines { .. }));
@@ -310,7 +319,7 @@ impl Session {
     async fn calibrate(self, kept: Option<Costs>) -> Result<(), Ended> {
         self.stage.set(Stage::Calibrating);
         let known = kept.is_some();
-        let reply = self.ask(Request::Calibrate { cached: kept }, |_| {}).await?;
+        let reply = self.ask(Request::Calibrate { cached: kept }, &mut |_| {}).await?;
         let Reply::Costs(costs) = reply else { return Err(unexpected()) };
         self.moments.update_value(|moments| moments.calibrated_ms = Page::clock());
         if let Some(key) = self.loaded.with_untracked(|loaded| loaded.as_ref().map(|l| l.calibration_key.clone())) {
@@ -321,7 +330,7 @@ impl Session {
     }
 
     /// The last reply to `request`; `during` takes those before it.
-    async fn ask(self, request: Request, mut during: impl FnMut(Reply)) -> Result<Reply, Ended> {
+    async fn ask(self, request: Request, during: &mut dyn FnMut(Reply)) -> Result<Reply, Ended> {
         let asked = self.client.with_value(|client| client.as_ref().map(|client| client.ask(request)));
         let (id, mut replies) = asked.ok_or(Ended::Gone)?;
         self.current.set_value(id);

@@ -38,17 +38,15 @@ pub fn Predict() -> impl IntoView {
                     {select("device", "Device", form.device)}
                     {select("dtype", "Weights", form.dtype)}
                     {select("draft", "Draft", form.draft)}
-                    <Show when=drafted>
-                        <div class="field">
-                            <span class="label">
-                                <label for="acceptance">"acceptance"</label>
-                                {explain("acceptance").map(|about| view! { <Ask about /> })}
-                            </span>
-                            <input id="acceptance" type="text" autocomplete="off" bind:value=form.acceptance />
-                        </div>
-                    </Show>
+                    <div class="field" hidden=move || !drafted()>
+                        <span class="label">
+                            <label for="acceptance">"acceptance"</label>
+                            <Ask about=&d::ACCEPTANCE />
+                        </span>
+                        <input id="acceptance" type="text" autocomplete="off" bind:value=form.acceptance />
+                    </div>
                 </div>
-                <div class="fields">{form.sizes.map(|field| view! { <NumberField field /> })}</div>
+                <div class="fields">{form.sizes.into_iter().map(|field| view! { <NumberField field /> }).collect_view()}</div>
                 <div class="actions">
                     <button
                         type="button"
@@ -58,25 +56,31 @@ pub fn Predict() -> impl IntoView {
                     >
                         "Measure this device"
                     </button>
-                    <Show when=measuring>
-                        <button type="button" class="quiet" on:click=move |_| session.stop()>"Stop"</button>
-                    </Show>
+                    <button
+                        type="button"
+                        class="quiet"
+                        hidden=move || !measuring()
+                        on:click=move |_| session.stop()
+                    >
+                        "Stop"
+                    </button>
                     <span class="live">{form.measuring}</span>
                     <Ask about=&d::THIS_DEVICE />
                 </div>
-                {move || form.not_here.get().map(|why| view! { <p class="hint">{why} "."</p> })}
+                <p class="hint">{move || hint(page)}</p>
                 {move || form.problem.get().map(|message| view! { <p class="problem" role="alert">{message}</p> })}
             </div>
-            {move || waits(page).map(|what| view! { <p class="hint">{what}</p> })}
             <div class="predicted" on:click=explain_it inner_html=form.html></div>
         </section>
     }
 }
 
-/// Why nothing is predicted at the moment.
-fn waits(page: Page) -> Option<&'static str> {
-    let timed = page.session.stage.with(|stage| matches!(stage, Stage::Calibrating | Stage::Generating));
-    timed.then_some("The engine is being timed: a prediction waits for its end, not to disturb it.")
+/// Why nothing is predicted at the moment, or not for this device.
+fn hint(page: Page) -> String {
+    if page.session.stage.with(|stage| matches!(stage, Stage::Calibrating | Stage::Generating)) {
+        return "The engine is being timed: a prediction waits for its end, not to disturb it.".into();
+    }
+    page.prediction.not_here.get().map(|why| why + ".").unwrap_or_default()
 }
 
 fn select(id: &'static str, label: &'static str, Choice { value, options }: Choice) -> impl IntoView {
