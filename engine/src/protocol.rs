@@ -1,6 +1,8 @@
 //! What a front end asks of the engine and what comes back. Both front ends (terminal, page) speak these
 //! types and no others; they serialise, so they cross a worker boundary or a socket as they are.
 
+mod prediction;
+
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -9,6 +11,7 @@ use crate::engine::{Dtype, LoadOptions, Progress};
 use crate::gpu::{AdapterReport, Profile};
 use crate::sampling::Sampling;
 pub use crate::speculation::{Method, Schedule};
+pub use prediction::{Measured, PredictReply, PredictRequest, PredictedDevice, PredictedModel};
 
 /// A request or a reply on its way; replies carry the id of their request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -18,7 +21,7 @@ pub struct Message<T> {
 }
 
 /// What is asked of a [`Session`](crate::session::Session). Each ends with one reply of its own kind or with
-/// [`Reply::Failed`]; they run in the order in which they come, but for the last two.
+/// [`Reply::Failed`]; they run in the order in which they come, but for the last two and, in a browser, predictions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "snake_case")]
 pub enum Request {
@@ -32,6 +35,8 @@ pub enum Request {
     Generate(GenerateRequest),
     /// Ends with [`Reply::Models`].
     Models,
+    /// Ends with [`Reply::Predicted`]; nothing needs to be loaded for it.
+    Predict(Box<PredictRequest>),
     /// Deletes what is kept of the model with this [`StoredModel::id`]; ends with [`Reply::Models`].
     Forget { model: String },
     /// Ends the generation with this message id, running or waiting; it has no reply of its own.
@@ -139,6 +144,7 @@ pub enum Reply {
         /// It stays until it is deleted: nobody clears it when room is short.
         persisted: Option<bool>,
     },
+    Predicted(Box<PredictReply>),
     Failed {
         message: String,
     },

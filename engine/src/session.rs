@@ -4,10 +4,18 @@
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use crate::engine::Dtype;
 use crate::engine::{Begun, Engine};
 use crate::error::{Error, Result};
+use crate::lab::html::prediction;
+use crate::model::config::ModelConfig;
 use crate::model::files::ModelFiles;
-use crate::protocol::{Costs, Event, GenerateRequest, Generation, LoadRequest, Loaded, Method, Phases, Reply};
+use crate::predict::Precision;
+use crate::predict::ask::{LoadedModels, Predictor};
+use crate::predict::models::Shape;
+use crate::protocol::{
+    Costs, Event, GenerateRequest, Generation, LoadRequest, Loaded, Method, Phases, PredictReply, PredictRequest, Reply,
+};
 
 /// How often a device may be lost in one generation before that is its end.
 const RECOVERIES: usize = 2;
@@ -18,6 +26,7 @@ pub struct Session {
     engine: Option<Engine>,
     models: Option<Models>,
     device: SharedDevice,
+    predictor: SharedPredictor,
 }
 
 /// What was loaded, to load it again.
@@ -45,6 +54,22 @@ impl SharedDevice {
     }
 }
 
+/// Predictions, which ask neither device nor session and need not wait for them.
+#[derive(Clone, Default)]
+pub struct SharedPredictor(Arc<Mutex<Predictor>>);
+
+impl SharedPredictor {
+    /// # Errors
+    /// Those of [`Predictor::ask`].
+    pub fn answer(&self, request: &PredictRequest) -> Result<PredictReply> {
+        prediction::reply(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner), request)
+    }
+
+    fn set(&self, loaded: Option<LoadedModels>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).set_loaded(loaded);
+    }
+}
+
 impl Session {
     /// Loads `target`, then `draft`, on the device that was opened for `request` ([`Begun::open`] with its adapter);
     /// what was loaded before is gone, whatever comes of it.
@@ -61,8 +86,10 @@ impl Session {
     ) -> Result<Loaded> {
         // Its memory is free before the new model's is asked for.
         self.engine = None;
+        self.predictor.set(None);
         let models = self.models.insert(Models { request, target, draft, costs: None });
         let engine = self.engine.insert(models.open(begun, &self.device, emit).await?);
+        self.predictor.set(Some(models.shapes(engine)?));
         Ok(Loaded {
             target: models.target.name(),
             draft: models.draft.as_ref().map(|files| files.name()),
@@ -149,6 +176,11 @@ impl Session {
         }
     }
 
+    /// Predictions, also before anything is loaded and while something is.
+    pub fn predictor(&self) -> SharedPredictor {
+        self.predictor.clone()
+    }
+
     /// The device, for [`SharedDevice::destroy`].
     pub fn device(&self) -> SharedDevice {
         self.device.clone()
@@ -160,6 +192,24 @@ impl Session {
 }
 
 impl Models {
+    fn shapes(&self, engine: &Engine) -> Result<LoadedModels> {
+        let shape =
+            |files: &dyn ModelFiles, config| Shape { label: files.name(), source: "its config.json".into(), config };
+        let draft = self.draft.as_deref();
+        let report = engine.gpu().report();
+        let name = if report.name.is_empty() { "this device" } else { &report.name };
+        Ok(LoadedModels {
+            target: shape(&*self.target, engine.config().clone()),
+            draft: draft.map(|files| Ok(shape(files, ModelConfig::from_files(files)?))).transpose()?,
+            dtype: match self.request.dtype {
+                Dtype::F16 => Precision::F16,
+                Dtype::F32 => Precision::F32,
+            },
+            kernels_for: engine.profile(),
+            device: format!("{name} ({})", report.backend),
+        })
+    }
+
     async fn open(&self, begun: Begun, device: &SharedDevice, emit: &mut dyn FnMut(Reply)) -> Result<Engine> {
         device.set(begun.gpu().device());
         let options = self.request.options();

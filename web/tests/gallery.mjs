@@ -75,6 +75,11 @@ for (const view of ["Bench", "Compare"]) {
   await picture(view.toLowerCase());
 }
 
+await show("Predict");
+await button("Measure this device").click();
+await page.locator(".predicted h2", { hasText: "This device, as measured" }).waitFor({ timeout: LONG_MS });
+await picture("predict");
+
 await show("Starts");
 await button("Measure all").click();
 await page.locator("tbody").getByText("warm", { exact: true }).first().waitFor({ timeout: LONG_MS });

@@ -206,6 +206,7 @@ async fn handle(session: &mut Session, id: u64, request: Request, link: &Arc<Lin
             let generation = session.generate(&request, &|| link.ends(id), &mut emit).await?;
             Ok(Reply::Generated(Box::new(generation)))
         }
+        Request::Predict(request) => Ok(Reply::Predicted(Box::new(session.predictor().answer(&request)?))),
         Request::Models | Request::Forget { .. } => {
             bail!("this engine's models lie in this computer's cache of the hub: see `understory models`")
         }

@@ -28,6 +28,8 @@ pub enum Precision {
 }
 
 impl Precision {
+    pub const ALL: [Precision; 5] = [Self::F32, Self::F16, Self::Bf16, Self::Int8, Self::Int4];
+
     pub fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",

@@ -6,13 +6,16 @@
 //! measurements that someone else made into a device. Times are milliseconds, sizes bytes, unless a name says otherwise;
 //! `None` is unknown, never zero.
 
+pub mod ask;
 pub mod device;
 pub mod explain;
 pub mod fit;
+pub mod here;
 pub mod models;
 mod operators;
 mod prediction;
 mod roofline;
+pub mod rows;
 mod simplex;
 mod speculate;
 mod tree;

@@ -9,6 +9,16 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 use crate::model::config::ModelConfig;
 
+/// A model's shape, and where it is from.
+#[derive(Clone, Debug)]
+pub struct Shape {
+    /// as the user named it
+    pub label: String,
+    /// repository, file, or what else has it
+    pub source: String,
+    pub config: ModelConfig,
+}
+
 const MODELS: &str = include_str!("models.json");
 
 /// A model known by name.
@@ -25,6 +35,12 @@ impl NamedModel {
     /// None in practice: the file is part of the program, and a test reads every line of it.
     pub fn config(&self) -> Result<ModelConfig> {
         ModelConfig::from_json(&self.config.to_string(), None)
+    }
+
+    /// # Errors
+    /// As [`NamedModel::config`].
+    pub fn shape(self) -> Result<Shape> {
+        Ok(Shape { config: self.config()?, label: self.name, source: self.source })
     }
 }
 

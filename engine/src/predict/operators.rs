@@ -45,20 +45,20 @@ pub struct KeyTiles {
 
 impl KeyTiles {
     /// Scores of full threads for one sequence of a pass whose rows touch `touched` keys together.
-    fn scores(self, pass: &Pass, touched: usize, heads: usize, kv_heads: usize) -> usize {
+    fn scores(self, pass: &Pass, touched: usize, heads: usize, kv_heads: usize) -> u64 {
         let end = pass.base + pass.rows;
         let tiles = end.div_ceil(self.keys) - (end - touched) / self.keys;
         if pass.rows == 1 {
-            return tiles * self.keys * heads;
+            return (tiles * self.keys * heads) as u64;
         }
         let group = heads / kv_heads.max(1);
         let threads_of = |tile: usize| {
             let blind_rows = (tile * self.keys).saturating_sub(pass.base);
-            (pass.rows * group).div_ceil(self.queries) - blind_rows * group / self.queries
+            ((pass.rows * group).div_ceil(self.queries) - blind_rows * group / self.queries) as u64
         };
         let last = end.div_ceil(self.keys);
-        let threads: usize = (last - tiles..last).map(threads_of).sum();
-        kv_heads * threads * self.keys * self.queries
+        let threads: u64 = (last - tiles..last).map(threads_of).sum();
+        threads * (kv_heads * self.keys * self.queries) as u64
     }
 }
 
@@ -159,19 +159,21 @@ fn layer_values(config: &ModelConfig, shard: &Shard) -> (usize, usize) {
 /// All weights, as a repository counts them: a tied lm_head is the embedding.
 pub fn parameters(config: &ModelConfig) -> u64 {
     let (matrices, vectors) = values(config, 1);
-    (matrices + vectors) as u64
+    matrices + vectors
 }
 
-fn values(config: &ModelConfig, parts: usize) -> (usize, usize) {
+/// In 64 bits: a browser's `usize` has 32, and models have more weights than that.
+fn values(config: &ModelConfig, parts: usize) -> (u64, u64) {
     let shard = Shard::new(config, parts);
     let (matrices, vectors) = layer_values(config, &shard);
     let tables = if config.tie_word_embeddings { 1 } else { 2 };
     let positions = if config.learned_positions { config.max_position_embeddings } else { 0 };
     let of_head = if config.lm_head_bias { shard.vocab } else { 0 };
-    let n_layers = config.n_layers();
+    let n_layers = config.n_layers() as u64;
+    let rows = (tables * shard.vocab + positions) as u64;
     (
-        n_layers * matrices + tables * shard.vocab * config.hidden_size + positions * config.hidden_size,
-        n_layers * vectors + norm_values(config) + of_head,
+        n_layers * matrices as u64 + rows * config.hidden_size as u64,
+        n_layers * vectors as u64 + (norm_values(config) + of_head) as u64,
     )
 }
 
@@ -184,7 +186,7 @@ pub fn weights_bytes(config: &ModelConfig, numerics: &Numerics) -> f64 {
         _ => 0,
     };
     matrices as f64 * numerics.weights.weight_bytes()
-        + (vectors + config.n_layers() * adapters) as f64 * numerics.activation_bytes
+        + (vectors + (config.n_layers() * adapters) as u64) as f64 * numerics.activation_bytes
 }
 
 /// A product of a layer: `parts` matrices that share their input.
@@ -234,7 +236,8 @@ pub fn operators(config: &ModelConfig, numerics: &Numerics, pass: &Pass) -> Vec<
         numerics;
     let shard = Shard::new(config, parts);
     let (d, n_layers) = (config.hidden_size, config.n_layers());
-    let rows = (pass.rows * pass.batch) as f64;
+    let batch = pass.batch as f64;
+    let rows = pass.rows as f64 * batch;
     let plain = |name, count, elements: f64| Operator {
         name,
         class: Class::Other,
@@ -297,23 +300,23 @@ pub fn operators(config: &ModelConfig, numerics: &Numerics, pass: &Pass) -> Vec<
     });
     for (window, count) in windows(config) {
         let seen = |base: usize| window.map_or(base + 1, |window| window.min(base + 1));
-        let keys: usize = (pass.base..pass.base + pass.rows).map(seen).sum();
+        let keys: u64 = (pass.base..pass.base + pass.rows).map(|base| seen(base) as u64).sum();
         let end = pass.base + pass.rows;
         let (heads, kv_heads) = (shard.q / config.head_dim, shard.kv / config.head_dim);
         // q . k and the weighted sum of v.
-        let flops = 4.0 * (keys * pass.batch) as f64 * shard.q as f64;
+        let flops = 4.0 * keys as f64 * batch * shard.q as f64;
         let touched = window.map_or(end, |window| end.min(window + pass.rows - 1));
         let scores = match key_tiles {
             Some(tiles) => tiles.scores(pass, touched, heads, kv_heads),
-            None => keys * heads,
+            None => keys * heads as u64,
         };
-        let scores = (scores * pass.batch) as f64;
+        let scores = scores as f64 * batch;
         all.push(Operator {
             class: Class::Attention,
             dispatches: if touched > split_keys { 2 } else { 1 },
             flops,
             extra_flops: scores * (score_flops + 4.0 * config.head_dim as f64) - flops,
-            kv_bytes: (touched * pass.batch) as f64 * kv_row * a,
+            kv_bytes: touched as f64 * batch * kv_row * a,
             ..plain("attention", count, rows * 2.0 * shard.q as f64)
         });
     }
@@ -326,7 +329,7 @@ pub fn operators(config: &ModelConfig, numerics: &Numerics, pass: &Pass) -> Vec<
     if parts > 1 {
         all.push(all_reduce(2 * n_layers + 1));
     }
-    let head_rows = (pass.head_rows * pass.batch) as f64;
+    let head_rows = pass.head_rows as f64 * batch;
     if head_rows > 0.0 {
         let (n_in, n_out) = (d as f64, shard.vocab as f64);
         all.push(Operator {
@@ -448,7 +451,7 @@ mod tests {
             }
             let pass = Pass { rows, base, batch: 1, head_rows: 1 };
             let scores = KeyTiles { keys, queries }.scores(&pass, end, heads, kv_heads);
-            assert_eq!(scores, threads * kv_heads * keys * queries, "{rows} rows from {base}");
+            assert_eq!(scores, (threads * kv_heads * keys * queries) as u64, "{rows} rows from {base}");
         }
         let step = Pass::step(100, 1);
         assert_eq!(KeyTiles { keys, queries }.scores(&step, 100, 3, 1), 7 * 16 * 3);

@@ -1,6 +1,6 @@
 //! From a model, a device and a request to TTFT, TPOT and what they are made of.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::device::KvRead;
 use super::operators::{Pass, weights_bytes};
@@ -10,7 +10,7 @@ use crate::error::{Error, Result};
 use crate::model::config::ModelConfig;
 
 /// What is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Case {
     pub dtype: Precision,
     /// tokens of the prompt, of each sequence
@@ -196,7 +196,7 @@ fn mean(first: usize, n: usize, of: impl Fn(usize) -> f64) -> f64 {
 fn kv_bytes(config: &ModelConfig, numerics: &Numerics, case: &Case) -> f64 {
     let heads = config.n_kv_heads.div_ceil(numerics.tensor_parallel);
     let row = 2 * heads * config.head_dim * config.n_layers();
-    ((case.input + case.output) * case.batch * row) as f64 * numerics.activation_bytes
+    (case.input + case.output) as f64 * case.batch as f64 * row as f64 * numerics.activation_bytes
 }
 
 fn notes(profile: &DeviceProfile, case: &Case) -> Vec<String> {

@@ -51,7 +51,9 @@ pub struct Speculation {
     /// entry k - 1: k guesses in a row
     pub chains: Vec<Proposal>,
     pub best_chain: Proposal,
-    /// of all trees up to 63 nodes
+    /// entry n - 1: the fastest tree of n nodes, to 63 of them or as many as have a chance
+    pub trees: Vec<Proposal>,
+    /// of all those trees
     pub best_tree: Proposal,
     /// chances of ranks below the first were assumed, optimistically: what follows is of the best chain then, and of the
     /// best of all where they are known
@@ -115,8 +117,16 @@ pub fn speculate(
     };
     let chains: Vec<_> = (1..=DEEPEST).map(|k| proposal(&GuessTree::chain(acceptance, k))).collect();
     let best_chain = chains.iter().copied().reduce(faster).expect("there is a chain of one");
-    let trees = (1..=DEEPEST).flat_map(|depth| GuessTree::best(acceptance, depth, MOST_ROWS - 1));
-    let best_tree = trees.map(|tree| proposal(&tree)).reduce(faster).unwrap_or(best_chain);
+    let mut trees: Vec<Proposal> = Vec::new();
+    // Each depth has a tree of every size that it can hold.
+    for tree in (1..=DEEPEST).flat_map(|depth| GuessTree::best(acceptance, depth, MOST_ROWS - 1)) {
+        let new = proposal(&tree);
+        match trees.get_mut(tree.nodes - 1) {
+            Some(known) => *known = faster(*known, new),
+            None => trees.push(new),
+        }
+    }
+    let best_tree = trees.iter().copied().reduce(faster).unwrap_or(best_chain);
     let ranks_assumed = acceptance.by_rank.is_none();
     let best = if ranks_assumed { best_chain } else { faster(best_chain, best_tree) };
     let draft_prefill_ms = prefill(draft, profile, &Case { lora: None, ..*case }).time_ms;
@@ -127,6 +137,7 @@ pub fn speculate(
         plain_tpot_ms,
         chains,
         best_chain,
+        trees,
         best_tree,
         ranks_assumed,
         draft_weights_bytes: weights_bytes(draft, &of_draft),

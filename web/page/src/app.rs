@@ -11,6 +11,7 @@ use crate::components::status::Status;
 use crate::components::update::UpdateNotice;
 use crate::definitions::Definition;
 use crate::offline::Offline;
+use crate::prediction::PredictForm;
 use crate::route::Route;
 use crate::run::Run;
 use crate::session::Session;
@@ -19,6 +20,7 @@ use crate::starts::{self, Starts};
 use crate::views::device::Device;
 use crate::views::generate::Generate;
 use crate::views::models::Models;
+use crate::views::predict::Predict;
 use crate::views::side_by_side::SideBySide;
 use crate::views::soon::Soon;
 use crate::views::starts::Starts as StartsView;
@@ -37,6 +39,7 @@ pub struct Page {
     pub conversation: RwSignal<Vec<ChatMessage>>,
     pub comparison: RwSignal<Comparison>,
     pub starts: Starts,
+    pub prediction: PredictForm,
     pub offline: Offline,
     /// why the last request has no result
     pub problem: RwSignal<Option<String>>,
@@ -60,6 +63,7 @@ impl Page {
             conversation: RwSignal::new(vec![]),
             comparison: RwSignal::new(Comparison::default()),
             starts: Starts::new(),
+            prediction: PredictForm::new(),
             offline: Offline::new(),
             problem: RwSignal::new(None),
             now_ms: RwSignal::new(0.0),
@@ -111,6 +115,7 @@ fn App() -> impl IntoView {
                 Route::Starts => view! { <StartsView /> }.into_any(),
                 Route::Models => view! { <Models /> }.into_any(),
                 Route::Device => view! { <Device /> }.into_any(),
+                Route::Predict => view! { <Predict /> }.into_any(),
                 Route::Bench | Route::Compare => view! { <Soon route=route.get() /> }.into_any(),
             }}
         </main>

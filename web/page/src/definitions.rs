@@ -119,3 +119,21 @@ definitions! {
     SEED = "seed": "The same seed, prompt and sampling give the same text, with every method.";
     MOST_NEW = "new tokens": "At most: the text ends after so many tokens, if the model does not end it before.";
 }
+
+// Predictions.
+definitions! {
+    ROOFLINE = "Prediction": "A roofline: of each operator of a pass, max(FLOP / rate, bytes / bandwidth), and what its \
+        dispatches cost. Devices of the list are taken at their vendors' peaks, so real times are longer. The figures are \
+        those of understory predict.";
+    THIS_DEVICE = "This device": "Plain requests of eight prompt lengths to the loaded target, in turns; the least of each \
+        size counts, and so does every plain request that you make in this page. A device's rates and costs are fitted to \
+        them. Its peaks are not measured, so the rates are what these requests reached; some sizes are left out of the fit \
+        and tell its error. For other models than the loaded one it is an extrapolation.";
+    ACCEPTANCE = "acceptance": "The chance that the draft's best guess at a depth is the target's token, given that its \
+        parent was: one number, or one a depth; the last one also for what is deeper.";
+    INPUT = "input": "Tokens of the prompt, of each sequence.";
+    OUTPUT = "output": "Tokens that follow, the first included.";
+    BATCH = "batch": "Sequences at once.";
+    CHUNK = "chunk": "Tokens of a prompt that go through together; empty is all, or the device's own.";
+    TENSOR_PARALLEL = "tensor-parallel": "Devices that share each product.";
+}

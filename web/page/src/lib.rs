@@ -15,6 +15,7 @@ mod folders;
 mod format;
 mod live;
 mod offline;
+mod prediction;
 mod route;
 mod run;
 mod session;

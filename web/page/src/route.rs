@@ -12,10 +12,11 @@ pub enum Route {
     Device,
     Bench,
     Compare,
+    Predict,
 }
 
 impl Route {
-    pub const ALL: [Route; 8] = [
+    pub const ALL: [Route; 9] = [
         Route::Generate,
         Route::Tree,
         Route::SideBySide,
@@ -24,6 +25,7 @@ impl Route {
         Route::Device,
         Route::Bench,
         Route::Compare,
+        Route::Predict,
     ];
 
     pub fn hash(self) -> &'static str {
@@ -36,6 +38,7 @@ impl Route {
             Route::Device => "#device",
             Route::Bench => "#bench",
             Route::Compare => "#compare",
+            Route::Predict => "#predict",
         }
     }
 
@@ -49,6 +52,7 @@ impl Route {
             Route::Device => "Device",
             Route::Bench => "Bench",
             Route::Compare => "Compare",
+            Route::Predict => "Predict",
         }
     }
 

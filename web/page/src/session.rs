@@ -6,7 +6,7 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use understory_engine::Progress;
 use understory_engine::protocol::{
-    Costs, Event, GenerateRequest, Generation, LoadRequest, Loaded, Phases, Reply, Request,
+    Costs, Event, GenerateRequest, Generation, LoadRequest, Loaded, Measured as RequestTimes, Phases, Reply, Request,
 };
 
 use crate::app::Page;
@@ -15,6 +15,10 @@ use crate::client::Client;
 use crate::engines::{Engines, Place};
 use crate::storage;
 use crate::support::{self, Failure};
+use crate::visibility;
+
+/// Times of requests that are kept, the newest ones.
+const MOST_REQUESTS: usize = 64;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Stage {
@@ -69,6 +73,10 @@ pub struct Session {
     pub stage: RwSignal<Stage>,
     pub loaded: RwSignal<Option<Loaded>>,
     pub measured: RwSignal<Option<Measured>>,
+    /// what plain requests to the loaded target took
+    pub requests: RwSignal<Vec<RequestTimes>>,
+    /// The engine's first message came.
+    pub takes_requests: RwSignal<bool>,
     /// why the device was lost in the last generation, if it was
     pub recovered: RwSignal<Option<String>>,
     pub moments: StoredValue<Moments>,
@@ -90,6 +98,8 @@ impl Session {
             stage: RwSignal::new(Stage::Starting),
             loaded: RwSignal::new(None),
             measured: RwSignal::new(None),
+            requests: RwSignal::new(vec![]),
+            takes_requests: RwSignal::new(false),
             recovered: RwSignal::new(None),
             moments: StoredValue::new(Moments::default()),
             choice: RwSignal::new(Choice::default()),
@@ -102,21 +112,16 @@ impl Session {
 
     /// Starts the chosen engine, in place of the one before, and loads the models of `choice`.
     pub fn start(self) {
-        self.loaded.set(None);
-        self.measured.set(None);
+        self.forget();
+        self.takes_requests.set(false);
         let place = self.engines.place.get_untracked();
-        let missing = if place == Place::Browser { support::missing() } else { None };
-        if let Some(failure) = missing {
-            // Another engine may have been in use.
-            self.client.set_value(None);
-            self.fail(failure);
-            return;
-        }
-        self.stage.set(Stage::Starting);
+        // Without WebGPU the worker still predicts.
+        self.stage.set(self.missing().map_or(Stage::Starting, Stage::Failed));
         self.moments.set_value(Moments { begun_ms: Page::clock(), ..Moments::default() });
         self.crashed.set_value(false);
         let crash = move |message| {
             self.crashed.set_value(true);
+            self.takes_requests.set(false);
             self.fail(Failure::ended(place, message));
         };
         match Client::start(place, crash) {
@@ -126,6 +131,7 @@ impl Session {
                 spawn_local(async move {
                     if ready.recv().await.is_ok() {
                         self.moments.update_value(|moments| moments.ready_ms = Page::clock());
+                        self.takes_requests.set(true);
                         self.load().await;
                     }
                 });
@@ -140,9 +146,20 @@ impl Session {
         if self.crashed.get_value() || self.client.with_value(Option::is_none) {
             return self.start();
         }
+        self.forget();
+        spawn_local(self.load());
+    }
+
+    /// Nothing is loaded any more.
+    fn forget(self) {
         self.loaded.set(None);
         self.measured.set(None);
-        spawn_local(self.load());
+        self.requests.set(vec![]);
+    }
+
+    /// Why the chosen engine cannot run in this browser, if it cannot.
+    fn missing(self) -> Option<Failure> {
+        (self.engines.place.get_untracked() == Place::Browser).then(support::missing).flatten()
     }
 
     /// Hands a folder to the worker, in place of the one of the same name.
@@ -189,20 +206,53 @@ impl Session {
         request: GenerateRequest,
         mut on_event: impl FnMut(Event),
     ) -> Result<Generation, Ended> {
+        self.generate_with(request, &mut on_event).await
+    }
+
+    /// One piece of code for all callers.
+    async fn generate_with(
+        self,
+        request: GenerateRequest,
+        on_event: &mut dyn FnMut(Event),
+    ) -> Result<Generation, Ended> {
         self.stage.set(Stage::Generating);
         self.recovered.set(None);
+        let (begun_ms, mut reused) = (Page::clock(), 0);
         let reply = self
-            .ask(Request::Generate(request), |reply| match reply {
-                Reply::Event(event) => on_event(event),
+            .ask(Request::Generate(request), &mut |reply| match reply {
+                Reply::Event(event) => {
+                    if let Event::Started { reused_tokens, .. } = &event {
+                        reused = *reused_tokens;
+                    }
+                    on_event(event);
+                }
                 Reply::Recovering { reason } => self.recovered.set(Some(reason)),
                 _ => {}
             })
             .await;
         self.settle(&reply);
         match reply? {
-            Reply::Generated(generation) => Ok(*generation),
+            Reply::Generated(generation) => {
+                if !visibility::hidden_since(begun_ms) && self.recovered.with_untracked(Option::is_none) {
+                    self.note(&generation, reused);
+                }
+                Ok(*generation)
+            }
             _ => Err(unexpected()),
         }
+    }
+
+    /// Keeps what a plain request took.
+    fn note(self, generation: &Generation, reused: usize) {
+        let metrics = &generation.metrics;
+        let (None, Some(tpot_ms)) = (&generation.speculation, metrics.tpot_ms) else { return };
+        let (input, output) = (generation.prompt_token_ids.len(), generation.token_ids.len());
+        let ttft_ms = metrics.engine_ttft_ms.filter(|_| reused == 0);
+        self.requests.update(|all| {
+            all.push(RequestTimes { input, output, ttft_ms, tpot_ms });
+            let too_many = all.len().saturating_sub(MOST_REQUESTS);
+            all.drain(..too_many);
+        });
     }
 
     /// Ends the generation under way; its tokens so far stay.
@@ -226,6 +276,9 @@ impl Session {
     }
 
     async fn load(self) {
+        if let Some(failure) = self.missing() {
+            return self.fail(failure);
+        }
         match self.load_choice().await {
             Ok(()) => self.stage.set(Stage::Ready),
             Err(Ended::Failed(message)) => {
@@ -243,7 +296,7 @@ impl Session {
         let Choice { target, draft, dtype, hub } = self.choice.get_untracked();
         let request = LoadRequest { target, draft, dtype, profile: None, adapter: None, hub };
         let reply = self
-            .ask(Request::Load(request), |reply| {
+            .ask(Request::Load(request), &mut |reply| {
                 if let Reply::Progress(progress) = reply {
                     // The target's pipelines are the last of it: weights after them are the draft's.
                     let after_pipelines = matches!(step.progress, Some(Progress::Pipelines { .. }));
@@ -266,7 +319,7 @@ impl Session {
     async fn calibrate(self, kept: Option<Costs>) -> Result<(), Ended> {
         self.stage.set(Stage::Calibrating);
         let known = kept.is_some();
-        let reply = self.ask(Request::Calibrate { cached: kept }, |_| {}).await?;
+        let reply = self.ask(Request::Calibrate { cached: kept }, &mut |_| {}).await?;
         let Reply::Costs(costs) = reply else { return Err(unexpected()) };
         self.moments.update_value(|moments| moments.calibrated_ms = Page::clock());
         if let Some(key) = self.loaded.with_untracked(|loaded| loaded.as_ref().map(|l| l.calibration_key.clone())) {
@@ -277,7 +330,7 @@ impl Session {
     }
 
     /// The last reply to `request`; `during` takes those before it.
-    async fn ask(self, request: Request, mut during: impl FnMut(Reply)) -> Result<Reply, Ended> {
+    async fn ask(self, request: Request, during: &mut dyn FnMut(Reply)) -> Result<Reply, Ended> {
         let asked = self.client.with_value(|client| client.as_ref().map(|client| client.ask(request)));
         let (id, mut replies) = asked.ok_or(Ended::Gone)?;
         self.current.set_value(id);

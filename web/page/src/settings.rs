@@ -18,11 +18,11 @@ pub struct Field {
 }
 
 impl Field {
-    fn new(definition: &'static Definition, default: impl Display, step: &'static str) -> Self {
+    pub fn new(definition: &'static Definition, default: impl Display, step: &'static str) -> Self {
         Self { definition, value: RwSignal::new(default.to_string()), step }
     }
 
-    fn read<T: FromStr>(self) -> Result<T, String> {
+    pub fn read<T: FromStr>(self) -> Result<T, String> {
         let text = self.value.get();
         let (name, kind) = (self.definition.name, if self.step == "1" { "a whole number" } else { "a number" });
         text.trim().parse().map_err(|_| format!("{name} = \"{text}\": expected {kind}"))

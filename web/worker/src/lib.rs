@@ -64,7 +64,7 @@ fn start() {
     let (requests, queue) = unbounded();
     let idle = requests.clone();
     let session = Session::default();
-    let device = session.device();
+    let (device, predictor) = (session.device(), session.predictor());
     let stopped = Stopped::default();
     let stops = stopped.clone();
     let folders = Folders::default();
@@ -79,6 +79,11 @@ fn start() {
                 stops.borrow_mut().insert(id);
             }
             Ok(Message { body: Request::DestroyDevice, .. }) => device.destroy(),
+            // Arithmetic alone: it does not wait for a model that is being loaded.
+            Ok(Message { id, body: Request::Predict(request) }) => {
+                let said = predictor.answer(&request).map(|reply| Reply::Predicted(Box::new(reply)));
+                post(id, said.unwrap_or_else(|error| Reply::Failed { message: error.to_string() }));
+            }
             // The queue lives as long as the worker.
             Ok(message) => drop(requests.unbounded_send(Work::Request(message))),
             Err(error) => post(0, Reply::Failed { message: format!("a message that is no request: {error}") }),
@@ -143,7 +148,7 @@ async fn handle(
             store.forget(&model).await?;
             store.models().await
         }
-        Request::Stop { .. } | Request::DestroyDevice => unreachable!("never queued"),
+        Request::Predict(_) | Request::Stop { .. } | Request::DestroyDevice => unreachable!("never queued"),
     }
 }
 

@@ -8,15 +8,15 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
-use understory_engine::gpu::{Gpu, Profile};
+use understory_engine::gpu::Gpu;
 use understory_engine::lab::statistics::median;
 use understory_engine::model::config::ModelConfig;
 use understory_engine::model::files::ModelFiles;
-use understory_engine::predict::device::Tflops;
 use understory_engine::predict::fit::{Observation, Subject, errors, fit};
-use understory_engine::predict::{DeviceProfile, KeyTiles, Precision};
+use understory_engine::predict::here::this_engine;
+use understory_engine::predict::{DeviceProfile, Precision};
 use understory_engine::protocol::GenerateRequest;
-use understory_engine::{Dtype, Engine, LoadOptions, bench, kernels};
+use understory_engine::{Dtype, Engine, LoadOptions, bench};
 
 use super::made_up::{THIN, WIDE};
 use crate::cli::{PrecisionArg, PredictArgs};
@@ -166,7 +166,13 @@ pub fn calibrate(args: &PredictArgs, console: &Console) -> Result<(DeviceProfile
         let copy = most(bench::copy_bandwidth(gpu).await?.samples);
         let peak = most(bench::peak_arithmetic(gpu).await?.samples);
         bar.finish_and_clear();
-        let peaks = at_its_peaks(&runners[0].engine, copy, peak);
+        let (report, kernels_for) = (gpu.report(), runners[0].engine.profile());
+        let peaks = this_engine(
+            format!("{} ({}), {} kernels, as measured", report.name, report.backend, kernels_for.name()),
+            kernels_for,
+            (copy, peak / 1e3),
+            "measured on this device by this program",
+        );
         for size in runners.iter_mut().flat_map(|runner| &mut runner.sizes) {
             size.ttft_ms = least(&size.ttft_samples_ms);
             size.tpot_ms = least(&size.step_samples_ms);
@@ -219,33 +225,5 @@ fn dtype(args: &PredictArgs) -> Result<Dtype> {
         _ => {
             Err(usage("--calibrated measures this engine, which keeps weights in f16 or f32; give --dtype one of them"))
         }
-    }
-}
-
-/// This device at its peaks.
-fn at_its_peaks(engine: &Engine, copy_gb_s: f64, peak_gflop_s: f64) -> DeviceProfile {
-    let report = engine.gpu().report();
-    let kernels_for = engine.profile();
-    let measured = "measured on this device by this program";
-    DeviceProfile {
-        name: "calibrated".into(),
-        label: format!("{} ({}), {} kernels, as measured", report.name, report.backend, kernels_for.name()),
-        tflops: Tflops { f32: Some(peak_gflop_s / 1e3), ..Tflops::default() },
-        bandwidth_gb_s: copy_gb_s,
-        memory_gb: None,
-        power_w: None,
-        link_gb_s: None,
-        dispatch_us: None,
-        pass_us: None,
-        sync_us: None,
-        score_flops: None,
-        efficiency: Default::default(),
-        kv_read: Default::default(),
-        f32_activations: true,
-        split_keys: Some(kernels::split_keys(kernels_for)),
-        key_tiles: (kernels_for == Profile::Cpu).then_some(KeyTiles { keys: 16, queries: 8 }),
-        // As many rows as the engine takes together.
-        chunk: Some(if kernels_for == Profile::Cpu { 64 } else { 512 }),
-        sources: [("all".to_owned(), measured.to_owned())].into(),
     }
 }

@@ -12,8 +12,9 @@ use anyhow::{Context, Result, bail};
 use serde::Serialize;
 use understory_engine::predict::explain::{METRICS, explain};
 use understory_engine::predict::{
-    Acceptance, Case, DeviceProfile, Prediction, Speculation, SpeculationCase, device, models, parameters, predict,
-    speculate,
+    Acceptance, Case, DeviceProfile, Prediction, Speculation, SpeculationCase, device,
+    models::{self, Shape},
+    parameters, predict, speculate,
 };
 
 use crate::cli::PredictArgs;
@@ -22,7 +23,6 @@ use crate::files;
 use crate::models::BUNDLED;
 use crate::output::{self, Console};
 use measured::Calibration;
-use shapes::Shape;
 
 /// A model in the `--json` report.
 #[derive(Serialize)]
@@ -150,9 +150,9 @@ fn profile(args: &PredictArgs, console: &Console) -> Result<(DeviceProfile, Opti
 
 fn explain_metric(metric: &str) -> Result<()> {
     match explain(metric) {
-        Some(definition) => output::text(&format!("{metric}: {definition}\n")),
+        Some(definition) => output::text(&format!("{metric}: {}\n", definition.text)),
         None => {
-            let known: Vec<&str> = METRICS.iter().map(|(name, _)| *name).collect();
+            let known: Vec<&str> = METRICS.iter().map(|definition| definition.id).collect();
             Err(usage(format!("`{metric}` is not a figure of predict; known: {}", known.join(", "))))
         }
     }

@@ -5,24 +5,15 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use understory_engine::model::config::ModelConfig;
-use understory_engine::predict::models;
+use understory_engine::predict::models::{self, Shape};
 
 use crate::hub::{self, HubName};
 use crate::models::BUNDLED;
 
-/// A model's shape, and where it is from.
-pub struct Shape {
-    /// as the user named it
-    pub label: String,
-    /// repository, file, or `inside the program`
-    pub source: String,
-    pub config: ModelConfig,
-}
-
 /// Finds `name`: a model known by name, a bundled one, a folder or a file, a repository in the hub's cache.
 pub fn find(name: &str) -> Result<Shape> {
     if let Some(model) = models::model(name)? {
-        return Ok(Shape { label: model.name.clone(), config: model.config()?, source: model.source });
+        return Ok(model.shape()?);
     }
     if let Some(bundled) = BUNDLED.iter().find(|model| model.name == name) {
         let config = ModelConfig::from_files(bundled)?;

@@ -3,24 +3,16 @@
 use std::fmt::Write as _;
 
 use understory_engine::figures::{self, rounded};
-use understory_engine::predict::{Case, DeviceProfile, PassCost, Prediction, Proposal, Speculation, parameters};
+use understory_engine::predict::models::Shape;
+use understory_engine::predict::rows::{self, si};
+use understory_engine::predict::{Case, DeviceProfile, PassCost, Prediction, Speculation, parameters};
 
 use super::measured::{Calibration, Size};
-use super::shapes::Shape;
 use crate::output::columns;
 
 /// A figure that may be unknown.
 fn or_unknown(value: Option<f64>, unit: &str) -> String {
     value.map_or_else(|| "unknown".into(), |value| format!("{} {unit}", rounded(value)))
-}
-
-/// `7.50 G`: thousands as letters.
-fn si(value: f64) -> String {
-    let steps = [(1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")];
-    match steps.into_iter().find(|(size, _)| value >= *size) {
-        Some((size, letter)) => format!("{} {letter}", rounded(value / size)),
-        None => format!("{value:.0} "),
-    }
 }
 
 fn texts(cells: &[&str]) -> Vec<String> {
@@ -29,20 +21,7 @@ fn texts(cells: &[&str]) -> Vec<String> {
 
 pub fn prediction(model: &Shape, profile: &DeviceProfile, case: &Case, prediction: &Prediction) -> String {
     let p = prediction;
-    let shared = match case.tensor_parallel {
-        1 => String::new(),
-        n => format!("{n} times "),
-    };
-    let mut text = format!(
-        "{} ({} parameters), {} weights, on {shared}{}\n{} tokens in, {} out, batch {}\n\n",
-        model.label,
-        si(parameters(&model.config) as f64),
-        case.dtype.name(),
-        profile.label,
-        case.input,
-        case.output,
-        case.batch
-    );
+    let mut text = format!("{}\n\n", rows::title(model, profile, case));
     let fits = match p.memory.fits {
         Some(true) => "fits",
         Some(false) => "does NOT fit",
@@ -88,34 +67,7 @@ pub fn prediction(model: &Shape, profile: &DeviceProfile, case: &Case, predictio
 
 fn operators(pass: &PassCost) -> String {
     let heading = texts(&["OPERATOR", "FLOP", "BYTES", "FLOP/byte", "ms", "share", "BOUND"]);
-    let share =
-        |ms: f64| if pass.time_ms > 0.0 { format!("{:.0} %", 100.0 * ms / pass.time_ms) } else { String::new() };
-    let intensity = |value: Option<f64>| value.map_or_else(String::new, rounded);
-    let mut rows = vec![heading];
-    for o in &pass.operators {
-        rows.push(vec![
-            o.name.to_owned(),
-            si(o.flops),
-            si(o.weight_bytes + o.kv_bytes + o.activation_bytes),
-            intensity(o.intensity),
-            rounded(o.time_ms),
-            share(o.time_ms),
-            o.bound.name().to_owned(),
-        ]);
-    }
-    if pass.pass_ms > 0.0 {
-        let (ms, none) = (pass.pass_ms, String::new);
-        rows.push(vec!["the pass itself".to_owned(), none(), none(), none(), rounded(ms), share(ms), none()]);
-    }
-    rows.push(vec![
-        "all".to_owned(),
-        si(pass.flops),
-        si(pass.bytes),
-        rounded(pass.intensity),
-        rounded(pass.time_ms),
-        String::new(),
-        format!("{} dispatches", pass.dispatches),
-    ]);
+    let rows: Vec<_> = std::iter::once(heading).chain(rows::operators(pass)).collect();
     columns("<>>>>><", &rows)
 }
 
@@ -127,43 +79,13 @@ pub fn speculation(draft: &str, s: &Speculation, plain: &Prediction) -> String {
     );
     let heading =
         texts(&["GUESSES", "NODES", "LEVELS", "tokens a round", "draft ms", "check ms", "TPOT ms", "speed-up", ""]);
-    let row = |name: &str, p: &Proposal, mark: &str| {
-        vec![
-            name.to_owned(),
-            p.nodes.to_string(),
-            p.levels.to_string(),
-            format!("{:.2}", p.expected_tokens),
-            rounded(p.draft_ms),
-            rounded(p.verify_ms),
-            rounded(p.tpot_ms),
-            format!("{:.2}", p.speed_up),
-            mark.to_owned(),
-        ]
-    };
-    let mut rows = vec![heading];
-    for chain in s.chains.iter().filter(|c| c.nodes <= 8 || c.nodes == s.best_chain.nodes) {
-        rows.push(row("chain", chain, if chain.nodes == s.best_chain.nodes { "best chain" } else { "" }));
-    }
-    rows.push(row("tree", &s.best_tree, if s.ranks_assumed { "best tree at most" } else { "best tree" }));
+    let rows: Vec<_> = std::iter::once(heading).chain(rows::proposals(s)).collect();
     text += &columns("<>>>>>>><", &rows);
-    let load =
-        if s.draft_load_ms > 0.0 { format!(" and load ({} ms)", rounded(s.draft_load_ms)) } else { String::new() };
-    let _ = match (plain.ttft_ms, s.break_even_tokens) {
-        (None, _) => writeln!(text, "- from which length it pays is not known: the prefill is not predicted"),
-        (Some(_), Some(n)) => writeln!(
-            text,
-            "- it pays for the draft's prefill ({} ms){load} from {} tokens of output on",
-            rounded(s.draft_prefill_ms),
-            n.ceil().max(1.0)
-        ),
-        (Some(_), None) => writeln!(text, "- it never pays: a plain step is faster"),
-    };
-    if let (Some(with), Some(without)) = (s.e2e_ms, plain.e2e_ms) {
-        let _ = writeln!(text, "- the whole request: {} ms with it, {} ms without", rounded(with), rounded(without));
+    for sentence in rows::of_speculation(s, plain) {
+        let _ = writeln!(text, "- {sentence}");
     }
     if s.ranks_assumed {
-        text += "- the tree takes each guess after the best to hit as much of what is left as the best does of all: optimistic, and \
-                 not counted in what pays; --rank-acceptance says better\n";
+        text += "- --rank-acceptance says what the other guesses hit\n";
     }
     text
 }
@@ -241,17 +163,4 @@ pub fn devices(devices: &[DeviceProfile]) -> String {
     let rows: Vec<_> = std::iter::once(heading).chain(devices.iter().map(row)).collect();
     let table = columns("<>>>>>>><", &rows);
     format!("{table}\nTFLOP/s by type, without sparsity; ? is not known. --json has the source of each figure.\n")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::si;
-
-    #[test]
-    fn thousands_become_letters() {
-        let cases = [(0.0, "0 "), (999.0, "999 "), (1536.0, "1.54 k"), (7.5e9, "7.50 G"), (2.5e16, "25.0 P")];
-        for (value, text) in cases {
-            assert_eq!(si(value), text);
-        }
-    }
 }

@@ -6,13 +6,13 @@ use crate::figures::rounded;
 
 use super::escape;
 
-const WIDTH: f64 = 360.0;
+pub(super) const WIDTH: f64 = 360.0;
 /// The plot between the names on the left and the figures on the right.
 const LEFT: f64 = 112.0;
 const RIGHT: f64 = 300.0;
 const ROW: f64 = 18.0;
 /// Room for the scale at the bottom.
-const SCALE: f64 = 22.0;
+pub(super) const SCALE: f64 = 22.0;
 /// Characters that fit left of the plot.
 const NAME: usize = 17;
 
@@ -202,7 +202,7 @@ pub fn lines(title: &str, lines: &[Line], unit: &str, reference: Option<f64>) ->
     svg + "</svg>" + &legend(lines.iter().map(|line| (line.colour, line.name.as_str())))
 }
 
-fn legend<'a>(entries: impl Iterator<Item = (usize, &'a str)>) -> String {
+pub(super) fn legend<'a>(entries: impl Iterator<Item = (usize, &'a str)>) -> String {
     let mut out = String::from("<ul class=\"legend\">");
     for (colour, name) in entries {
         let _ = write!(out, "<li><span class=\"b{colour}\"></span>{}</li>", escape(name));
@@ -210,7 +210,7 @@ fn legend<'a>(entries: impl Iterator<Item = (usize, &'a str)>) -> String {
     out + "</ul>"
 }
 
-fn open(title: &str, height: f64) -> String {
+pub(super) fn open(title: &str, height: f64) -> String {
     let title = escape(title);
     format!("<svg viewBox=\"0 0 {WIDTH} {height:.0}\" role=\"img\" aria-label=\"{title}\"><title>{title}</title>")
 }
@@ -227,7 +227,7 @@ pub fn end_of_scale(most: f64) -> f64 {
 }
 
 /// The next of 1, 1.2, 1.6, 2, 2.4, ... times a power of ten: a quarter of it is short to write.
-fn nice(most: f64) -> f64 {
+pub(super) fn nice(most: f64) -> f64 {
     if !(most.is_finite() && most > 0.0) {
         return 1.0;
     }
@@ -238,7 +238,7 @@ fn nice(most: f64) -> f64 {
 }
 
 /// A figure of a scale, without zeros at its end.
-fn short(value: f64) -> String {
+pub(super) fn short(value: f64) -> String {
     let text = format!("{value:.3}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }

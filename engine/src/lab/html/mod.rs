@@ -3,7 +3,9 @@
 
 mod charts;
 pub mod comparison;
+mod curves;
 mod plots;
+pub mod prediction;
 pub mod report;
 
 use std::fmt::Write as _;
