@@ -67,7 +67,10 @@ pub async fn receive(
             (StatusCode::CREATED, [(header::CONTENT_TYPE, "application/json")], body).into_response()
         }
         Err(refusal) => {
-            console.note(&harmless(&format!("A report from {peer} was refused: {}", refusal.words)));
+            // Who asks too often does not fill the terminal with it.
+            if refusal.retry_after.is_none() {
+                console.note(&harmless(&format!("A report from {peer} was refused: {}", refusal.words)));
+            }
             // A sender that still writes would lose the answer if the connection closed on it.
             tokio::spawn(timeout(LAST_WORDS, async move {
                 let mut left = MOST_BYTES;
