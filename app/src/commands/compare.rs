@@ -21,7 +21,7 @@ pub fn run(args: &CompareArgs, console: &Console) -> Result<()> {
     let reports = args.reports.iter().map(|path| read_file(path)).collect::<Result<Vec<_>>>()?;
     let comparison = compare(&reports)?;
     if let Some(file) = &args.html {
-        files::write(file, &html::comparison::page(&comparison))?;
+        files::write(file, &html::comparison::page(&comparison, None))?;
     }
     if args.json {
         output::json(&comparison)?;

@@ -13,10 +13,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use understory_engine::gpu::list_adapters;
+use understory_engine::lab::shelf;
 use understory_engine::protocol::{HubAccess, LoadRequest, Loaded, Message, Reply, Request};
 use understory_engine::session::Session;
 use understory_engine::{Begun, Progress};
 
+use super::bench::bench;
 use super::models::Models;
 use crate::hub::Observer;
 
@@ -108,6 +110,8 @@ impl Connection {
                 }
                 None
             }
+            // A hidden tab slows its browser down, not this computer.
+            Request::Seen { .. } => None,
             Request::DestroyDevice => Some(failed(id, "this server does not destroy its device".into())),
             body => self.queue(id, body).err().map(|message| failed(id, message)),
         }
@@ -192,10 +196,12 @@ async fn handle(session: &mut Session, id: u64, request: Request, link: &Arc<Lin
             let generation = session.generate(&request, &|| link.ends(id), &mut emit).await?;
             Ok(Reply::Generated(Box::new(generation)))
         }
+        Request::Bench(request) => bench(session, &request, &|| link.ends(id), &mut emit).await,
+        Request::Compare { reports, own } => Ok(Reply::Compared(shelf::look(&reports, own.as_deref()))),
         Request::Models | Request::Forget { .. } => {
             bail!("this engine's models lie in this computer's cache of the hub: see `understory models`")
         }
-        Request::Stop { .. } | Request::DestroyDevice => unreachable!("never queued"),
+        Request::Stop { .. } | Request::Seen { .. } | Request::DestroyDevice => unreachable!("never queued"),
     }
 }
 

@@ -2,6 +2,7 @@
 //! a WebSocket (`engine`), which speaks `understory_engine::protocol` as the page's worker does. It hands out nothing
 //! to other sites: see [`guard`].
 
+mod bench;
 mod engine;
 mod guard;
 mod models;

@@ -1,0 +1,138 @@
+//! Compare: reports of several devices side by side.
+
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use wasm_bindgen::JsCast;
+use web_sys::HtmlInputElement;
+
+use crate::app::Page;
+use crate::components::document::Document;
+use crate::shelf::Entry;
+use crate::{download, folders, storage};
+
+#[component]
+pub fn Compare() -> impl IntoView {
+    let page = expect_context::<Page>();
+    let shelf = page.shelf;
+    let none = move || shelf.entries.with(Vec::is_empty);
+    let own_is_here = move || {
+        let own = shelf.own.get();
+        let is_it = |entry: &Entry| {
+            entry.looked.as_ref().and_then(|looked| looked.report.as_ref()).map(|report| &report.run_id) == own.as_ref()
+        };
+        own.is_some() && shelf.entries.with(|entries| entries.iter().any(is_it))
+    };
+    let offers_own = move || !own_is_here() && (shelf.own.with(Option::is_some) || storage::report().is_some());
+    let save = move |_| {
+        let saved = shelf.html.with_untracked(|html| {
+            html.as_ref().map_or(Ok(()), |html| download::text("comparison.html", "text/html", html))
+        });
+        if let Err(message) = saved {
+            shelf.problem.set(Some(message));
+        }
+    };
+    view! {
+        <section aria-labelledby="view">
+            <h1 id="view">"Compare"</h1>
+            <p class="hint">
+                "Reports of Bench or of `understory bench`. Only like is compared with like (the same model files, prompt, "
+                "method, length), and ties are said to be ties. The files stay in this browser."
+            </p>
+            <div class="panel models">
+                <Take />
+                {move || offers_own().then(|| view! {
+                    <div class="actions">
+                        <button class="quiet" on:click=move |_| shelf.add_own()>"Add this device's last report"</button>
+                    </div>
+                })}
+                <ol class="kept">
+                    <For
+                        each=move || shelf.entries.get().into_iter().enumerate()
+                        key=|(nth, entry)| (*nth, entry.id, entry.looked.is_some())
+                        let((nth, entry))
+                    >
+                        <Listed nth entry />
+                    </For>
+                </ol>
+                {move || shelf.problem.get().map(|message| view! { <p class="problem" role="alert">{message}</p> })}
+            </div>
+            {move || none().then(|| view! { <p class="hint">"Add two or more reports; one alone is shown as it is."</p> })}
+            {move || (!none() && shelf.html.with(Option::is_some)).then(|| view! {
+                <div class="actions"><button class="quiet" on:click=save>"Save as HTML"</button></div>
+                <Document title="The reports" html=shelf.html />
+            })}
+        </section>
+    }
+}
+
+/// Where files come in.
+#[component]
+fn Take() -> impl IntoView {
+    let shelf = expect_context::<Page>().shelf;
+    let over = RwSignal::new(false);
+    let choose = move |event: web_sys::Event| {
+        let input = event.target().and_then(|input| input.dyn_into::<HtmlInputElement>().ok());
+        if let Some((input, list)) = input.and_then(|input| Some((input.clone(), input.files()?))) {
+            shelf.add_files((0..list.length()).filter_map(|i| list.get(i)).map(|file| (file.name(), file)).collect());
+            // The same file may be chosen again after it was changed.
+            input.set_value("");
+        }
+    };
+    let drop = move |event: web_sys::DragEvent| {
+        event.prevent_default();
+        over.set(false);
+        let Some(transfer) = event.data_transfer() else { return };
+        let entries = folders::dropped(&transfer);
+        spawn_local(async move {
+            match folders::files(entries, ".json").await {
+                Ok(files) if files.is_empty() => shelf.problem.set(Some("No .json file was dropped.".into())),
+                Ok(files) => shelf.add_files(files),
+                Err(message) => shelf.problem.set(Some(message)),
+            }
+        });
+    };
+    let drag = move |event: web_sys::DragEvent| {
+        event.prevent_default();
+        over.set(true);
+    };
+    view! {
+        <div class="drop" class:over=over on:dragover=drag on:dragleave=move |_| over.set(false) on:drop=drop>
+            <div class="field">
+                <label for="reports">"Reports"</label>
+                <input id="reports" type="file" multiple accept=".json,application/json" on:change=choose />
+            </div>
+            <p class="hint">"Choose report.json files, or drop them or a folder of them here."</p>
+        </div>
+    }
+}
+
+/// A report, or what is none and why.
+#[component]
+fn Listed(nth: usize, entry: Entry) -> impl IntoView {
+    let shelf = expect_context::<Page>().shelf;
+    let id = entry.id;
+    let report = entry.looked.as_ref().and_then(|looked| looked.report.clone());
+    let own = report.as_ref().is_some_and(|report| shelf.own.get_untracked().as_ref() == Some(&report.run_id));
+    let words = match (entry.looked, report) {
+        (None, _) => view! { <p>{entry.given.name.clone()} " is being read"</p> }.into_any(),
+        (_, Some(report)) => {
+            let when = report.started_at.replace('T', " ").replace('Z', " UTC");
+            let mark = own.then(|| view! { " " <span class="badge good">"this device"</span> });
+            view! { <p>{report.label} ", " {report.scenario} {mark} <br /> <small>{entry.given.name.clone()} ", " {when}</small></p> }
+                .into_any()
+        }
+        (Some(looked), None) => view! { <p class="problem">{looked.refused}</p> }.into_any(),
+    };
+    let (first, remove) = (format!("Make report {} the first", nth + 1), format!("Remove report {}", nth + 1));
+    view! {
+        <li>
+            {words}
+            <span class="actions">
+                {(nth > 0).then(|| view! {
+                    <button class="quiet" aria-label=first on:click=move |_| shelf.make_first(id)>"Make first"</button>
+                })}
+                <button class="quiet" aria-label=remove on:click=move |_| shelf.remove(id)>"Remove"</button>
+            </span>
+        </li>
+    }
+}
