@@ -8,7 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 pub use self::bench::{
-    BenchRequest, BenchStep, Benched, Browser, Compared, Contents, Given, Looked, PageFacts, Power, ReportFile, Told,
+    BenchRequest, BenchStep, Benched, Browser, Compared, Contents, Given, Looked, PageFacts, Power, ReportFile,
 };
 use crate::engine::{Dtype, LoadOptions, Progress};
 use crate::gpu::{AdapterReport, Profile};

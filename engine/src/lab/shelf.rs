@@ -6,7 +6,7 @@ use super::html;
 use super::link;
 use super::report::{self, Report};
 use crate::error::{Error, Result};
-use crate::protocol::{Compared, Contents, Given, Looked, Told};
+use crate::protocol::{Compared, Contents, Given, Looked};
 
 /// The largest report that is taken here; its text goes through messages, and is in memory more than once.
 pub const MAX_BYTES: u64 = 24 << 20;
@@ -23,11 +23,11 @@ pub fn look(given: &[Given], own: Option<&str>) -> Compared {
         });
         looked.push(match read {
             Ok(report) => {
-                let told = told(&report);
+                let looked = Looked { run_id: Some(report.run_id.clone()), words: words(&report) };
                 reports.push(report);
-                Looked { report: Some(told), refused: None }
+                looked
             }
-            Err(reason) => Looked { report: None, refused: Some(reason) },
+            Err(reason) => Looked { run_id: None, words: reason },
         });
     }
     let (html, problem) = match &reports[..] {
@@ -56,13 +56,10 @@ fn beside<'a>(reports: &'a [Report], report: &Report) -> Option<&'a str> {
     reports.iter().find(|other| other.run_id == report.run_id).map(|other| other.device.label.as_str())
 }
 
-fn told(report: &Report) -> Told {
-    Told {
-        run_id: report.run_id.clone(),
-        label: report.device.label.clone(),
-        scenario: report.protocol.scenario.clone(),
-        started_at: report.started_at.clone(),
-    }
+/// `laptop, quick, 2026-11-22 12:00:00 UTC`
+fn words(report: &Report) -> String {
+    let when = report.started_at.replace('T', " ").replace('Z', " UTC");
+    format!("{}, {}, {when}", report.device.label, report.protocol.scenario)
 }
 
 #[cfg(test)]
@@ -94,10 +91,10 @@ mod tests {
             Given { name: "a bad link".into(), contents: Contents::Link("%%%".into()) },
         ];
         let Compared { looked, html, problem } = look(&given, Some("second"));
-        let refused: Vec<bool> = looked.iter().map(|one| one.refused.is_some()).collect();
+        let refused: Vec<bool> = looked.iter().map(|one| one.run_id.is_none()).collect();
         assert_eq!(refused, [false, true, true, false, true]);
-        assert!(looked[1].refused.as_ref().unwrap().starts_with("notes.json: is no report"));
-        assert!(looked[2].refused.as_ref().unwrap().contains("same run"));
+        assert!(looked[1].words.starts_with("notes.json: is no report"));
+        assert!(looked[2].words.contains("same run"));
         assert_eq!(problem, None);
         let html = html.expect("two can be compared");
         // Labels are whoever's; and marking the first instead of the own one fails the second.
@@ -122,6 +119,6 @@ mod tests {
         let mut greedy = report("greedy");
         greedy.protocol.resamples = 4_000_000_000;
         let looked = look(&[json("greedy.json", &greedy)], None).looked;
-        assert!(looked[0].refused.as_ref().unwrap().contains("protocol.resamples"));
+        assert!(looked[0].words.contains("protocol.resamples"));
     }
 }

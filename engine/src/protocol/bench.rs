@@ -90,18 +90,11 @@ pub struct Compared {
     pub problem: Option<String>,
 }
 
-/// One of them: a report, or why it is none.
+/// One of them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Looked {
-    pub report: Option<Told>,
-    pub refused: Option<String>,
-}
-
-/// What a list of reports shows of one.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Told {
-    pub run_id: String,
-    pub label: String,
-    pub scenario: String,
-    pub started_at: String,
+    /// `None`: it is no report
+    pub run_id: Option<String>,
+    /// for a list: whose and of what it is, or why it is refused
+    pub words: String,
 }

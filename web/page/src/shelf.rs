@@ -124,7 +124,11 @@ impl Shelf {
 
     /// Makes a report the one that others are compared with.
     pub fn make_first(self, id: u64) {
-        self.entries.update(|entries| entries.sort_by_key(|entry| entry.id != id));
+        self.entries.update(|entries| {
+            if let Some(at) = entries.iter().position(|entry| entry.id == id) {
+                entries[..=at].rotate_right(1);
+            }
+        });
         self.look();
     }
 

@@ -47,10 +47,10 @@ async fn by_hints(data: &JsValue) -> (Option<Browser>, Option<String>) {
     let brands =
         brands.iter().flat_map(Array::iter).filter_map(|one| Some((text(&one, "brand")?, text(&one, "version"))));
     // One entry is there to be ignored; Chromium stands beside what is made of it.
-    let mut brands: Vec<_> = brands.filter(|(brand, _)| !brand.contains("Not")).collect();
-    brands.sort_by_key(|(brand, _)| brand == "Chromium");
+    let brands = brands.filter(|(brand, _)| !brand.contains("Not"));
+    let brand = brands.reduce(|known, other| if known.0 == "Chromium" { other } else { known });
     let mobile = get(data, "mobile").and_then(|mobile| mobile.as_bool());
-    let browser = brands.into_iter().next().map(|(name, version)| Browser { name, version, mobile });
+    let browser = brand.map(|(name, version)| Browser { name, version, mobile });
     let os = text(data, "platform").filter(|platform| !platform.is_empty()).map(|platform| {
         let version = text(&all, "platformVersion").filter(|version| !version.is_empty());
         version.map_or_else(|| platform.clone(), |version| format!("{platform} {version}"))

@@ -62,7 +62,13 @@ impl Bench {
         });
         spawn_local(async move { bench.power.set(facts::power().await) });
         bench.code.set(pairing::take_code());
-        let _ = window_event_listener_untyped("hashchange", move |_| bench.code.set(pairing::take_code()));
+        let _ = window_event_listener_untyped("hashchange", move |_| {
+            let code = pairing::take_code();
+            if code != bench.code.get_untracked() {
+                bench.code.set(code);
+                spawn_local(pairing::send(bench));
+            }
+        });
         bench
     }
 

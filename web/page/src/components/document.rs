@@ -7,12 +7,11 @@ use web_sys::{HtmlElement, ResizeObserver};
 
 /// As high as what it holds. Texts in it come from strangers' files, so nothing in it may run: its sandbox allows no
 /// script, and the document itself forbids them too. Its origin is the page's only so that its height can be read.
-#[component]
-pub fn Document(title: &'static str, #[prop(into)] html: Signal<Option<String>>) -> impl IntoView {
+pub fn document(title: &'static str, html: String) -> AnyView {
     let frame = NodeRef::<html::Iframe>::new();
     let observer = StoredValue::new_local(None::<(ResizeObserver, Closure<dyn FnMut()>)>);
+    let root = move || frame.get_untracked()?.content_document()?.document_element();
     let fit = move || {
-        let root = || frame.get_untracked()?.content_document()?.document_element();
         if let (Some(frame), Some(root)) = (frame.get_untracked(), root()) {
             // Of another realm, so it is no `HtmlElement` of this one.
             let height = root.unchecked_into::<HtmlElement>().offset_height();
@@ -22,7 +21,6 @@ pub fn Document(title: &'static str, #[prop(into)] html: Signal<Option<String>>)
     let watch = move |_| {
         fit();
         let changed = Closure::<dyn FnMut()>::new(fit);
-        let root = || frame.get_untracked()?.content_document()?.document_element();
         if let (Ok(watcher), Some(root)) = (ResizeObserver::new(changed.as_ref().unchecked_ref()), root()) {
             watcher.observe(&root);
             observer.set_value(Some((watcher, changed)));
@@ -36,4 +34,5 @@ pub fn Document(title: &'static str, #[prop(into)] html: Signal<Option<String>>)
     view! {
         <iframe class="document" node_ref=frame title=title sandbox="allow-same-origin" srcdoc=html on:load=watch></iframe>
     }
+    .into_any()
 }

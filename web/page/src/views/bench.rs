@@ -11,7 +11,7 @@ use wasm_bindgen_futures::JsFuture;
 
 use crate::app::Page;
 use crate::bench::{self, UnderWay, facts, pairing};
-use crate::components::document::Document;
+use crate::components::document::document as whole;
 use crate::download;
 use crate::engines::Place;
 use crate::route::Route;
@@ -29,7 +29,7 @@ pub fn Bench() -> impl IntoView {
                 "median with its interval. What makes the report less comparable is said in it."
             </p>
             <div class="panel composer">
-                <Checks />
+                {checks(page)}
                 <div class="fields">
                     <div class="field method">
                         <label for="scenario">"Scenario"</label>
@@ -67,7 +67,7 @@ pub fn Bench() -> impl IntoView {
                 {move || bench.under_way.get().map(progress)}
                 {move || bench.problem.get().map(|message| view! { <p class="problem" role="alert">{message}</p> })}
             </div>
-            {move || bench.done.with(|done| done.as_ref().map(|done| results(page, done).into_any()))}
+            {move || bench.done.with(|done| done.as_ref().map(|done| results(page, done)))}
         </section>
     }
 }
@@ -82,7 +82,7 @@ fn what(page: Page) -> String {
         }
         false => "",
     };
-    let Ok(runs) = bench.runs() else { return format!("{}.", offer.what) };
+    let Ok(runs) = bench.runs() else { return format!("{}.{left_out}", offer.what) };
     let each = runs + WARM_UP;
     let plain_ms = page.session.measured.with(|measured| measured.as_ref().map(|measured| measured.costs.plain_ms));
     let long = plain_ms.map_or_else(String::new, |ms| {
@@ -122,9 +122,7 @@ fn progress(at: UnderWay) -> impl IntoView {
 }
 
 /// What to see to before measuring.
-#[component]
-fn Checks() -> impl IntoView {
-    let page = expect_context::<Page>();
+fn checks(page: Page) -> AnyView {
     let checks = move || {
         let mut checks = vec![loaded(page), software(page)];
         if page.session.engines.place.get() == Place::Browser {
@@ -152,7 +150,12 @@ fn Checks() -> impl IntoView {
         };
         view! { <li class=class><span>{mark}</span> {words}</li> }
     };
-    view! { <ul class="checks" aria-label="Before you measure">{move || checks().into_iter().map(entry).collect_view()}</ul> }
+    view! {
+        <ul class="checks" aria-label="Before you measure">
+            {move || checks().into_iter().map(entry).collect_view()}
+        </ul>
+    }
+    .into_any()
 }
 
 type Check = (Option<bool>, String);
@@ -191,7 +194,7 @@ fn power(page: Page) -> Check {
     })
 }
 
-fn results(page: Page, done: &Benched) -> impl IntoView + use<> {
+fn results(page: Page, done: &Benched) -> AnyView {
     let bench = page.bench;
     let run_id = done.run_id.clone();
     let save = move |name: &'static str| {
@@ -214,10 +217,11 @@ fn results(page: Page, done: &Benched) -> impl IntoView + use<> {
             {["report.json", "report.html", "samples.csv", "report.md"].map(save)}
             <button class="quiet" on:click=move |_| compare(page)>"Compare"</button>
         </div>
-        <Share link />
-        {move || bench.code.get().map(|_| view! { <Send /> })}
-        <Document title="The report" html=Signal::derive(move || bench.file("report.html")) />
+        {share(link)}
+        {move || bench.code.get().map(|_| sending(page))}
+        {whole("The report", untrack(|| bench.file("report.html")).unwrap_or_default())}
     }
+    .into_any()
 }
 
 fn compare(page: Page) {
@@ -226,8 +230,7 @@ fn compare(page: Page) {
 }
 
 /// A link that carries the report.
-#[component]
-fn Share(link: Option<String>) -> impl IntoView {
+fn share(link: Option<String>) -> AnyView {
     let Some(link) = link else {
         let words = format!("The report has more than {} characters in a link: send the file report.json.", link::MOST);
         return view! { <p class="hint">{words}</p> }.into_any();
@@ -252,12 +255,11 @@ fn Share(link: Option<String>) -> impl IntoView {
 }
 
 /// Where it stands on the computer that serves this page.
-#[component]
-fn Send() -> impl IntoView {
-    let bench = expect_context::<Page>().bench;
+fn sending(page: Page) -> AnyView {
+    let bench = page.bench;
     let again = move |_| spawn_local(pairing::send(bench));
     let host = location().host().unwrap_or_default();
-    move || match bench.sent.get() {
+    let said = move || match bench.sent.get() {
         None => view! { <p class="hint" role="status">"Sending the report to " {host.clone()} "…"</p> }.into_any(),
         Some(Ok(run_id)) => {
             view! { <p class="hint" role="status">"The report arrived at " {host.clone()} " as " {run_id} "."</p> }
@@ -269,7 +271,8 @@ fn Send() -> impl IntoView {
             </p>
         }
         .into_any(),
-    }
+    };
+    said.into_any()
 }
 
 /// The page's own, without what follows `#`.

@@ -6,7 +6,7 @@ use wasm_bindgen::JsCast;
 use web_sys::HtmlInputElement;
 
 use crate::app::Page;
-use crate::components::document::Document;
+use crate::components::document::document;
 use crate::shelf::Entry;
 use crate::{download, folders, storage};
 
@@ -17,9 +17,7 @@ pub fn Compare() -> impl IntoView {
     let none = move || shelf.entries.with(Vec::is_empty);
     let own_is_here = move || {
         let own = shelf.own.get();
-        let is_it = |entry: &Entry| {
-            entry.looked.as_ref().and_then(|looked| looked.report.as_ref()).map(|report| &report.run_id) == own.as_ref()
-        };
+        let is_it = |entry: &Entry| entry.looked.as_ref().and_then(|looked| looked.run_id.as_ref()) == own.as_ref();
         own.is_some() && shelf.entries.with(|entries| entries.iter().any(is_it))
     };
     let offers_own = move || !own_is_here() && (shelf.own.with(Option::is_some) || storage::report().is_some());
@@ -39,36 +37,32 @@ pub fn Compare() -> impl IntoView {
                 "method, length), and ties are said to be ties. The files stay in this browser."
             </p>
             <div class="panel models">
-                <Take />
+                {take(page)}
                 {move || offers_own().then(|| view! {
                     <div class="actions">
                         <button class="quiet" on:click=move |_| shelf.add_own()>"Add this device's last report"</button>
                     </div>
                 })}
                 <ol class="kept">
-                    <For
-                        each=move || shelf.entries.get().into_iter().enumerate()
-                        key=|(nth, entry)| (*nth, entry.id, entry.looked.is_some())
-                        let((nth, entry))
-                    >
-                        <Listed nth entry />
-                    </For>
+                    {move || {
+                        let entries = shelf.entries.get().into_iter().enumerate();
+                        entries.map(|(nth, entry)| listed(page, nth, entry)).collect_view()
+                    }}
                 </ol>
                 {move || shelf.problem.get().map(|message| view! { <p class="problem" role="alert">{message}</p> })}
             </div>
             {move || none().then(|| view! { <p class="hint">"Add two or more reports; one alone is shown as it is."</p> })}
-            {move || (!none() && shelf.html.with(Option::is_some)).then(|| view! {
+            {move || shelf.html.get().map(|html| view! {
                 <div class="actions"><button class="quiet" on:click=save>"Save as HTML"</button></div>
-                <Document title="The reports" html=shelf.html />
+                {document("The reports", html)}
             })}
         </section>
     }
 }
 
 /// Where files come in.
-#[component]
-fn Take() -> impl IntoView {
-    let shelf = expect_context::<Page>().shelf;
+fn take(page: Page) -> AnyView {
+    let shelf = page.shelf;
     let over = RwSignal::new(false);
     let choose = move |event: web_sys::Event| {
         let input = event.target().and_then(|input| input.dyn_into::<HtmlInputElement>().ok());
@@ -104,35 +98,32 @@ fn Take() -> impl IntoView {
             <p class="hint">"Choose report.json files, or drop them or a folder of them here."</p>
         </div>
     }
+    .into_any()
 }
 
 /// A report, or what is none and why.
-#[component]
-fn Listed(nth: usize, entry: Entry) -> impl IntoView {
-    let shelf = expect_context::<Page>().shelf;
+fn listed(page: Page, nth: usize, entry: Entry) -> AnyView {
+    let shelf = page.shelf;
     let id = entry.id;
-    let report = entry.looked.as_ref().and_then(|looked| looked.report.clone());
-    let own = report.as_ref().is_some_and(|report| shelf.own.get_untracked().as_ref() == Some(&report.run_id));
-    let words = match (entry.looked, report) {
-        (None, _) => view! { <p>{entry.given.name.clone()} " is being read"</p> }.into_any(),
-        (_, Some(report)) => {
-            let when = report.started_at.replace('T', " ").replace('Z', " UTC");
-            let mark = own.then(|| view! { " " <span class="badge good">"this device"</span> });
-            view! { <p>{report.label} ", " {report.scenario} {mark} <br /> <small>{entry.given.name.clone()} ", " {when}</small></p> }
-                .into_any()
-        }
-        (Some(looked), None) => view! { <p class="problem">{looked.refused}</p> }.into_any(),
+    let (run_id, words) = match entry.looked {
+        Some(looked) => (looked.run_id, looked.words),
+        None => (Some(String::new()), format!("{} is being read", entry.given.name)),
     };
+    let own = run_id.is_some() && run_id == shelf.own.get();
+    let refused = run_id.is_none();
+    let name = (!refused).then(|| view! { <br /> <small>{entry.given.name}</small> });
+    let mark = own.then(|| view! { " " <span class="badge good">"this device"</span> });
     let (first, remove) = (format!("Make report {} the first", nth + 1), format!("Remove report {}", nth + 1));
     view! {
         <li>
-            {words}
+            <p class:problem=refused>{words} {mark} {name}</p>
             <span class="actions">
-                {(nth > 0).then(|| view! {
+                {(nth > 0 && !refused).then(|| view! {
                     <button class="quiet" aria-label=first on:click=move |_| shelf.make_first(id)>"Make first"</button>
                 })}
                 <button class="quiet" aria-label=remove on:click=move |_| shelf.remove(id)>"Remove"</button>
             </span>
         </li>
     }
+    .into_any()
 }
