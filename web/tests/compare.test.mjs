@@ -72,7 +72,7 @@ test("what is no report is refused in words, and the others stay", { timeout: 12
   }
 });
 
-test("a folder is dropped whole", { timeout: 60_000 }, async () => {
+test("of what is dropped, reports are taken", { timeout: 60_000 }, async () => {
   await button("Remove report 1").click();
   await button("Remove report 1").click();
   await page.locator("iframe").waitFor({ state: "detached" });

@@ -52,12 +52,19 @@ pub async fn read(entries: Vec<FileSystemEntry>) -> Result<Folder, String> {
     Ok(Folder { name: LOOSE.into(), files })
 }
 
-/// The files of these and of the folders among them whose names end with `ending`.
+/// The files of `entries`, of the folders among them, and of `loose` whose names end with `ending`.
 ///
 /// # Errors
 /// Why they cannot be read.
-pub async fn files(entries: Vec<FileSystemEntry>, ending: &str) -> Result<Vec<(String, File)>, String> {
+pub async fn files(
+    entries: Vec<FileSystemEntry>,
+    loose: Option<FileList>,
+    ending: &str,
+) -> Result<Vec<(String, File)>, String> {
     let mut files = Vec::new();
+    if let Some(list) = loose {
+        files.extend((0..list.length()).filter_map(|i| list.get(i)).map(|file| (file.name(), file)));
+    }
     for entry in entries {
         let name = entry.name();
         if entry.is_directory() {

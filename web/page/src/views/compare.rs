@@ -77,8 +77,10 @@ fn take(page: Page) -> AnyView {
         over.set(false);
         let Some(transfer) = event.data_transfer() else { return };
         let entries = folders::dropped(&transfer);
+        // What a program drops has no entries.
+        let loose = if entries.is_empty() { transfer.files() } else { None };
         spawn_local(async move {
-            match folders::files(entries, ".json").await {
+            match folders::files(entries, loose, ".json").await {
                 Ok(files) if files.is_empty() => shelf.problem.set(Some("No .json file was dropped.".into())),
                 Ok(files) => shelf.add_files(files),
                 Err(message) => shelf.problem.set(Some(message)),
