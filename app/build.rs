@@ -4,10 +4,11 @@
 //! And says which commit and which libraries the program is made of, for reports: `UNDERSTORY_COMMIT`,
 //! `UNDERSTORY_DIRTY`, `UNDERSTORY_WGPU`, `UNDERSTORY_BURN`; each is empty where it is not known.
 
+mod origin;
+
 use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::{env, fs, io};
 
 /// What the program is made of; a change in one of them changes whether the commit alone says it.
@@ -34,7 +35,7 @@ fn main() -> io::Result<()> {
     code.push_str("]\n");
     // The tests ask for it too.
     println!("cargo::rustc-env=UNDERSTORY_PAGE={}", if files.is_empty() { "absent" } else { "embedded" });
-    origin(&root);
+    origin::tell(&root, &SOURCES);
     fs::write(PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join("page.rs"), code)
 }
 
@@ -57,33 +58,4 @@ fn list(folder: &Path, prefix: &str, files: &mut BTreeMap<String, PathBuf>) -> i
 fn is_bundled(root: &Path, name: &str, path: &Path) -> bool {
     let same = |original: PathBuf| fs::read(original).is_ok_and(|bytes| fs::read(path).is_ok_and(|copy| copy == bytes));
     name.starts_with("models/") && same(root.join(name))
-}
-
-/// Commit and versions. Where there is no git, or the sources lie in somebody else's repository, the commit is unknown.
-fn origin(root: &Path) {
-    for source in SOURCES {
-        println!("cargo::rerun-if-changed={}", root.join(source).display());
-    }
-    let git = |args: &[&str]| -> Option<String> {
-        let output = Command::new("git").current_dir(root).args(args).output().ok()?;
-        let text = String::from_utf8(output.stdout).ok().filter(|_| output.status.success())?;
-        Some(text.trim().to_owned())
-    };
-    let own = git(&["ls-files", "--error-unmatch", "app/build.rs"]).is_some();
-    let commit = git(&["rev-parse", "HEAD"]).filter(|_| own).unwrap_or_default();
-    let changes = git(&[&["status", "--porcelain", "--"], &SOURCES[..]].concat()).filter(|_| own);
-    let dirty = changes.map_or(String::new(), |changes| (!changes.is_empty()).to_string());
-    // Every commit and every checkout adds a line to it.
-    if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]).filter(|_| own) {
-        println!("cargo::rerun-if-changed={}", root.join(log).display());
-    }
-    let lock = fs::read_to_string(root.join("Cargo.lock")).unwrap_or_default();
-    let version = |name: &str| {
-        let start = format!("name = \"{name}\"\nversion = \"");
-        let after = lock.replace('\r', "").split_once(&start).map(|(_, after)| after.to_owned());
-        after.and_then(|after| Some(after.split_once('"')?.0.to_owned())).unwrap_or_default()
-    };
-    for (name, value) in [("COMMIT", commit), ("DIRTY", dirty), ("WGPU", version("wgpu")), ("BURN", version("burn"))] {
-        println!("cargo::rustc-env=UNDERSTORY_{name}={value}");
-    }
 }

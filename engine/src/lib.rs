@@ -6,6 +6,7 @@ pub mod bench;
 mod cache;
 pub mod chat;
 pub mod engine;
+pub mod environment;
 pub mod error;
 mod evaluate;
 pub mod figures;

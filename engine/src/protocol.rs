@@ -1,12 +1,16 @@
 //! What a front end asks of the engine and what comes back. Both front ends (terminal, page) speak these
 //! types and no others; they serialise, so they cross a worker boundary or a socket as they are.
 
+mod bench;
 mod prediction;
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::bench::{
+    BenchRequest, BenchStep, Benched, Browser, Compared, Contents, Given, Looked, PageFacts, Power, ReportFile,
+};
 use crate::engine::{Dtype, LoadOptions, Progress};
 use crate::gpu::{AdapterReport, Profile};
 use crate::sampling::Sampling;
@@ -21,7 +25,7 @@ pub struct Message<T> {
 }
 
 /// What is asked of a [`Session`](crate::session::Session). Each ends with one reply of its own kind or with
-/// [`Reply::Failed`]; they run in the order in which they come, but for the last two and, in a browser, predictions.
+/// [`Reply::Failed`]; they run in the order in which they come, but for the last three and, in a browser, predictions.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "request", rename_all = "snake_case")]
 pub enum Request {
@@ -33,6 +37,10 @@ pub enum Request {
     Calibrate { cached: Option<Costs> },
     /// Ends with [`Reply::Generated`].
     Generate(GenerateRequest),
+    /// Measures a scenario with the models that are loaded; ends with [`Reply::Benched`].
+    Bench(BenchRequest),
+    /// Reads reports and sets them side by side; ends with [`Reply::Compared`]. `own`: the run that stands out.
+    Compare { reports: Vec<Given>, own: Option<String> },
     /// Ends with [`Reply::Models`].
     Models,
     /// Ends with [`Reply::Predicted`]; nothing needs to be loaded for it.
@@ -41,6 +49,8 @@ pub enum Request {
     Forget { model: String },
     /// Ends the generation with this message id, running or waiting; it has no reply of its own.
     Stop { id: u64 },
+    /// Whether the tab is hidden, of which the engine knows nothing, while something is measured. It has no reply.
+    Seen { hidden: bool },
     /// Destroys the device, as a driver's reset would: to try what comes of it. It has no reply.
     DestroyDevice,
 }
@@ -136,6 +146,10 @@ pub enum Reply {
     Loaded(Box<Loaded>),
     Costs(Costs),
     Generated(Box<Generation>),
+    /// A run of a scenario begins.
+    Benching(BenchStep),
+    Benched(Box<Benched>),
+    Compared(Compared),
     /// What the front end keeps, and how much room it has; `None`: not known.
     Models {
         models: Vec<StoredModel>,
@@ -148,6 +162,13 @@ pub enum Reply {
     Failed {
         message: String,
     },
+}
+
+impl Reply {
+    /// Another reply to the same request follows.
+    pub fn is_interim(&self) -> bool {
+        matches!(self, Self::Progress(_) | Self::Event(_) | Self::Recovering { .. } | Self::Benching(_))
+    }
 }
 
 /// A model that the front end keeps, whole or in part.

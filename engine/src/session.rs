@@ -1,9 +1,12 @@
 //! The engine behind messages: what the page's worker and the server both run. A front end finds the models' files;
 //! everything after that is here, a lost device included.
 
+mod bench;
+
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 
+pub use self::bench::Watch;
 use crate::engine::Dtype;
 use crate::engine::{Begun, Engine};
 use crate::error::{Error, Result};

@@ -19,8 +19,8 @@ const TYPES = {
   ".wasm": "application/wasm",
 };
 
-/** Serves `folder` on a free port of the loopback; `stop()` ends it. */
-export async function serve(folder = DIST) {
+/** Serves `folder` on a free port of the loopback, with `headers` on every file; `stop()` ends it. */
+export async function serve(folder = DIST, headers = {}) {
   const server = createServer(async (request, response) => {
     const path = normalize(decodeURIComponent(new URL(request.url, "http://localhost").pathname));
     const file = join(folder, path.endsWith("/") ? `${path}index.html` : path);
@@ -29,7 +29,8 @@ export async function serve(folder = DIST) {
       response.writeHead(404).end();
       return;
     }
-    response.writeHead(200, { "content-type": TYPES[extname(file)] ?? "application/octet-stream", "content-length": found.size });
+    const type = TYPES[extname(file)] ?? "application/octet-stream";
+    response.writeHead(200, { ...headers, "content-type": type, "content-length": found.size });
     createReadStream(file).pipe(response);
   });
   await new Promise((ready) => server.listen(0, "127.0.0.1", ready));

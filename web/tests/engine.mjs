@@ -14,7 +14,7 @@ export async function startWorker(browser, server) {
       const { id, body } = JSON.parse(data);
       const asked = waiting.get(id);
       asked?.replies.push(body);
-      const more = ["progress", "event", "recovering"].includes(body.reply);
+      const more = ["progress", "event", "recovering", "benching"].includes(body.reply);
       if (asked?.first && body.event === asked.first.event) {
         worker.postMessage(JSON.stringify({ id: ++last, body: asked.first.then(id) }));
         asked.first = undefined;

@@ -13,6 +13,7 @@ const LOOKS = {
   phone: { colorScheme: "light", width: 390 },
 };
 const HIGHEST = 1100;
+const LAVAPIPE = fileURLToPath(new URL("../../bench/runs/2026-11-22-lavapipe-2core-quick/report.json", import.meta.url));
 const LONG_MS = 240_000;
 
 mkdirSync(DIR, { recursive: true });
@@ -70,10 +71,17 @@ await show("Device");
 await page.locator(".plot").first().waitFor();
 await picture("device");
 
-for (const view of ["Bench", "Compare"]) {
-  await show(view);
-  await picture(view.toLowerCase());
-}
+await show("Bench");
+await page.getByLabel("Runs of each case", { exact: true }).fill("6");
+await page.getByLabel("Name of this device", { exact: true }).fill("SwiftShader in Chromium");
+await button("Run").click();
+await button("Save report.json").waitFor({ timeout: LONG_MS });
+await picture("bench");
+
+await button("Compare").click();
+await page.getByLabel("Reports", { exact: true }).setInputFiles(LAVAPIPE);
+await page.frameLocator("iframe.document").getByRole("heading", { name: "Reports compared" }).waitFor();
+await picture("compare");
 
 await show("Predict");
 await button("Measure this device").click();

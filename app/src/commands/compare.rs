@@ -16,7 +16,7 @@ pub fn run(args: &CompareArgs, console: &Console) -> Result<()> {
     let reports = args.reports.iter().map(|path| Ok(file::open(path)?.0)).collect::<Result<Vec<_>>>()?;
     let comparison = compare(&reports)?;
     if let Some(file) = &args.html {
-        files::write(file, &html::comparison::page(&comparison))?;
+        files::write(file, &html::comparison::page(&comparison, None))?;
     }
     if args.json {
         output::json(&comparison)?;

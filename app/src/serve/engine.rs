@@ -13,10 +13,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use understory_engine::gpu::list_adapters;
+use understory_engine::lab::shelf;
 use understory_engine::protocol::{HubAccess, LoadRequest, Loaded, Message, Reply, Request};
 use understory_engine::session::Session;
 use understory_engine::{Begun, Progress};
 
+use super::bench::bench;
 use super::models::Models;
 use super::monitor::Monitor;
 use crate::hub::Observer;
@@ -40,7 +42,7 @@ pub struct Engine {
 enum Job {
     Request {
         id: u64,
-        body: Request,
+        body: Box<Request>,
         link: Arc<Link>,
     },
     /// The page is gone: so is what it loaded.
@@ -114,6 +116,8 @@ impl Connection {
                 }
                 None
             }
+            // A hidden tab slows its browser down, not this computer.
+            Request::Seen { .. } => None,
             Request::DestroyDevice => Some(failed(id, "this server does not destroy its device".into())),
             body => self.queue(id, body).err().map(|message| failed(id, message)),
         }
@@ -128,7 +132,7 @@ impl Connection {
             return Err(format!("request {id} waits already: every request needs an id of its own"));
         }
         waiting.insert(id, false);
-        let job = Job::Request { id, body, link: Arc::clone(&self.link) };
+        let job = Job::Request { id, body: Box::new(body), link: Arc::clone(&self.link) };
         self.monitor.waiting(1.0);
         self.jobs.send(job).map_err(|_| "the engine has ended; start `understory serve` again".into())
     }
@@ -171,12 +175,12 @@ fn run(queue: &Receiver<Job>, models: Models, monitor: &Monitor) {
             continue;
         };
         monitor.waiting(-1.0);
-        let generates = matches!(body, Request::Generate(_));
+        let generates = matches!(*body, Request::Generate(_));
         if link.is_gone() {
             continue;
         }
         let handled =
-            catch_unwind(AssertUnwindSafe(|| pollster::block_on(handle(&mut session, id, body, &link, models))));
+            catch_unwind(AssertUnwindSafe(|| pollster::block_on(handle(&mut session, id, *body, &link, models))));
         let reply = handled.unwrap_or_else(|panic| {
             // What it left is not to be trusted.
             session = Session::default();
@@ -207,10 +211,12 @@ async fn handle(session: &mut Session, id: u64, request: Request, link: &Arc<Lin
             Ok(Reply::Generated(Box::new(generation)))
         }
         Request::Predict(request) => Ok(Reply::Predicted(Box::new(session.predictor().answer(&request)?))),
+        Request::Bench(request) => bench(session, &request, &|| link.ends(id), &mut emit).await,
+        Request::Compare { reports, own } => Ok(Reply::Compared(shelf::look(&reports, own.as_deref()))),
         Request::Models | Request::Forget { .. } => {
             bail!("this engine's models lie in this computer's cache of the hub: see `understory models`")
         }
-        Request::Stop { .. } | Request::DestroyDevice => unreachable!("never queued"),
+        Request::Stop { .. } | Request::Seen { .. } | Request::DestroyDevice => unreachable!("never queued"),
     }
 }
 

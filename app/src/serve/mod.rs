@@ -2,6 +2,7 @@
 //! a WebSocket (`engine`), which speaks `understory_engine::protocol` as the page's worker does, and what that measured
 //! (`metrics`). It hands out nothing to other sites: see [`guard`]. What other devices get is in [`lan`] alone.
 
+mod bench;
 mod engine;
 mod guard;
 mod lan;

@@ -5,16 +5,20 @@
 
 pub mod advice;
 pub mod compare;
+pub mod course;
 pub mod definitions;
 pub mod hash;
 pub mod html;
+pub mod link;
 pub mod metrics;
+pub mod offer;
 pub mod position;
 pub mod rendering;
 pub mod report;
 pub mod scenario;
 pub mod schedule;
 pub mod schema;
+pub mod shelf;
 pub mod statistics;
 mod summary;
 mod tails;

@@ -3,6 +3,7 @@
 pub mod config;
 pub mod device_weights;
 pub mod files;
+pub mod fingerprints;
 mod halves;
 #[cfg(feature = "reference")]
 pub mod reference;

@@ -3,6 +3,7 @@
 use leptos::prelude::*;
 use understory_engine::protocol::ChatMessage;
 
+use crate::bench::Bench;
 use crate::choice::{self, ModelForm};
 use crate::comparison::Comparison;
 use crate::components::dialog::DefinitionDialog;
@@ -16,13 +17,15 @@ use crate::route::Route;
 use crate::run::Run;
 use crate::session::Session;
 use crate::settings::Settings;
+use crate::shelf::Shelf;
 use crate::starts::{self, Starts};
+use crate::views::bench::Bench as BenchView;
+use crate::views::compare::Compare;
 use crate::views::device::Device;
 use crate::views::generate::Generate;
 use crate::views::models::Models;
 use crate::views::predict::Predict;
 use crate::views::side_by_side::SideBySide;
-use crate::views::soon::Soon;
 use crate::views::starts::Starts as StartsView;
 use crate::views::tree::Tree;
 use crate::visibility;
@@ -40,6 +43,8 @@ pub struct Page {
     pub comparison: RwSignal<Comparison>,
     pub starts: Starts,
     pub prediction: PredictForm,
+    pub bench: Bench,
+    pub shelf: Shelf,
     pub offline: Offline,
     /// why the last request has no result
     pub problem: RwSignal<Option<String>>,
@@ -55,8 +60,9 @@ pub struct Page {
 
 impl Page {
     fn new() -> Self {
+        let session = Session::new();
         Self {
-            session: Session::new(),
+            session,
             settings: Settings::new(),
             models: ModelForm::new(),
             run: RwSignal::new(Run::default()),
@@ -64,6 +70,8 @@ impl Page {
             comparison: RwSignal::new(Comparison::default()),
             starts: Starts::new(),
             prediction: PredictForm::new(),
+            bench: Bench::new(session),
+            shelf: Shelf::new(),
             offline: Offline::new(),
             problem: RwSignal::new(None),
             now_ms: RwSignal::new(0.0),
@@ -116,7 +124,8 @@ fn App() -> impl IntoView {
                 Route::Models => view! { <Models /> }.into_any(),
                 Route::Device => view! { <Device /> }.into_any(),
                 Route::Predict => view! { <Predict /> }.into_any(),
-                Route::Bench | Route::Compare => view! { <Soon route=route.get() /> }.into_any(),
+                Route::Bench => view! { <BenchView /> }.into_any(),
+                Route::Compare => view! { <Compare /> }.into_any(),
             }}
         </main>
         <footer>

@@ -13,7 +13,7 @@ use web_sys::File;
 
 use crate::engines::Place;
 
-/// Replies to one request, the last of them neither progress nor an event; it ends early where the engine does.
+/// Replies to one request, the last of them no interim one; it ends early where the engine does.
 pub type Replies = UnboundedReceiver<Reply>;
 
 type Waiting = Rc<RefCell<BTreeMap<u64, UnboundedSender<Reply>>>>;
@@ -80,6 +80,11 @@ impl Client {
         }
     }
 
+    /// Says what has no reply.
+    pub fn tell(&self, request: Request) {
+        self.send(0, request);
+    }
+
     fn send(&self, id: u64, body: Request) {
         let send = |text: String| match &self.transport {
             Transport::Worker(worker) => worker.send(&text),
@@ -115,8 +120,7 @@ impl Ears {
 
 fn deliver(waiting: &Waiting, id: u64, body: Reply) {
     let mut waiting = waiting.borrow_mut();
-    let more = matches!(body, Reply::Progress(_) | Reply::Event(_) | Reply::Recovering { .. });
-    let sender = if more { waiting.get(&id).cloned() } else { waiting.remove(&id) };
+    let sender = if body.is_interim() { waiting.get(&id).cloned() } else { waiting.remove(&id) };
     if let Some(sender) = sender {
         // It fails where nobody listens any more.
         let _ = sender.unbounded_send(body);

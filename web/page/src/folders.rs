@@ -52,6 +52,33 @@ pub async fn read(entries: Vec<FileSystemEntry>) -> Result<Folder, String> {
     Ok(Folder { name: LOOSE.into(), files })
 }
 
+/// The files of `entries`, of the folders among them, and of `loose` whose names end with `ending`.
+///
+/// # Errors
+/// Why they cannot be read.
+pub async fn files(
+    entries: Vec<FileSystemEntry>,
+    loose: Option<FileList>,
+    ending: &str,
+) -> Result<Vec<(String, File)>, String> {
+    let mut files = Vec::new();
+    if let Some(list) = loose {
+        files.extend((0..list.length()).filter_map(|i| list.get(i)).map(|file| (file.name(), file)));
+    }
+    for entry in entries {
+        let name = entry.name();
+        if entry.is_directory() {
+            let mut found = Vec::new();
+            walk(entry.unchecked_into(), "", &mut found).await.map_err(unreadable)?;
+            files.extend(found.into_iter().map(|(path, file)| (format!("{name}/{path}"), file)));
+        } else {
+            files.push((name, file(entry).await.map_err(unreadable)?));
+        }
+    }
+    files.retain(|(name, _)| name.ends_with(ending));
+    Ok(files)
+}
+
 /// Adds the files of `folder` to `files`, with their paths behind `prefix`.
 async fn walk(folder: FileSystemDirectoryEntry, prefix: &str, files: &mut Vec<(String, File)>) -> Result<(), JsValue> {
     let reader = folder.create_reader();

@@ -3,6 +3,7 @@
 #![cfg(target_family = "wasm")]
 
 mod app;
+mod bench;
 mod charts;
 mod choice;
 mod client;
@@ -20,6 +21,7 @@ mod route;
 mod run;
 mod session;
 mod settings;
+mod shelf;
 mod starts;
 mod storage;
 mod support;

@@ -59,7 +59,15 @@ impl Route {
     /// The route that the address names; the first one where it names none.
     fn current() -> Self {
         let hash = location().hash().unwrap_or_default();
+        let hash = hash.split('?').next().unwrap_or_default();
         Self::ALL.into_iter().find(|route| route.hash() == hash).unwrap_or(Route::Generate)
+    }
+
+    /// What stands behind this view in the address: `VIEW?NAME=VALUE`.
+    pub fn parameter(self, name: &str) -> Option<String> {
+        let hash = location().hash().ok()?;
+        let value = hash.strip_prefix(self.hash())?.strip_prefix('?')?.strip_prefix(name)?.strip_prefix('=')?;
+        Some(value.into())
     }
 
     /// Follows the address for as long as the page lives.

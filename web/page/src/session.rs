@@ -6,7 +6,8 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use understory_engine::Progress;
 use understory_engine::protocol::{
-    Costs, Event, GenerateRequest, Generation, LoadRequest, Loaded, Measured as RequestTimes, Phases, Reply, Request,
+    BenchRequest, BenchStep, Benched, Costs, Event, GenerateRequest, Generation, LoadRequest, Loaded,
+    Measured as RequestTimes, Phases, Reply, Request,
 };
 
 use crate::app::Page;
@@ -255,7 +256,29 @@ impl Session {
         });
     }
 
-    /// Ends the generation under way; its tokens so far stay.
+    /// Measures a scenario; the stage is [`Stage::Generating`] meanwhile.
+    pub async fn bench(self, request: BenchRequest, mut on_step: impl FnMut(BenchStep)) -> Result<Benched, Ended> {
+        self.stage.set(Stage::Generating);
+        let reply = self
+            .ask(Request::Bench(request), |reply| {
+                if let Reply::Benching(step) = reply {
+                    on_step(step);
+                }
+            })
+            .await;
+        self.settle(&reply);
+        match reply? {
+            Reply::Benched(benched) => Ok(*benched),
+            _ => Err(unexpected()),
+        }
+    }
+
+    /// Tells the engine what it does not ask for.
+    pub fn tell(self, request: Request) {
+        self.client.with_value(|client| client.as_ref().map(|client| client.tell(request)));
+    }
+
+    /// Ends the generation or the scenario under way; what there is of it stays.
     pub fn stop(self) {
         self.client.with_value(|client| {
             if let Some(client) = client {
@@ -336,7 +359,7 @@ impl Session {
         self.current.set_value(id);
         while let Ok(reply) = replies.recv().await {
             match reply {
-                Reply::Progress(_) | Reply::Event(_) | Reply::Recovering { .. } => during(reply),
+                reply if reply.is_interim() => during(reply),
                 Reply::Failed { message } => return Err(Ended::Failed(message)),
                 last => return Ok(last),
             }

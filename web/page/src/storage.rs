@@ -1,5 +1,5 @@
-//! What the browser keeps for this page: the engine that was chosen, and the costs measured, for as long as device,
-//! models and build are the same.
+//! What the browser keeps for this page: the engine that was chosen, this device's name and last report, and the
+//! costs measured, for as long as device, models and build are the same.
 
 use leptos::prelude::window;
 use serde::{Deserialize, Serialize};
@@ -7,6 +7,8 @@ use understory_engine::protocol::Costs;
 
 const ITEM: &str = "understory.costs";
 const ENGINE: &str = "understory.engine";
+const LABEL: &str = "understory.label";
+const REPORT: &str = "understory.report";
 /// Costs kept, the newest first: of each engine, and of some pairs of models.
 const MOST: usize = 8;
 
@@ -36,6 +38,34 @@ pub fn keep_costs(calibration_key: String, costs: Costs) {
 pub fn forget_costs() {
     if let Some(storage) = storage() {
         let _ = storage.remove_item(ITEM);
+    }
+}
+
+/// What this device is called in reports.
+pub fn label() -> Option<String> {
+    storage()?.get_item(LABEL).ok()?
+}
+
+pub fn keep_label(label: &str) {
+    if let Some(storage) = storage() {
+        // Without it the next visit asks again.
+        let _ = storage.set_item(LABEL, label);
+    }
+}
+
+/// Run and text of this device's last report.
+pub fn report() -> Option<(String, String)> {
+    let kept = storage()?.get_item(REPORT).ok()??;
+    let (run_id, text) = kept.split_once('\n')?;
+    Some((run_id.into(), text.into()))
+}
+
+/// It fails for a report that is too large for what a browser keeps; then the one before goes too.
+pub fn keep_report(run_id: &str, text: &str) {
+    if let Some(storage) = storage()
+        && storage.set_item(REPORT, &format!("{run_id}\n{text}")).is_err()
+    {
+        let _ = storage.remove_item(REPORT);
     }
 }
 

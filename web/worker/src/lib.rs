@@ -3,6 +3,7 @@
 //! yielding to the worker's event loop.
 #![cfg(target_family = "wasm")]
 
+mod bench;
 mod files;
 mod http;
 mod idle;
@@ -15,6 +16,7 @@ use std::collections::HashSet;
 use std::rc::Rc;
 
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
+use understory_engine::lab::shelf;
 use understory_engine::model::config::ModelConfig;
 use understory_engine::model::files::ModelFiles;
 use understory_engine::protocol::{LoadRequest, Message, Reply, Request};
@@ -24,6 +26,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
 
+use bench::Tab;
 use sources::folders::Folders;
 use store::Store;
 
@@ -42,6 +45,13 @@ thread_local! {
 /// Milliseconds since the worker began.
 fn now_ms() -> Option<f64> {
     Some(scope().performance()?.now())
+}
+
+/// What comes in beside requests.
+struct Known {
+    stopped: Stopped,
+    tab: Tab,
+    folders: Folders,
 }
 
 /// What the session does next.
@@ -67,6 +77,8 @@ fn start() {
     let (device, predictor) = (session.device(), session.predictor());
     let stopped = Stopped::default();
     let stops = stopped.clone();
+    let tab = Tab::default();
+    let told = tab.clone();
     let folders = Folders::default();
     let handed = folders.clone();
     let on_message = Closure::<dyn FnMut(MessageEvent)>::new(move |event: MessageEvent| {
@@ -78,6 +90,7 @@ fn start() {
             Ok(Message { body: Request::Stop { id }, .. }) => {
                 stops.borrow_mut().insert(id);
             }
+            Ok(Message { body: Request::Seen { hidden }, .. }) => told.is_hidden(hidden),
             Ok(Message { body: Request::DestroyDevice, .. }) => device.destroy(),
             // Arithmetic alone: it does not wait for a model that is being loaded.
             Ok(Message { id, body: Request::Predict(request) }) => {
@@ -91,26 +104,20 @@ fn start() {
     });
     scope().set_onmessage(Some(on_message.as_ref().unchecked_ref()));
     on_message.forget();
-    spawn_local(serve(session, queue, idle, stopped, folders));
+    spawn_local(serve(session, queue, idle, Known { stopped, tab, folders }));
     INSTANTIATED_MS.set(now_ms());
     post(0, Reply::Ready { version: env!("CARGO_PKG_VERSION").into() });
 }
 
 /// Handles requests one after the other for as long as the worker lives; between them, kernels that were put off are
 /// compiled, one at a time.
-async fn serve(
-    mut session: Session,
-    mut queue: UnboundedReceiver<Work>,
-    idle: UnboundedSender<Work>,
-    stopped: Stopped,
-    folders: Folders,
-) {
+async fn serve(mut session: Session, mut queue: UnboundedReceiver<Work>, idle: UnboundedSender<Work>, known: Known) {
     let mut handled = 0;
     while let Ok(work) = queue.recv().await {
         match work {
             Work::Request(Message { id, body }) => {
-                let reply = handle(&mut session, id, body, &stopped, &folders).await;
-                stopped.borrow_mut().remove(&id);
+                let reply = handle(&mut session, id, body, &known).await;
+                known.stopped.borrow_mut().remove(&id);
                 post(id, reply.unwrap_or_else(|message| Reply::Failed { message }));
                 handled += 1;
                 idle::after(idle::PAUSE_MS, &idle, Work::Idle(handled));
@@ -128,27 +135,30 @@ async fn handle(
     session: &mut Session,
     id: u64,
     request: Request,
-    stopped: &Stopped,
-    folders: &Folders,
+    Known { stopped, tab, folders }: &Known,
 ) -> Result<Reply, String> {
     let text = |error: understory_engine::Error| error.to_string();
     let mut emit = |reply| post(id, reply);
+    let ends = || stopped.borrow().contains(&id);
     match request {
         Request::Devices => Ok(Reply::Devices { adapters: gpu::list_adapters().await }),
         Request::Load(request) => load(session, request, folders, &mut emit).await,
         Request::Calibrate { cached } => session.calibrate(cached).await.map(Reply::Costs).map_err(text),
         Request::Generate(request) => {
-            let ends = || stopped.borrow().contains(&id);
             let generation = session.generate(&request, &ends, &mut emit).await.map_err(text)?;
             Ok(Reply::Generated(Box::new(generation)))
         }
+        Request::Bench(request) => bench::bench(session, &request, tab, &ends, &mut emit).await,
+        Request::Compare { reports, own } => Ok(Reply::Compared(shelf::look(&reports, own.as_deref()))),
         Request::Models => Store::open().await?.models().await,
         Request::Forget { model } => {
             let store = Store::open().await?;
             store.forget(&model).await?;
             store.models().await
         }
-        Request::Predict(_) | Request::Stop { .. } | Request::DestroyDevice => unreachable!("never queued"),
+        Request::Predict(_) | Request::Stop { .. } | Request::Seen { .. } | Request::DestroyDevice => {
+            unreachable!("never queued")
+        }
     }
 }
 

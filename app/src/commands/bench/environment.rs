@@ -2,14 +2,12 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use understory_engine::lab::hash;
+use understory_engine::gpu::{AdapterReport, Profile};
+use understory_engine::lab::course::Site;
 use understory_engine::lab::report::{Adapter, Build, Device, EngineBuild, Power, Runtime, RuntimeKind};
 
-use crate::commands::Loaded;
-
-pub fn engine() -> EngineBuild {
+fn engine() -> EngineBuild {
     let known = |text: &str| (!text.is_empty()).then(|| text.to_owned());
     EngineBuild {
         version: env!("CARGO_PKG_VERSION").into(),
@@ -22,10 +20,10 @@ pub fn engine() -> EngineBuild {
     }
 }
 
-pub fn runtime(loaded: &Loaded, timer_resolution_ms: Option<f64>) -> Runtime {
+fn runtime(adapter: &AdapterReport, timer_resolution_ms: Option<f64>) -> Runtime {
     Runtime {
         kind: RuntimeKind::Native,
-        backend: loaded.device().backend.clone(),
+        backend: adapter.backend.clone(),
         browser: None,
         isolated: None,
         timer_resolution_ms,
@@ -48,10 +46,19 @@ impl Before {
     }
 }
 
-/// The machine; its name is the user's `label`, or made of adapter and processor.
-pub fn device(before: Before, loaded: &Loaded, label: Option<&str>) -> Device {
+/// The program, what it runs in, and the machine, which is called `label` or after its adapter and processor.
+pub fn site(
+    before: Before,
+    (adapter, kernels): (&AdapterReport, Profile),
+    clock_step_ms: Option<f64>,
+    label: Option<&str>,
+) -> Site {
+    let device = device(before, Adapter::new(adapter, kernels), label);
+    Site { engine: engine(), runtime: runtime(adapter, clock_step_ms), device }
+}
+
+fn device(before: Before, adapter: Adapter, label: Option<&str>) -> Device {
     let Before { power, thermal, load } = before;
-    let adapter = Adapter::new(loaded.device(), loaded.profile);
     let cpu = read("/proc/cpuinfo").and_then(|text| field(&text, "model name"));
     let name = adapter.name.clone().unwrap_or_else(|| "unknown adapter".into());
     let made = match &cpu {
@@ -75,15 +82,6 @@ pub fn device(before: Before, loaded: &Loaded, label: Option<&str>) -> Device {
 /// Processes that wanted to run, over the last minute (Linux).
 pub fn load() -> Option<f64> {
     read("/proc/loadavg")?.split_whitespace().next()?.parse().ok()
-}
-
-/// The smallest step of the clock that was seen.
-pub fn clock_step_ms() -> Option<f64> {
-    let steps = (0..2000).filter_map(|_| {
-        let begin = Instant::now();
-        (0..1000).map(|_| begin.elapsed()).find(|step| !step.is_zero())
-    });
-    steps.min().map(|step| step.as_secs_f64() * 1e3)
 }
 
 fn os() -> String {
@@ -148,41 +146,9 @@ fn kibibytes(value: &str) -> Option<u64> {
     value.strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// `2026-11-22T12:00:00Z`.
-pub fn iso(time: SystemTime) -> String {
-    let seconds = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-    let (days, second) = (seconds / 86_400, seconds % 86_400);
-    // Days to a date: Howard Hinnant, "chrono-compatible low-level date algorithms", civil_from_days.
-    let z = days + 719_468;
-    let (era, doe) = (z / 146_097, z % 146_097);
-    let yoe = (doe - doe / 1460 + doe / 36_524 - doe / 146_096) / 365;
-    let doy = doe - (365 * yoe + yoe / 4 - yoe / 100);
-    let mp = (5 * doy + 2) / 153;
-    let (day, month) = (doy - (153 * mp + 2) / 5 + 1, if mp < 10 { mp + 3 } else { mp - 9 });
-    let year = yoe + era * 400 + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}:{:02}Z", second / 3600, second / 60 % 60, second % 60)
-}
-
-/// Time, scenario, and what tells apart two that began in the same second.
-pub fn run_id(time: SystemTime, scenario: &str) -> String {
-    let nanos = time.duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
-    let apart = hash::of_text(&format!("{nanos} {} {:?}", std::process::id(), std::env::current_dir().ok()));
-    format!("{}-{scenario}-{}", iso(time).replace(':', "-"), &apart[..8])
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-
-    #[test]
-    fn dates_are_those_of_the_calendar() {
-        let at = |seconds| iso(UNIX_EPOCH + Duration::from_secs(seconds));
-        assert_eq!(at(0), "1970-01-01T00:00:00Z");
-        assert_eq!(at(951_827_696), "2000-02-29T12:34:56Z");
-        assert_eq!(at(1_767_225_599), "2025-12-31T23:59:59Z");
-    }
 
     #[test]
     fn fields_of_proc_are_found_by_their_whole_name() {

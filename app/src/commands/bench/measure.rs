@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
-use understory_engine::lab::report::{CaseReport, Sample, StartState};
+use understory_engine::lab::course::{Course, Step};
+use understory_engine::lab::report::{Case, CaseReport, Sample, StartState};
 use understory_engine::lab::scenario::{Planned, Scenario};
 use understory_engine::protocol::{FinishReason, GenerateRequest};
 
@@ -40,48 +41,33 @@ pub async fn all(
     loaded: &mut Loaded,
     console: &Console,
 ) -> Result<Measured> {
-    let planned = scenario.cases();
     let tokenizer = loaded.engine.tokenizer();
-    let mut requests = Vec::new();
-    for case in &planned {
-        let prompt = scenario.prompts[case.prompt].for_request(|text| tokenizer.encode(text, true))?;
-        requests.push(case.request(prompt));
-    }
-    let schedule = scenario.schedule();
+    let course = Course::plan(scenario, |text| tokenizer.encode(text, true))?;
     let bar = console.bar();
     bar.set_style(output::bar_style("{pos}/{len}"));
-    bar.set_length(schedule.len() as u64);
+    bar.set_length(course.runs() as u64);
     bar.enable_steady_tick(std::time::Duration::from_millis(500));
     let mut runner = Runner { args, draft, loaded, clock: Instant::now(), caches: Caches::new()?, weights: None };
-    let mut samples: Vec<Vec<Sample>> = planned.iter().map(|_| Vec::new()).collect();
-    let mut failure = None;
     interrupt::set_mode(Mode::Generating)?;
-    for run in schedule.runs() {
-        let of = &planned[run.case];
-        show(&bar, of, run.round.is_none());
-        match runner.run(of, &requests[run.case]).await {
-            Ok(mut sample) => {
-                bar.inc(1);
-                (sample.round, sample.order) = (run.round.unwrap_or(0), run.order);
-                if let Some(round) = run.round {
-                    tracing::info!(case = run.case, round, "a run was measured");
-                    samples[run.case].push(sample);
-                }
-            }
-            Err(error) => {
-                failure = Some(error.context(format!("{} of prompt {}", of.case.method, of.case.prompt.id)));
-                break;
-            }
-        }
-    }
+    let measured = course
+        .run(&mut async |step: Step<'_>| {
+            let case = &step.planned.case;
+            show(&bar, case, step.warm_up);
+            let made = runner.run(step.planned, step.request).await;
+            let sample = made.with_context(|| format!("{} of prompt {}", case.method, case.prompt.id))?;
+            bar.inc(1);
+            tracing::info!(case = case.label(), step.warm_up, "a run was made");
+            Ok(sample)
+        })
+        .await;
     bar.finish_and_clear();
     interrupt::set_mode(Mode::Exit)?;
-    let failure = failure.map(plain_stop);
-    if samples.iter().all(Vec::is_empty) {
+    let failure = measured.failure.map(plain_stop);
+    if measured.cases.is_empty() {
         return Err(failure.unwrap_or_else(|| anyhow::anyhow!("no run was made")));
     }
     let caches_kept = runner.caches.doubt();
-    Ok(Measured { cases: cases(planned, samples), weights_bytes: runner.weights, failure, caches_kept })
+    Ok(Measured { cases: measured.cases, weights_bytes: runner.weights, failure, caches_kept })
 }
 
 /// The interruption without what was running then, so that the program ends with its status.
@@ -92,20 +78,9 @@ fn plain_stop(error: anyhow::Error) -> anyhow::Error {
     }
 }
 
-fn show(bar: &ProgressBar, of: &Planned, warm_up: bool) {
-    let case = &of.case;
+fn show(bar: &ProgressBar, case: &Case, warm_up: bool) {
     let what = if warm_up { "warm-up" } else { case.start.name() };
     bar.set_message(format!("{what}: {}, {}, {} tokens", case.method.name(), case.prompt.id, case.max_new_tokens));
-}
-
-/// Those that were measured, with the number of tokens of their prompts.
-fn cases(planned: Vec<Planned>, samples: Vec<Vec<Sample>>) -> Vec<CaseReport> {
-    let measured = planned.into_iter().zip(samples).filter(|(_, samples)| !samples.is_empty());
-    let case = |(Planned { mut case, .. }, samples): (Planned, Vec<Sample>)| {
-        case.prompt.n_tokens = samples.first().map(|sample| sample.prompt_tokens);
-        CaseReport { case, samples, summary: Vec::new(), speculation: None, goodput: None, flags: Vec::new() }
-    };
-    measured.map(case).collect()
 }
 
 struct Runner<'a> {

@@ -1,20 +1,23 @@
 //! `understory bench`: a scenario measured on this device, and the report of it.
 
 mod caches;
-mod environment;
+pub mod environment;
 mod explain;
-mod fingerprints;
 mod measure;
 mod plan;
 mod sample;
 pub mod start;
 
+use std::path::Path;
 use std::time::{Instant, SystemTime};
 
 use anyhow::Result;
-use understory_engine::lab::report::{Flag, FlagKind, Model, Models, Report, SchemaId, SpeculationSetup, StartState};
+use understory_engine::environment::{clock_step_ms, iso, run_id};
+use understory_engine::lab::course::When;
+use understory_engine::lab::report::{Flag, FlagKind, Model, Models, Report, StartState};
 use understory_engine::lab::scenario::Scenario;
-use understory_engine::protocol::{Costs, Method};
+use understory_engine::model::fingerprints;
+use understory_engine::protocol::Method;
 
 use self::measure::Measured;
 use super::{Loaded, load};
@@ -73,7 +76,7 @@ async fn report(
     console: &Console,
 ) -> Result<(Report, Option<anyhow::Error>)> {
     let before = environment::Before::now();
-    let clock_step_ms = environment::clock_step_ms();
+    let clock_step_ms = clock_step_ms();
     let model = models(args, draft, console)?;
     let mut loaded = load(&args.load, draft, console).await?;
     let mut costs = None;
@@ -87,37 +90,32 @@ async fn report(
         measure::all(args, scenario, draft, &mut loaded, console).await?;
     let took_ms = clock.elapsed().as_secs_f64() * 1e3;
 
-    let mut report = Report {
-        schema: SchemaId::current(),
-        run_id: environment::run_id(started_at, &scenario.name),
-        started_at: environment::iso(started_at),
-        took_ms: Some(took_ms),
-        engine: environment::engine(),
-        runtime: environment::runtime(&loaded, clock_step_ms),
-        device: environment::device(before, &loaded, args.label.as_deref()),
-        model: with_bytes(model, &loaded, weights_bytes),
-        protocol: scenario.protocol(),
-        speculation: costs.map(|costs: Costs| SpeculationSetup { lossless: costs.lossless, costs: Some(costs) }),
-        cases,
-        ratios: Vec::new(),
-        flags: Vec::new(),
-    };
-    report.conclude();
+    let site = environment::site(before, (loaded.device(), loaded.profile), clock_step_ms, args.label.as_deref());
+    let apart = format!("{} {:?}", std::process::id(), std::env::current_dir().ok());
+    let when = When { run_id: run_id(started_at, &scenario.name, &apart), started_at: iso(started_at), took_ms };
+    let model = with_bytes(model, &loaded, weights_bytes);
+    let mut report = Report::concluded(scenario, site, when, model, costs, cases);
     if let Some(error) = &failure {
-        report.flags.push(partial(&report, scenario, error));
+        report.flags.push(report.partial(scenario, &why(error)));
     }
     report.flags.extend(caches_kept.map(|detail| Flag { kind: FlagKind::CachesKept, detail }));
     Ok((report, failure))
 }
 
-fn partial(report: &Report, scenario: &Scenario, error: &anyhow::Error) -> Flag {
-    let done: usize = report.cases.iter().map(|of| of.samples.len()).sum();
-    let planned = scenario.cases().len() * scenario.runs;
-    let why = match error.downcast_ref::<Stop>() {
-        Some(Stop::Interrupted) => "interrupted by Ctrl-C".to_owned(),
+fn why(error: &anyhow::Error) -> String {
+    match error.downcast_ref::<Stop>() {
+        Some(Stop::Interrupted) => "interrupted by Ctrl-C".into(),
         _ => format!("a run failed: {error:#}"),
-    };
-    Flag { kind: FlagKind::Partial, detail: format!("{done} of {planned} planned runs were measured: {why}") }
+    }
+}
+
+/// A model's name without where it lies: a folder's last part.
+fn id(label: &str) -> String {
+    let path = Path::new(label);
+    match path.canonicalize() {
+        Ok(folder) if path.is_dir() => folder.file_name().map_or(label.into(), |name| name.to_string_lossy().into()),
+        _ => label.into(),
+    }
 }
 
 /// Identities of the models, from their files.
@@ -126,7 +124,7 @@ fn models(args: &BenchArgs, draft: Option<&str>, console: &Console) -> Result<Mo
     let of = |name: &str| -> Result<Model> {
         let found = find(name, args.load.offline, console)?;
         Ok(Model {
-            id: fingerprints::id(&found.label),
+            id: id(&found.label),
             hash: fingerprints::weights(found.files.as_ref())?,
             tokenizer_hash: fingerprints::file(found.files.as_ref(), "tokenizer.json")?,
             dtype,

@@ -57,22 +57,24 @@ pub fn compared(comparison: &Comparison) -> Vec<usize> {
     (0..comparison.columns.len()).filter(|&nth| comparison.columns[nth].refused.is_none()).collect()
 }
 
-pub fn page(comparison: &Comparison) -> String {
-    let labels: Vec<String> = comparison
-        .columns
-        .iter()
-        .enumerate()
-        .map(|(nth, column)| format!("{} {}", letter(nth), column.label))
-        .collect();
+/// `own`: the run that stands out, this device's.
+pub fn page(comparison: &Comparison, own: Option<&str>) -> String {
+    let own = comparison.columns.iter().position(|column| own == Some(column.run_id.as_str()));
+    let label = |nth: usize| {
+        let mark = if own == Some(nth) { " (this device)" } else { "" };
+        format!("{}{mark}", comparison.columns[nth].label)
+    };
+    let label: Vec<String> = (0..comparison.columns.len()).map(label).collect();
+    let labels: Vec<String> = label.iter().enumerate().map(|(nth, label)| format!("{} {label}", letter(nth))).collect();
     let mut body = String::from("<h1>Reports compared</h1>\n");
-    body.push_str(&reports(comparison));
+    body.push_str(&reports(comparison, &label));
     let mut charts = String::new();
     for metric in Metric::ALL {
         charts.push_str(&chart(comparison, metric, &labels).unwrap_or_default());
     }
     let _ = writeln!(body, "<h2>Charts</h2>\n<div class=\"figures\">{charts}</div>\n<h2>All cases</h2>");
     for case in &comparison.cases {
-        let _ = writeln!(body, "<h3>{}</h3>{}", escape(&title(case)), table(comparison, case));
+        let _ = writeln!(body, "<h3>{}</h3>{}", escape(&title(case)), table(comparison, case, own));
     }
     if !comparison.alone.is_empty() {
         let items: String = comparison.alone.iter().map(|case| format!("<li>{}</li>", escape(case))).collect();
@@ -82,13 +84,13 @@ pub fn page(comparison: &Comparison) -> String {
     document("Reports compared", &body)
 }
 
-fn reports(comparison: &Comparison) -> String {
+fn reports(comparison: &Comparison, labels: &[String]) -> String {
     let rows = comparison.columns.iter().enumerate().map(|(nth, column)| {
         let flags: Vec<&str> = column.flags.iter().map(|flag| flag_name(flag.kind)).collect();
         let stands = column.refused.as_ref().map_or("yes".to_owned(), |refusal| format!("no: {refusal}"));
         let adapter = column.adapter.clone().unwrap_or_else(|| "unknown".into());
         let when = column.started_at.replace('T', " ").replace('Z', " UTC");
-        vec![letter(nth), column.label.clone(), column.runtime.clone(), adapter, when, stands, flags.join(", ")]
+        vec![letter(nth), labels[nth].clone(), column.runtime.clone(), adapter, when, stands, flags.join(", ")]
     });
     let heading = ["", "device", "ran in", "adapter", "measured", "compared", "before you believe it"];
     let table = Table { heading: heading.map(String::from).into(), rows: rows.collect(), names: 7 };
@@ -129,12 +131,18 @@ fn chart(comparison: &Comparison, metric: Metric, labels: &[String]) -> Option<S
     (!groups.is_empty()).then(|| figure(&title, &note, &svg, &definitions, &Table { heading, rows, names: 2 }))
 }
 
-/// Best values stand out.
-fn table(comparison: &Comparison, case: &ComparedCase) -> String {
+/// Best values stand out, and the column of the own device.
+fn table(comparison: &Comparison, case: &ComparedCase, own: Option<usize>) -> String {
     let compared = compared(comparison);
+    let class = |nth: usize, best: bool| match (own == Some(nth), best) {
+        (false, false) => "n",
+        (false, true) => "n best",
+        (true, false) => "n own",
+        (true, true) => "n own best",
+    };
     let mut out = String::from("<div class=\"wide\" tabindex=\"0\"><table><thead><tr><th scope=\"col\">metric</th>");
     for &nth in &compared {
-        let _ = write!(out, "<th scope=\"col\" class=\"n\">{}</th>", escape(&letter(nth)));
+        let _ = write!(out, "<th scope=\"col\" class=\"{}\">{}</th>", class(nth, false), escape(&letter(nth)));
         if nth != compared[0] {
             let _ = write!(out, "<th scope=\"col\" class=\"n\">{} / {}</th>", letter(nth), letter(compared[0]));
         }
@@ -144,7 +152,7 @@ fn table(comparison: &Comparison, case: &ComparedCase) -> String {
         let _ = write!(out, "<tr><th scope=\"row\">{}</th>", escape(&name(&row.metric)));
         for &nth in &compared {
             let cell = row.cells.get(nth).and_then(Option::as_ref);
-            let class = if cell.is_some_and(|cell| cell.standing == Standing::Best) { "n best" } else { "n" };
+            let class = class(nth, cell.is_some_and(|cell| cell.standing == Standing::Best));
             let word = cell.map(standing).filter(|word| !word.is_empty()).map_or(String::new(), |w| format!(", {w}"));
             let text = cell.map_or("-".into(), |cell| estimate(&shown(&row.metric, &cell.median)));
             let _ = write!(out, "<td class=\"{class}\">{}{word}</td>", escape(&text));

@@ -10,6 +10,9 @@ use crate::error::{Error, Result};
 /// The largest file that is parsed. The typed parser needs a few times that.
 pub const MAX_BYTES: u64 = 64 << 20;
 
+/// Resamples of an interval at most: a file must not name more work than anybody does.
+const MOST_RESAMPLES: usize = 100_000;
+
 /// Brings a report of one version to the next; entry n - 1 takes version n.
 type Upgrade = fn(&mut Value);
 const UPGRADES: [Upgrade; VERSION as usize - 1] = [];
@@ -86,6 +89,10 @@ fn bad(name: &str, reason: String) -> Error {
 
 /// What the types leave open.
 fn check(report: &Report) -> Result<(), String> {
+    let resamples = report.protocol.resamples;
+    if resamples > MOST_RESAMPLES {
+        return Err(format!("protocol.resamples is {resamples}: expected {MOST_RESAMPLES} at most"));
+    }
     for (index, of) in report.cases.iter().enumerate() {
         let place = format!("cases[{index}]");
         let (stated, is) = (&of.case.hash, of.case.fingerprint());

@@ -3,6 +3,7 @@
 pub mod ask;
 pub mod composer;
 pub mod dialog;
+pub mod document;
 pub mod engine;
 pub mod field;
 pub mod figures;

@@ -2,31 +2,27 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, Result};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
-use understory_engine::model::files::ModelFiles;
+
+use super::files::ModelFiles;
+use crate::error::{Error, Result};
 
 const INDEX: &str = "model.safetensors.index.json";
 /// What is hashed at once.
 const PIECE: u64 = 8 << 20;
 
-/// A model's name without where it lies: a folder's last part.
-pub fn id(label: &str) -> String {
-    let path = std::path::Path::new(label);
-    match path.canonicalize() {
-        Ok(folder) if path.is_dir() => folder.file_name().map_or(label.into(), |name| name.to_string_lossy().into()),
-        _ => label.into(),
-    }
-}
-
 /// SHA-256 of the weights: of the one file, or of the shards' hashes (hex, one a line) in the order of their names.
+///
+/// # Errors
+/// Those of reading, and [`Error::BadFile`] for an index that is none.
 pub fn weights(files: &dyn ModelFiles) -> Result<Option<String>> {
     if let Some(hash) = file(files, "model.safetensors")? {
         return Ok(Some(hash));
     }
     let Some(index) = files.read(INDEX)? else { return Ok(None) };
-    let index: Value = serde_json::from_slice(&index).with_context(|| format!("{INDEX} is not JSON"))?;
+    let index: Value = serde_json::from_slice(&index)
+        .map_err(|error| Error::BadFile { file: INDEX.into(), reason: format!("is not JSON: {error}") })?;
     let map = index["weight_map"].as_object().into_iter().flatten();
     let shards: BTreeSet<&str> = map.filter_map(|(_, shard)| shard.as_str()).collect();
     let mut lines = String::new();
@@ -39,6 +35,9 @@ pub fn weights(files: &dyn ModelFiles) -> Result<Option<String>> {
 }
 
 /// SHA-256 of one file; `None` if there is none of that name.
+///
+/// # Errors
+/// Those of reading.
 pub fn file(files: &dyn ModelFiles, name: &str) -> Result<Option<String>> {
     let Some(len) = files.len(name)? else { return Ok(None) };
     let mut hash = Sha256::new();
@@ -57,9 +56,8 @@ fn hex(bytes: &[u8]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use understory_engine::model::files::StaticFiles;
-
     use super::*;
+    use crate::model::files::StaticFiles;
 
     /// The hash of `abc` is that of FIPS 180-2. Shards in the order of the index, not of their names, fail the second.
     #[test]

@@ -1,0 +1,78 @@
+//! The built-in scenarios for a chooser, without what they are made of: an interface needs their names and how much they
+//! generate, not their prompts.
+
+/// A scenario, of which an engine that is loaded makes the runs with a resident model.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Offer {
+    pub name: &'static str,
+    pub what: &'static str,
+    /// prompts x lengths x methods
+    pub cases: usize,
+    /// new tokens of one run of each case
+    pub tokens: usize,
+    /// It has starts too, which only fresh processes can make.
+    pub starts: bool,
+}
+
+/// In the order of [`NAMES`](super::scenario::NAMES), with a draft model.
+pub static OFFERS: [Offer; 5] = [
+    Offer {
+        name: "quick",
+        what: "plain decoding, a fixed chain and auto on two prompts: to compare devices",
+        cases: 6,
+        tokens: 384,
+        starts: false,
+    },
+    Offer {
+        name: "dynatree",
+        what: "eight methods over three lengths: speed-up, tokens a round, efficiency, repetition",
+        cases: 72,
+        tokens: 19_200,
+        starts: false,
+    },
+    Offer {
+        name: "single-request",
+        what: "one short request: TTFT, TPOT, ITL and the whole time",
+        cases: 1,
+        tokens: 20,
+        starts: true,
+    },
+    Offer {
+        name: "pair",
+        what: "is the draft worth it: target with draft against the target alone, and from which length on",
+        cases: 18,
+        tokens: 2520,
+        starts: true,
+    },
+    Offer {
+        name: "position",
+        what: "the time of each step by its position, over lengths of prompt and output",
+        cases: 18,
+        tokens: 954,
+        starts: false,
+    },
+];
+
+/// Measured runs of each case unless another number is asked for, and runs before them that do not count.
+pub const RUNS: usize = 10;
+pub const WARM_UP: usize = 1;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::lab::report::StartState;
+    use crate::lab::scenario::{NAMES, built_in};
+
+    #[test]
+    fn offers_are_the_built_in_scenarios() {
+        assert_eq!(OFFERS.each_ref().map(|offer| offer.name), NAMES);
+        for offer in &OFFERS {
+            let mut scenario = built_in(offer.name).unwrap();
+            assert_eq!((scenario.runs, scenario.warm_up), (RUNS, WARM_UP));
+            assert_eq!(offer.starts, scenario.starts != [StartState::Warm], "{}", offer.name);
+            scenario.starts.retain(|&start| start == StartState::Warm);
+            let tokens: usize = scenario.cases().iter().map(|planned| planned.case.max_new_tokens).sum();
+            assert_eq!((scenario.cases().len(), tokens), (offer.cases, offer.tokens), "{}", offer.name);
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! Compare: reports of several devices side by side.
+
+use leptos::prelude::*;
+use leptos::task::spawn_local;
+use wasm_bindgen::JsCast;
+use web_sys::HtmlInputElement;
+
+use crate::app::Page;
+use crate::components::document::document;
+use crate::shelf::Entry;
+use crate::{download, folders, storage};
+
+#[component]
+pub fn Compare() -> impl IntoView {
+    let page = expect_context::<Page>();
+    let shelf = page.shelf;
+    let none = move || shelf.entries.with(Vec::is_empty);
+    let own_is_here = move || {
+        let own = shelf.own.get();
+        let is_it = |entry: &Entry| entry.looked.as_ref().and_then(|looked| looked.run_id.as_ref()) == own.as_ref();
+        own.is_some() && shelf.entries.with(|entries| entries.iter().any(is_it))
+    };
+    let offers_own = move || !own_is_here() && (shelf.own.with(Option::is_some) || storage::report().is_some());
+    let save = move |_| {
+        let saved = shelf.html.with_untracked(|html| {
+            html.as_ref().map_or(Ok(()), |html| download::text("comparison.html", "text/html", html))
+        });
+        if let Err(message) = saved {
+            shelf.problem.set(Some(message));
+        }
+    };
+    view! {
+        <section aria-labelledby="view">
+            <h1 id="view">"Compare"</h1>
+            <p class="hint">
+                "Reports of Bench or of `understory bench`. Only like is compared with like (the same model files, prompt, "
+                "method, length), and ties are said to be ties. The files stay in this browser."
+            </p>
+            <div class="panel models">
+                {take(page)}
+                {move || offers_own().then(|| view! {
+                    <div class="actions">
+                        <button class="quiet" on:click=move |_| shelf.add_own()>"Add this device's last report"</button>
+                    </div>
+                })}
+                <ol class="kept">
+                    {move || {
+                        let entries = shelf.entries.get().into_iter().enumerate();
+                        entries.map(|(nth, entry)| listed(page, nth, entry)).collect_view()
+                    }}
+                </ol>
+                {move || shelf.problem.get().map(|message| view! { <p class="problem" role="alert">{message}</p> })}
+            </div>
+            {move || none().then(|| view! { <p class="hint">"Add two or more reports; one alone is shown as it is."</p> })}
+            {move || shelf.html.get().map(|html| view! {
+                <div class="actions"><button class="quiet" on:click=save>"Save as HTML"</button></div>
+                {document("The reports", html)}
+            })}
+        </section>
+    }
+}
+
+/// Where files come in.
+fn take(page: Page) -> AnyView {
+    let shelf = page.shelf;
+    let over = RwSignal::new(false);
+    let choose = move |event: web_sys::Event| {
+        let input = event.target().and_then(|input| input.dyn_into::<HtmlInputElement>().ok());
+        if let Some((input, list)) = input.and_then(|input| Some((input.clone(), input.files()?))) {
+            shelf.add_files((0..list.length()).filter_map(|i| list.get(i)).map(|file| (file.name(), file)).collect());
+            // The same file may be chosen again after it was changed.
+            input.set_value("");
+        }
+    };
+    let drop = move |event: web_sys::DragEvent| {
+        event.prevent_default();
+        over.set(false);
+        let Some(transfer) = event.data_transfer() else { return };
+        let entries = folders::dropped(&transfer);
+        // What a program drops has no entries.
+        let loose = if entries.is_empty() { transfer.files() } else { None };
+        spawn_local(async move {
+            match folders::files(entries, loose, ".json").await {
+                Ok(files) if files.is_empty() => shelf.problem.set(Some("No .json file was dropped.".into())),
+                Ok(files) => shelf.add_files(files),
+                Err(message) => shelf.problem.set(Some(message)),
+            }
+        });
+    };
+    let drag = move |event: web_sys::DragEvent| {
+        event.prevent_default();
+        over.set(true);
+    };
+    view! {
+        <div class="drop" class:over=over on:dragover=drag on:dragleave=move |_| over.set(false) on:drop=drop>
+            <div class="field">
+                <label for="reports">"Reports"</label>
+                <input id="reports" type="file" multiple accept=".json,application/json" on:change=choose />
+            </div>
+            <p class="hint">"Choose report.json files, or drop them or a folder of them here."</p>
+        </div>
+    }
+    .into_any()
+}
+
+/// A report, or what is none and why.
+fn listed(page: Page, nth: usize, entry: Entry) -> AnyView {
+    let shelf = page.shelf;
+    let id = entry.id;
+    let (run_id, words) = match entry.looked {
+        Some(looked) => (looked.run_id, looked.words),
+        None => (Some(String::new()), format!("{} is being read", entry.given.name)),
+    };
+    let own = run_id.is_some() && run_id == shelf.own.get();
+    let refused = run_id.is_none();
+    let name = (!refused).then(|| view! { <br /> <small>{entry.given.name}</small> });
+    let mark = own.then(|| view! { " " <span class="badge good">"this device"</span> });
+    let (first, remove) = (format!("Make report {} the first", nth + 1), format!("Remove report {}", nth + 1));
+    view! {
+        <li>
+            <p class:problem=refused>{words} {mark} {name}</p>
+            <span class="actions">
+                {(nth > 0 && !refused).then(|| view! {
+                    <button class="quiet" aria-label=first on:click=move |_| shelf.make_first(id)>"Make first"</button>
+                })}
+                <button class="quiet" aria-label=remove on:click=move |_| shelf.remove(id)>"Remove"</button>
+            </span>
+        </li>
+    }
+    .into_any()
+}
