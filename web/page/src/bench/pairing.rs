@@ -45,7 +45,7 @@ async fn post(code: &str, json: &str) -> Result<String, String> {
     match (status, answer) {
         (201, Some(Answer { run_id: Some(run_id), .. })) => Ok(run_id),
         (_, Some(Answer { error: Some(error), .. })) => Err(format!("It was refused: {error}")),
-        _ => Err(format!("It was refused with status {status}: is this page served by `understory serve --lan`?")),
+        _ => Err(format!("It was refused with status {status}: is this page served by understory serve --lan?")),
     }
 }
 

@@ -78,7 +78,7 @@ fn what(page: Page) -> String {
     let offer = bench.offer();
     let left_out = match offer.starts {
         true => {
-            " Its cold starts need fresh processes (`understory bench`); here only its requests to the loaded model run."
+            " Its cold starts need fresh processes (understory bench); here only its requests to the loaded model run."
         }
         false => "",
     };

@@ -33,7 +33,7 @@ pub fn Compare() -> impl IntoView {
         <section aria-labelledby="view">
             <h1 id="view">"Compare"</h1>
             <p class="hint">
-                "Reports of Bench or of `understory bench`. Only like is compared with like (the same model files, prompt, "
+                "Reports of Bench or of understory bench. Only like is compared with like (the same model files, prompt, "
                 "method, length), and ties are said to be ties. The files stay in this browser."
             </p>
             <div class="panel models">
