@@ -62,7 +62,7 @@ export function launch() {
   return chromium.launch(CHROMIUM);
 }
 
-/** A browser with the profile in `folder`, as a person's: what pages keep goes to the disk. */
-export function launchProfile(folder) {
-  return chromium.launchPersistentContext(folder, CHROMIUM);
+/** A browser with the profile in `folder`, as a person's: what pages keep goes to the disk. `options` as Playwright's. */
+export function launchProfile(folder, options = {}) {
+  return chromium.launchPersistentContext(folder, { ...CHROMIUM, ...options });
 }

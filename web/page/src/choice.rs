@@ -129,7 +129,7 @@ impl ModelFields {
 
     /// `None`: no model.
     fn read(self, role: Role) -> Result<Option<ModelSource>, String> {
-        let of = role.label().to_lowercase();
+        let of = role.label().to_ascii_lowercase();
         Ok(Some(match self.from.get_untracked() {
             From::None => return Ok(None),
             From::Bundled => ModelSource::Bundled { name: if role == Role::Target { TARGET } else { DRAFT }.into() },
@@ -222,7 +222,7 @@ impl ModelForm {
 pub fn take_folder(page: Page, role: Role, mut folder: Folder) {
     let other = page.models.fields(if role == Role::Target { Role::Draft } else { Role::Target });
     if other.folder.with_untracked(|name| name.as_ref() == Some(&folder.name)) {
-        folder.name = format!("{} ({})", folder.name, role.label().to_lowercase());
+        folder.name = format!("{} ({})", folder.name, role.label().to_ascii_lowercase());
     }
     page.models.fields(role).folder.set(Some(folder.name.clone()));
     page.models.problem.set(None);

@@ -25,6 +25,7 @@ mod shelf;
 mod starts;
 mod storage;
 mod support;
+mod typed;
 mod views;
 mod visibility;
 

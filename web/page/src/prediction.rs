@@ -15,6 +15,7 @@ use crate::app::Page;
 use crate::definitions as d;
 use crate::session::{Ended, Stage};
 use crate::settings::Field;
+use crate::typed::Typed;
 
 /// Choices that are no names of shapes or devices.
 const TARGET: &str = "target";
@@ -124,8 +125,8 @@ impl PredictForm {
 /// `0.8, 0.7` or `0.8 0.7`
 fn chances(text: &str) -> Result<Vec<f64>, String> {
     let parts = text.split([',', ' ']).filter(|part| !part.is_empty());
-    let all: Result<Vec<f64>, _> = parts.map(str::parse).collect();
-    all.map_err(|_| format!("acceptance = \"{text}\": expected numbers from 0 to 1 with commas between them"))
+    let all: Option<Vec<f64>> = parts.map(f64::read).collect();
+    all.ok_or_else(|| format!("acceptance = \"{text}\": expected numbers from 0 to 1 with commas between them"))
 }
 
 /// Asks whenever something changes, for as long as the view is there. What the device is timed for is not disturbed.

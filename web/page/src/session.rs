@@ -260,7 +260,7 @@ impl Session {
     pub async fn bench(self, request: BenchRequest, mut on_step: impl FnMut(BenchStep)) -> Result<Benched, Ended> {
         self.stage.set(Stage::Generating);
         let reply = self
-            .ask(Request::Bench(request), |reply| {
+            .ask(Request::Bench(request), &mut |reply| {
                 if let Reply::Benching(step) = reply {
                     on_step(step);
                 }

@@ -1,13 +1,13 @@
 //! What a request asks for, as the forms have it: text until it is sent.
 
 use std::fmt::Display;
-use std::str::FromStr;
 
 use leptos::prelude::*;
 use understory_engine::protocol::{GenerateRequest, Method, Prompt, Schedule};
 use understory_engine::sampling::Sampling;
 
 use crate::definitions::{self as d, Definition};
+use crate::typed::Typed;
 
 /// A number that can be typed; its label is the definition's name.
 #[derive(Clone, Copy)]
@@ -22,10 +22,10 @@ impl Field {
         Self { definition, value: RwSignal::new(default.to_string()), step }
     }
 
-    pub fn read<T: FromStr>(self) -> Result<T, String> {
+    pub fn read<T: Typed>(self) -> Result<T, String> {
         let text = self.value.get();
         let (name, kind) = (self.definition.name, if self.step == "1" { "a whole number" } else { "a number" });
-        text.trim().parse().map_err(|_| format!("{name} = \"{text}\": expected {kind}"))
+        T::read(text.trim()).ok_or_else(|| format!("{name} = \"{text}\": expected {kind}"))
     }
 }
 

@@ -36,7 +36,7 @@ pub fn FolderPicker(role: Role) -> impl IntoView {
         event.prevent_default();
         over.set(true);
     };
-    let id = format!("{}-folder", role.label().to_lowercase());
+    let id = format!("{}-folder", role.label().to_ascii_lowercase());
     view! {
         <div class="drop" class:over=over on:dragover=drag on:dragleave=move |_| over.set(false) on:drop=drop>
             <div class="field">

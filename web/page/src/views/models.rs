@@ -101,7 +101,7 @@ fn cancel(page: Page) {
 #[component]
 fn Source(role: Role) -> impl IntoView {
     let fields = expect_context::<Page>().models.fields(role);
-    let prefix = role.label().to_lowercase();
+    let prefix = role.label().to_ascii_lowercase();
     let id = format!("{prefix}-from");
     let choose = move |event| {
         let chosen = event_target_value(&event);
@@ -191,7 +191,7 @@ fn KeptModel(model: StoredModel) -> impl IntoView {
     let commit = commit.and_then(|commit| Some(format!(", commit {}", commit.get(..7)?)));
     let is_free = move || page.session.stage.with(|stage| matches!(stage, Stage::Ready | Stage::Failed(_)));
     let uses = [Role::Target, Role::Draft].map(|role| {
-        let (model, label) = (model.clone(), format!("Use {name} as {}", role.label().to_lowercase()));
+        let (model, label) = (model.clone(), format!("Use {name} as {}", role.label().to_ascii_lowercase()));
         let fits = match &source {
             ModelSource::Bundled { .. } => page.models.bundled_role(&name) == Some(role),
             _ => true,
@@ -200,7 +200,7 @@ fn KeptModel(model: StoredModel) -> impl IntoView {
         fits.then(|| {
             view! {
                 <button type="button" class="quiet" aria-label=label on:click=fill>
-                    "Use as " {role.label().to_lowercase()}
+                    "Use as " {role.label().to_ascii_lowercase()}
                 </button>
             }
         })
