@@ -73,16 +73,14 @@ pub fn markdown(report: &Report) -> String {
     let draft = report.model.draft.as_ref().map_or(String::new(), |draft| format!(" with {}", plain(&draft.id)));
     let _ = writeln!(
         out,
-        "{}{draft}, {} weights, on {} ({}). Understory {}, {}. {} runs of each case after {} that do not count, \
-         methods in turns; medians with {} % intervals.\n",
+        "{}{draft}, {} weights, on {} ({}). Understory {}, {}. {}, methods in turns; medians with {} % intervals.\n",
         plain(&report.model.target.id),
         format!("{:?}", report.model.target.dtype).to_lowercase(),
         plain(adapter),
         plain(&runtime.backend),
         plain(&report.engine.version),
         plain(&report.started_at),
-        report.protocol.runs,
-        report.protocol.warm_up,
+        report.protocol.words(),
         rounded(100.0 * report.protocol.confidence),
     );
     if let Some(limits) = &report.protocol.limits {

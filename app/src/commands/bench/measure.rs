@@ -56,7 +56,11 @@ pub async fn all(
             let made = runner.run(step.planned, step.request).await;
             let sample = made.with_context(|| format!("{} of prompt {}", case.method, case.prompt.id))?;
             bar.inc(1);
-            tracing::info!(case = case.label(), step.warm_up, "a run was made");
+            tracing::info!(
+                case = case.label(),
+                "a run was {}",
+                if step.warm_up { "made to warm up" } else { "measured" }
+            );
             Ok(sample)
         })
         .await;

@@ -61,11 +61,10 @@ fn summary(report: &Report) -> String {
     let draft = model.draft.as_ref().map_or(String::new(), |draft| format!(" with {} as its draft", draft.id));
     let took = report.took_ms.map_or(String::new(), |ms| format!(", {} s", rounded(ms / 1e3)));
     format!(
-        "{}{draft}, {} weights. {} runs of each case after {} that do not count, methods in turns. {}{took}.",
+        "{}{draft}, {} weights. {}, methods in turns. {}{took}.",
         model.target.id,
         format!("{:?}", model.target.dtype).to_lowercase(),
-        protocol.runs,
-        protocol.warm_up,
+        protocol.words(),
         report.started_at.replace('T', " ").replace('Z', " UTC"),
     )
 }

@@ -83,6 +83,15 @@ pub struct Protocol {
     pub limits: Option<Limits>,
 }
 
+impl Protocol {
+    /// For people: `10 runs of each case after 1 that does not count`.
+    pub fn words(&self) -> String {
+        let runs = if self.runs == 1 { "run" } else { "runs" };
+        let count = if self.warm_up == 1 { "does not count" } else { "do not count" };
+        format!("{} {runs} of each case after {} that {count}", self.runs, self.warm_up)
+    }
+}
+
 /// What a request may take, in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Limits {
