@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::advice::{Advice, Choice, advice};
 use super::metrics::Metric;
-use super::report::{Acceptance, CaseReport, Estimate, Ratio, Report, StartState};
+use super::report::{Acceptance, CaseReport, Estimate, Report, StartState};
 use super::scenario::published::{self, Published};
 use super::tails;
 use super::view::percent;
@@ -168,18 +168,12 @@ fn table(report: &Report, cases: &[(usize, &CaseReport)]) -> String {
             let text = of.summary_of(*metric).map_or(String::new(), |summary| estimate(&summary.median));
             let _ = write!(out, " {text} |");
         }
-        let speed_up = speed_up(report, *index).map_or(String::new(), |ratio| estimate(&ratio));
+        let speed_up = report.speed_up(*index).map_or(String::new(), |ratio| estimate(&ratio));
         let flags: Vec<&str> = of.flags.iter().map(|flag| flag_name(flag.kind)).collect();
         let goodput = of.goodput.map_or(String::new(), |share| format!(" {} |", percent(share)));
         let _ = writeln!(out, " {speed_up} |{goodput} {} |", flags.join(", "));
     }
     out
-}
-
-/// Of a case over the baseline beside it.
-fn speed_up(report: &Report, case: usize) -> Option<Estimate> {
-    let is_it = |ratio: &&Ratio| ratio.case == case && ratio.metric == Metric::Tpot.id();
-    report.ratios.iter().find(is_it).map(|ratio| ratio.ratio.inverse())
 }
 
 /// Rows of published figures with ours beside them: over all prompts of a case that fits, from the least to the most.
@@ -217,7 +211,7 @@ pub fn ours(report: &Report, figure: &Published) -> String {
     };
     let value = |(index, of): (usize, &CaseReport)| match Metric::find(figure.metric) {
         Some(metric) => Some(of.summary_of(metric)?.median.value),
-        None if figure.metric == super::definitions::SPEED_UP.id => Some(speed_up(report, index)?.value),
+        None if figure.metric == super::definitions::SPEED_UP.id => Some(report.speed_up(index)?.value),
         None => None,
     };
     let values: Vec<f64> = report.cases.iter().enumerate().filter(|(_, of)| fits(of)).filter_map(value).collect();

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use super::metrics::{Better, Metric, goodput};
 use super::report::{
-    Acceptance, Build, Case, CaseReport, Counts, Flag, FlagKind, MetricSummary, Quantile, Ratio, Report, Sample,
-    StartState,
+    Acceptance, Build, Case, CaseReport, Counts, Estimate, Flag, FlagKind, MetricSummary, Quantile, Ratio, Report,
+    Sample, StartState,
 };
 use super::statistics::{Bootstrap, drift, median, outliers, quantile, stalls};
 use crate::figures::rounded;
@@ -45,6 +45,14 @@ impl Report {
         self.flags = environment_flags(self);
         self.flags.extend(drift_flag(&self.cases));
         self.flags.extend(differing_outputs(&self.cases));
+    }
+}
+
+impl Report {
+    /// TPOT of the baseline beside a case over the case's own; above 1 is faster.
+    pub fn speed_up(&self, case: usize) -> Option<Estimate> {
+        let is_it = |ratio: &&Ratio| ratio.case == case && ratio.metric == Metric::Tpot.id();
+        self.ratios.iter().find(is_it).map(|ratio| ratio.ratio.inverse())
     }
 }
 

@@ -6,7 +6,7 @@ use crate::lab::definitions::{self as d, Definition};
 use crate::lab::html::COLOURS;
 use crate::lab::metrics::Metric;
 use crate::lab::rendering;
-use crate::lab::report::{CaseReport, Estimate, Ratio, Report, StartState};
+use crate::lab::report::{CaseReport, Estimate, Report, StartState};
 use crate::lab::scenario::published::{self, Published};
 use crate::protocol::{Method, Schedule};
 
@@ -102,8 +102,7 @@ impl<'a> View<'a> {
 
     /// Of TPOT over the baseline's; above 1 is faster.
     pub fn speed_up(&self, index: usize) -> Option<Estimate> {
-        let is_it = |ratio: &&Ratio| ratio.case == index && ratio.metric == Metric::Tpot.id();
-        self.report.ratios.iter().find(is_it).map(|ratio| ratio.ratio.inverse())
+        self.report.speed_up(index)
     }
 
     /// The published figures of this scenario, with ours.
