@@ -94,6 +94,10 @@ test("quick gives a report that says what ran where", { timeout: LONG_MS }, asyn
   assert.ok(made.runtime.browser.name && made.runtime.browser.version && made.runtime.timer_resolution_ms > 0);
   assert.equal(made.device.label, "a <b>test</b> box");
   assert.ok(made.device.adapter.software && flags(made).includes("software_adapter") && !flags(made).includes("partial"));
+  // How the models came here, and the processor's pressure where the browser tells it.
+  const loading = new Map(made.loading.map(({ name, ms }) => [name, ms]));
+  assert.ok(["instantiate", "device", "upload", "draft upload"].every((phase) => loading.get(phase) > 0), JSON.stringify(made.loading));
+  assert.ok([null, "nominal", "fair", "serious", "critical"].includes(made.device.pressure));
   assert.match(made.model.target.hash, /^[0-9a-f]{64}$/);
   assert.ok(made.model.target.weights_bytes > 0 && made.speculation.lossless === "verified");
   assert.equal(sent.length, 0, "a report was sent without a code");

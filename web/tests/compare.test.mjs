@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { readFile } from "node:fs/promises";
 import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { launch, serve } from "./browser.mjs";
 
 const COMMITTED = new URL("../../bench/runs/2026-11-22-lavapipe-2core-quick/report.json", import.meta.url);
@@ -32,7 +33,7 @@ const frame = (of = page) => of.frameLocator("iframe.document");
 
 test("the page's own report stands beside a file", { timeout: LONG_MS }, async () => {
   await button("Run").and(page.locator(":enabled")).waitFor({ timeout: LONG_MS });
-  await page.getByLabel("Runs of each case", { exact: true }).fill("6");
+  await page.getByLabel("Runs of each case", { exact: true }).fill("2");
   await page.getByLabel("Name of this device", { exact: true }).fill("the page");
   await button("Run").click();
   await button("Copy link").waitFor({ timeout: LONG_MS });
@@ -85,6 +86,13 @@ test("of what is dropped, reports are taken", { timeout: 60_000 }, async () => {
   }, text);
   await page.locator(".drop").dispatchEvent("drop", { dataTransfer: transfer });
   await listed().getByText("one.json").waitFor();
+  assert.equal(await listed().count(), 1);
+});
+
+test("of a folder that is chosen, reports are taken", { timeout: 60_000 }, async () => {
+  await button("Remove report 1").click();
+  await page.getByLabel("Folder", { exact: true }).setInputFiles(fileURLToPath(new URL(".", COMMITTED)));
+  await listed().getByText("2026-11-22-lavapipe-2core-quick/report.json").waitFor();
   assert.equal(await listed().count(), 1);
 });
 

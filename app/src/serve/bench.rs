@@ -23,6 +23,11 @@ impl Watch for Here<'_> {
     fn load(&self) -> Option<f64> {
         environment::load()
     }
+
+    /// Browsers tell it.
+    fn pressure(&self) -> Option<String> {
+        None
+    }
 }
 
 pub async fn bench(

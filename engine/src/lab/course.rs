@@ -175,6 +175,7 @@ impl Report {
             model,
             protocol: scenario.protocol(),
             speculation: costs.map(|costs| SpeculationSetup { lossless: costs.lossless, costs: Some(costs) }),
+            loading: Vec::new(),
             cases,
             ratios: Vec::new(),
             flags: Vec::new(),

@@ -7,7 +7,7 @@ use super::metrics::Metric;
 use super::report::{Acceptance, CaseReport, Estimate, Report, StartState};
 use super::scenario::published::{self, Published};
 use super::tails;
-use super::view::percent;
+use super::view::{named, percent};
 use crate::figures::rounded;
 use crate::protocol::Method;
 
@@ -152,9 +152,7 @@ fn table(report: &Report, cases: &[(usize, &CaseReport)]) -> String {
     let shown: Vec<Metric> = SHOWN.into_iter().filter(has).collect();
     let mut out = String::from("| prompt | tokens | method | runs |");
     for metric in &shown {
-        let definition = metric.definition();
-        let unit = if definition.unit.is_empty() { String::new() } else { format!(" {}", definition.unit) };
-        let _ = write!(out, " {}{unit} |", definition.name);
+        let _ = write!(out, " {} |", named(metric.definition()));
     }
     let limits = report.protocol.limits.is_some();
     let goodput = if limits { " goodput |" } else { "" };
@@ -195,10 +193,7 @@ fn answers(report: &Report) -> String {
 }
 
 fn definition_name(figure: &Published) -> String {
-    super::definitions::find(figure.metric).map_or(figure.metric.into(), |definition| match definition.unit {
-        "" => definition.name.to_owned(),
-        unit => format!("{}, {unit}", definition.name),
-    })
+    super::definitions::find(figure.metric).map_or(figure.metric.into(), named)
 }
 
 /// Ours beside a published figure, over all prompts of the cases that fit; empty where there is none.

@@ -176,7 +176,9 @@ fn environment_flags(report: &Report) -> Vec<Flag> {
     if let Some(load) = device.load.filter(|&load| load > BUSY) {
         flag(FlagKind::Load, format!("{} processes were computing before the start", rounded(load)));
     }
-    if let Some(pressure) = device.pressure.as_deref().filter(|p| matches!(*p, "serious" | "critical")) {
+    // Where the processor imitates the GPU, the pressure is our own.
+    let pressed = |pressure: &&str| !device.adapter.software && matches!(*pressure, "serious" | "critical");
+    if let Some(pressure) = device.pressure.as_deref().filter(pressed) {
         flag(FlagKind::Load, format!("the browser says that the pressure on the processor was {pressure}"));
     }
     if let Some(power) = &device.power {

@@ -130,6 +130,7 @@ fn of_scenario(label: &str, scenario: &Scenario, tpot: impl Fn(usize, usize) -> 
         model: Models { target: model("tales"), draft: Some(model("tales-draft")) },
         protocol: scenario.protocol(),
         speculation: None,
+        loading: Vec::new(),
         cases,
         ratios: Vec::new(),
         flags: Vec::new(),
@@ -173,6 +174,7 @@ pub fn full() -> Report {
         took_ms: 300.0,
     };
     report.speculation = Some(SpeculationSetup { lossless: Lossless::Verified, costs: Some(costs) });
+    report.loading = vec![Phase { name: "upload".into(), ms: 31.5 }];
     for of in &mut report.cases {
         of.case.prompt.n_tokens = Some(4);
         if of.case.method != Method::Ar {

@@ -12,7 +12,7 @@ use crate::environment;
 use crate::error::{Error, Result};
 use crate::gpu::{AdapterReport, Profile};
 use crate::lab::course::{Course, Recorder, Site, Step, When};
-use crate::lab::report::{Flag, FlagKind, Model, Models as Identities, Report, Sample, StartState};
+use crate::lab::report::{Flag, FlagKind, Model, Models as Identities, Phase, Report, Sample, StartState};
 use crate::lab::scenario::{self, Scenario};
 use crate::lab::{html, link, rendering};
 use crate::model::files::ModelFiles;
@@ -29,6 +29,8 @@ pub trait Watch {
     fn hidden(&self) -> Option<bool>;
     /// as `load` of a [`Device`](crate::lab::report::Device)
     fn load(&self) -> Option<f64>;
+    /// as `pressure` of a [`Device`](crate::lab::report::Device), over all runs
+    fn pressure(&self) -> Option<String>;
 }
 
 /// Why a run gave no sample.
@@ -93,6 +95,7 @@ impl Session {
             None => None,
         };
         site.runtime.visible = hidden.get().map(|hidden| !hidden);
+        site.device.pressure = watch.pressure();
         model.target.weights_bytes = weights.get();
         let when = When {
             run_id: environment::run_id(started, &scenario.name, &request.apart),
@@ -100,6 +103,7 @@ impl Session {
             took_ms,
         };
         let mut report = Report::concluded(&scenario, site, when, model, costs, measured.cases);
+        report.loading = Phase::loading(engine.phases_mut());
         let flags = why.map(|why| report.partial(&scenario, &why)).into_iter().chain(left_out);
         let flags: Vec<Flag> = flags.collect();
         report.flags.extend(flags);

@@ -15,8 +15,7 @@ const DEEPEST: usize = 1;
 /// The folder that a file dialogue gave; `None` where it is empty.
 pub fn chosen(list: &FileList) -> Option<Folder> {
     let (mut name, mut files) = (None, vec![]);
-    for file in (0..list.length()).filter_map(|i| list.get(i)) {
-        let path = Reflect::get(&file, &"webkitRelativePath".into()).ok()?.as_string()?;
+    for (path, file) in listed(list) {
         let (folder, path) = path.split_once('/')?;
         name = Some(folder.to_owned());
         files.push((path.to_owned(), file));
@@ -52,6 +51,13 @@ pub async fn read(entries: Vec<FileSystemEntry>) -> Result<Folder, String> {
     Ok(Folder { name: LOOSE.into(), files })
 }
 
+/// The chosen files with their names, which begin with the folder's where one was chosen.
+pub fn listed(list: &FileList) -> Vec<(String, File)> {
+    let path = |file: &File| Reflect::get(file, &"webkitRelativePath".into()).ok()?.as_string();
+    let name = |file: &File| path(file).filter(|path| !path.is_empty()).unwrap_or_else(|| file.name());
+    (0..list.length()).filter_map(|i| list.get(i)).map(|file| (name(&file), file)).collect()
+}
+
 /// The files of `entries`, of the folders among them, and of `loose` whose names end with `ending`.
 ///
 /// # Errors
@@ -61,10 +67,7 @@ pub async fn files(
     loose: Option<FileList>,
     ending: &str,
 ) -> Result<Vec<(String, File)>, String> {
-    let mut files = Vec::new();
-    if let Some(list) = loose {
-        files.extend((0..list.length()).filter_map(|i| list.get(i)).map(|file| (file.name(), file)));
-    }
+    let mut files = loose.as_ref().map(listed).unwrap_or_default();
     for entry in entries {
         let name = entry.name();
         if entry.is_directory() {

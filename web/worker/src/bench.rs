@@ -9,6 +9,8 @@ use understory_engine::lab::report::{Adapter, Build, Device, EngineBuild, Runtim
 use understory_engine::protocol::{BenchRequest, PageFacts, Reply};
 use understory_engine::session::{Session, Watch};
 
+use crate::pressure::Pressure;
+
 /// Whether the tab is hidden, as the page says.
 #[derive(Clone, Default)]
 pub struct Tab(Rc<Seen>);
@@ -30,6 +32,7 @@ impl Tab {
 struct Here<'a> {
     stopped: &'a dyn Fn() -> bool,
     tab: &'a Tab,
+    pressure: Option<Pressure>,
 }
 
 impl Watch for Here<'_> {
@@ -45,6 +48,10 @@ impl Watch for Here<'_> {
     fn load(&self) -> Option<f64> {
         None
     }
+
+    fn pressure(&self) -> Option<String> {
+        self.pressure.as_ref()?.worst()
+    }
 }
 
 pub async fn bench(
@@ -59,7 +66,10 @@ pub async fn bench(
     tab.is_hidden(page.hidden);
     let label = request.label.clone();
     let site = |adapter: &_, kernels, step| site(page, label, adapter, kernels, step);
-    session.bench(request, site, &Here { stopped, tab }, emit).await.map_err(|error| error.to_string())
+    session
+        .bench(request, site, &Here { stopped, tab, pressure: Pressure::listen() }, emit)
+        .await
+        .map_err(|error| error.to_string())
 }
 
 fn site(

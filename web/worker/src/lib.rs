@@ -8,6 +8,7 @@ mod files;
 mod http;
 mod idle;
 mod js;
+mod pressure;
 mod sources;
 mod store;
 

@@ -14,7 +14,7 @@ use std::time::{Instant, SystemTime};
 use anyhow::Result;
 use understory_engine::environment::{clock_step_ms, iso, run_id};
 use understory_engine::lab::course::When;
-use understory_engine::lab::report::{Flag, FlagKind, Model, Models, Report, StartState};
+use understory_engine::lab::report::{Flag, FlagKind, Model, Models, Phase, Report, StartState};
 use understory_engine::lab::scenario::Scenario;
 use understory_engine::model::fingerprints;
 use understory_engine::protocol::Method;
@@ -79,6 +79,7 @@ async fn report(
     let clock_step_ms = clock_step_ms();
     let model = models(args, draft, console)?;
     let mut loaded = load(&args.load, draft, console).await?;
+    let loading = Phase::loading(loaded.engine.phases_mut());
     let mut costs = None;
     if scenario.methods.iter().any(|&method| method != Method::Ar) {
         costs = Some(calibration::calibrate(&mut loaded.engine, false).await?.costs);
@@ -95,6 +96,7 @@ async fn report(
     let when = When { run_id: run_id(started_at, &scenario.name, &apart), started_at: iso(started_at), took_ms };
     let model = with_bytes(model, &loaded, weights_bytes);
     let mut report = Report::concluded(scenario, site, when, model, costs, cases);
+    report.loading = loading;
     if let Some(error) = &failure {
         report.flags.push(report.partial(scenario, &why(error)));
     }

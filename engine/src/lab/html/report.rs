@@ -203,6 +203,7 @@ fn environment(report: &Report) -> Table {
         ("Power", power),
         ("Heat", or(&device.thermal)),
         ("Load before and at the end", format!("{}, {}", load(device.load), load(last_load))),
+        ("Pressure on the processor, at worst", or(&device.pressure)),
         ("Smallest step of the clock", runtime.timer_resolution_ms.map_or_else(unknown, |ms| format!("{ms} ms"))),
         ("Program", format!("Understory {}, {build} build", engine.version)),
         ("Commit", commit),
@@ -215,6 +216,10 @@ fn environment(report: &Report) -> Table {
     }
     if let Some(speculation) = &report.speculation {
         facts.push(("Self-test of speculation", speculation.lossless.meaning().into()));
+    }
+    if !report.loading.is_empty() {
+        let phases = report.loading.iter().map(|phase| format!("{} {} ms", phase.name, rounded(phase.ms)));
+        facts.push(("Loading of the models", phases.collect::<Vec<_>>().join(", ")));
     }
     let intervals = format!(
         "{} %, {} resamples, seed {}",

@@ -208,10 +208,19 @@ pub struct Phase {
 }
 
 impl Phase {
+    fn new((name, ms): (&str, f64)) -> Self {
+        Self { name: name.into(), ms }
+    }
+
+    /// The phases of a start that are known, without a request's.
+    pub fn loading(phases: &Phases) -> Vec<Phase> {
+        phases.loading().map(Phase::new).collect()
+    }
+
     /// The phases of a start and its request that are known; with the model resident, those of the request alone.
     pub fn known(phases: &Phases, start: StartState) -> Vec<Phase> {
         let loading = phases.loading().filter(|_| start != StartState::Warm);
-        loading.chain(phases.request()).map(|(name, ms)| Phase { name: name.into(), ms }).collect()
+        loading.chain(phases.request()).map(Phase::new).collect()
     }
 }
 

@@ -20,7 +20,7 @@ use crate::protocol::{Costs, Lossless};
 pub const VERSION: u32 = 1;
 
 /// [`schema_hash`](super::schema::hash) of this version's JSON Schema.
-pub const SCHEMA_HASH: &str = "20815b5d1b1156e6";
+pub const SCHEMA_HASH: &str = "7ca4c98eb316c908";
 
 /// Everything about one run of a scenario.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -38,6 +38,10 @@ pub struct Report {
     pub model: Models,
     pub protocol: Protocol,
     pub speculation: Option<SpeculationSetup>,
+    /// how the models came to be resident that `warm` runs find: the phases that are known, in order, once a report. A
+    /// measured start has its own phases in its sample.
+    #[serde(default)]
+    pub loading: Vec<Phase>,
     pub cases: Vec<CaseReport>,
     /// of methods to the baseline, where both ran interleaved
     #[serde(default)]

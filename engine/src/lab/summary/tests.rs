@@ -72,15 +72,13 @@ fn the_environment_is_judged() {
     report.device.pressure = Some("critical".into());
     report.runtime.timer_resolution_ms = Some(1.0);
     report.conclude();
-    let expected = [
-        FlagKind::DebugBuild,
-        FlagKind::SoftwareAdapter,
-        FlagKind::Load,
-        FlagKind::Load,
-        FlagKind::Throttled,
-        FlagKind::CoarseTimer,
-    ];
+    let rest = [FlagKind::Load, FlagKind::Throttled, FlagKind::CoarseTimer];
+    let expected = [&[FlagKind::DebugBuild, FlagKind::SoftwareAdapter][..], &rest].concat();
     assert_eq!(kinds(&report.flags), expected);
+    report.device.adapter.software = false;
+    report.conclude();
+    let expected = [&[FlagKind::DebugBuild, FlagKind::Load][..], &rest].concat();
+    assert_eq!(kinds(&report.flags), expected, "the pressure is not of what imitates a GPU");
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use wasm_bindgen::JsCast;
-use web_sys::HtmlInputElement;
+use web_sys::{File, HtmlInputElement};
 
 use crate::app::Page;
 use crate::components::document::document;
@@ -64,10 +64,18 @@ pub fn Compare() -> impl IntoView {
 fn take(page: Page) -> AnyView {
     let shelf = page.shelf;
     let over = RwSignal::new(false);
+    let take = move |files: Result<Vec<(String, File)>, String>| match files {
+        Ok(files) if files.is_empty() => shelf.problem.set(Some("No .json file is among them.".into())),
+        Ok(files) => shelf.add_files(files),
+        Err(message) => shelf.problem.set(Some(message)),
+    };
     let choose = move |event: web_sys::Event| {
         let input = event.target().and_then(|input| input.dyn_into::<HtmlInputElement>().ok());
         if let Some((input, list)) = input.and_then(|input| Some((input.clone(), input.files()?))) {
-            shelf.add_files((0..list.length()).filter_map(|i| list.get(i)).map(|file| (file.name(), file)).collect());
+            let mut files = folders::listed(&list);
+            // A folder may hold anything.
+            files.retain(|(name, _)| !name.contains('/') || name.ends_with(".json"));
+            take(Ok(files));
             // The same file may be chosen again after it was changed.
             input.set_value("");
         }
@@ -79,13 +87,7 @@ fn take(page: Page) -> AnyView {
         let entries = folders::dropped(&transfer);
         // What a program drops has no entries.
         let loose = if entries.is_empty() { transfer.files() } else { None };
-        spawn_local(async move {
-            match folders::files(entries, loose, ".json").await {
-                Ok(files) if files.is_empty() => shelf.problem.set(Some("No .json file was dropped.".into())),
-                Ok(files) => shelf.add_files(files),
-                Err(message) => shelf.problem.set(Some(message)),
-            }
-        });
+        spawn_local(async move { take(folders::files(entries, loose, ".json").await) });
     };
     let drag = move |event: web_sys::DragEvent| {
         event.prevent_default();
@@ -97,7 +99,11 @@ fn take(page: Page) -> AnyView {
                 <label for="reports">"Reports"</label>
                 <input id="reports" type="file" multiple accept=".json,application/json" on:change=choose />
             </div>
-            <p class="hint">"Choose report.json files, or drop them or a folder of them here."</p>
+            <div class="field">
+                <label for="folder">"Folder"</label>
+                <input id="folder" type="file" prop:webkitdirectory=true on:change=choose />
+            </div>
+            <p class="hint">"Choose report.json files or a folder of them, or drop them here."</p>
         </div>
     }
     .into_any()
