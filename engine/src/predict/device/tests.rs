@@ -26,6 +26,17 @@ fn every_figure_has_a_source() {
     assert_eq!(names.len(), devices.len());
 }
 
+/// README says how many figures there are, and how many of them were found in a source that was opened.
+#[test]
+fn readme_counts_the_figures() {
+    let devices = devices().unwrap();
+    let all: usize = devices.iter().map(|device| device.figures().count()).sum();
+    let unverified: usize = devices.iter().map(|device| device.unverified.len()).sum();
+    let said = format!("{} of {all} figures", all - unverified);
+    let readme: Vec<_> = include_str!("../../../../README.md").split_whitespace().collect();
+    assert!(readme.join(" ").contains(&said), "{said}");
+}
+
 #[test]
 fn the_rate_is_that_of_the_type_or_of_the_next_wider() {
     let a100 = device("A100-40GB").unwrap().unwrap();
