@@ -84,6 +84,9 @@ fn lists_and_definitions_need_no_model() {
     for name in ["apple-m1", "apple-m5", "h200", "genz-a100-40gb"] {
         assert!(devices.iter().any(|device| device["name"] == name), "{name}");
     }
+    let table = run(&mut understory(&["predict", "--list-devices"])).succeeds().stdout.clone();
+    let row = |name: &str| table.lines().find(|line| line.starts_with(name)).unwrap();
+    assert!(row("rtx-4080 ").contains("97.5*") && !row("rtx-4090 ").contains('*'), "{table}");
     assert!(run(&mut understory(&["predict", "--list-models"])).succeeds().stdout.contains("qwen3-0.6b"));
     let text = run(&mut understory(&["predict", "--explain", "tpot_ms"])).succeeds().stdout.clone();
     assert!(text.contains("N - 1"), "{text}");

@@ -1,7 +1,8 @@
 //! Devices as data: what they can compute, move and hold at most, each figure with its source.
 //!
-//! A figure that no source states is null, or says `estimated` and from what. Efficiencies are 1 unless a source or a
-//! fit gives them, so a prediction from a vendor's figures is a lower bound of the time.
+//! A figure that no source states is null, or says `estimated` and from what. One that is not from a source that was
+//! opened is named in `unverified`. Efficiencies are 1 unless a source or a fit gives them, so a prediction from a
+//! vendor's figures is a lower bound of the time.
 
 use std::collections::BTreeMap;
 
@@ -166,22 +167,66 @@ pub struct DeviceProfile {
     /// rows of a prompt that go through at once [default: all]
     #[serde(default)]
     pub chunk: Option<usize>,
-    /// where each figure is from, by its name; `all` speaks for those without an entry
+    /// where each figure is from, by its name (`tflops.f16`; `tflops` for all types); `all` speaks for those without an
+    /// entry
     pub sources: BTreeMap<String, String>,
+    /// figures that were not found in a source that was opened, by name
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unverified: Vec<String>,
 }
 
 impl DeviceProfile {
     /// From a file in the format of `devices.json`, one object.
     ///
     /// # Errors
-    /// [`Error::BadFile`], also for figures that are not positive.
+    /// [`Error::BadFile`], also for figures that are not positive and for `unverified` ones that are not stated.
     pub fn from_json(file: &str, text: &str) -> Result<Self> {
         let bad = |reason: String| Error::BadFile { file: file.into(), reason };
         let profile: Self = serde_json::from_str(text).map_err(|e| bad(format!("is not a device profile: {e}")))?;
-        match profile.bad_figure() {
-            Some(name) => Err(bad(format!("`{name}` is not a positive number"))),
+        if let Some(name) = profile.bad_figure() {
+            return Err(bad(format!("`{name}` is not a positive number")));
+        }
+        match profile.unverified.iter().find(|&name| profile.figure(name).is_none()) {
+            Some(name) => Err(bad(format!("`unverified` names `{name}`, which is not one of its figures"))),
             None => Ok(profile),
         }
+    }
+
+    /// What can be stated of a device, by the names of `sources` and `unverified`; what is not known is left out.
+    pub fn figures(&self) -> impl Iterator<Item = (&'static str, f64)> {
+        let t = &self.tflops;
+        let figures = [
+            ("tflops.f32", t.f32),
+            ("tflops.f16", t.f16),
+            ("tflops.bf16", t.bf16),
+            ("tflops.int8", t.int8),
+            ("bandwidth_gb_s", Some(self.bandwidth_gb_s)),
+            ("memory_gb", self.memory_gb),
+            ("power_w", self.power_w),
+            ("link_gb_s", self.link_gb_s),
+            ("dispatch_us", self.dispatch_us),
+            ("pass_us", self.pass_us),
+            ("sync_us", self.sync_us),
+        ];
+        figures.into_iter().filter_map(|(name, value)| Some((name, value?)))
+    }
+
+    pub fn figure(&self, name: &str) -> Option<f64> {
+        self.figures().find(|(stated, _)| *stated == name).map(|(_, value)| value)
+    }
+
+    pub fn is_unverified(&self, name: &str) -> bool {
+        self.unverified.iter().any(|figure| figure == name)
+    }
+
+    /// Its sources as sentences, and what is not from one that was opened.
+    pub fn origins(&self) -> Vec<String> {
+        let mut said: Vec<_> =
+            self.sources.iter().map(|(name, from)| format!("{name} of the device: {from}")).collect();
+        if !self.unverified.is_empty() {
+            said.push(format!("not found in a source that was opened: {} of the device", self.unverified.join(", ")));
+        }
+        said
     }
 
     fn bad_figure(&self) -> Option<&'static str> {
@@ -248,58 +293,4 @@ pub fn device(name: &str) -> Result<Option<DeviceProfile>> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// A figure without a source cannot come in.
-    #[test]
-    fn every_figure_has_a_source() {
-        let devices = devices().unwrap();
-        for device in &devices {
-            let t = device.tflops;
-            let figures = [
-                ("tflops", [t.f32, t.f16, t.bf16, t.int8].iter().any(Option::is_some)),
-                ("bandwidth_gb_s", true),
-                ("memory_gb", device.memory_gb.is_some()),
-                ("power_w", device.power_w.is_some()),
-                ("link_gb_s", device.link_gb_s.is_some()),
-                ("dispatch_us", device.dispatch_us.is_some()),
-                ("pass_us", device.pass_us.is_some()),
-                ("sync_us", device.sync_us.is_some()),
-            ];
-            for (name, _) in figures.into_iter().filter(|(_, stated)| *stated) {
-                let source = device.sources.get(name).or(device.sources.get("all"));
-                assert!(source.is_some_and(|s| s.len() > 5), "{}: {name}", device.name);
-            }
-            assert_eq!(device.bad_figure(), None, "{}", device.name);
-        }
-        let mut names: Vec<_> = devices.iter().map(|d| &d.name).collect();
-        names.sort();
-        names.dedup();
-        assert_eq!(names.len(), devices.len());
-    }
-
-    #[test]
-    fn the_rate_is_that_of_the_type_or_of_the_next_wider() {
-        let a100 = device("A100-40GB").unwrap().unwrap();
-        assert_eq!(a100.flops(Precision::Bf16), Some((312e12, Precision::Bf16)));
-        assert_eq!(a100.flops(Precision::Int8), Some((624e12, Precision::Int8)));
-        assert_eq!(a100.flops(Precision::Int4), Some((312e12, Precision::F16)));
-        let m1 = device("apple-m1").unwrap().unwrap();
-        assert_eq!(m1.flops(Precision::Bf16), Some((2.6e12, Precision::F16)));
-        let phone = device("snapdragon-8-gen-3").unwrap().unwrap();
-        assert_eq!(phone.flops(Precision::F32), None);
-        let engine = DeviceProfile { f32_activations: true, ..a100 };
-        assert_eq!(engine.flops(Precision::F16), Some((19.5e12, Precision::F32)));
-    }
-
-    #[test]
-    fn a_file_of_ones_own_is_checked() {
-        let good = serde_json::to_string(&devices().unwrap()[1]).unwrap();
-        assert_eq!(DeviceProfile::from_json("mine.json", &good).unwrap(), devices().unwrap()[1]);
-        let says = |text: &str| DeviceProfile::from_json("mine.json", text).unwrap_err().to_string();
-        assert!(says("{}").contains("mine.json"), "{}", says("{}"));
-        assert!(says(&good.replace("1555.0", "-1")).contains("bandwidth_gb_s"));
-        assert!(says(&good.replace("bandwidth_gb_s", "bandwidth")).contains("bandwidth"));
-    }
-}
+mod tests;

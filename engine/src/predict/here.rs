@@ -49,6 +49,7 @@ pub fn this_engine(
         // As many rows as the engine takes together.
         chunk: Some(if kernels_for == Profile::Cpu { 64 } else { 512 }),
         sources: [("all".to_owned(), source.to_owned())].into(),
+        unverified: Vec::new(),
     }
 }
 

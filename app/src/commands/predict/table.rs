@@ -146,21 +146,19 @@ pub fn models(shapes: &[Shape]) -> String {
 
 pub fn devices(devices: &[DeviceProfile]) -> String {
     let heading = texts(&["NAME", "f32", "f16", "bf16", "int8", "GB/s", "GB", "W", "DEVICE"]);
-    let figure = |value: Option<f64>| value.map_or_else(|| "?".into(), |value| format!("{value}"));
+    let figures = ["tflops.f32", "tflops.f16", "tflops.bf16", "tflops.int8", "bandwidth_gb_s", "memory_gb", "power_w"];
+    let cell = |d: &DeviceProfile, name: &str| match d.figure(name) {
+        Some(value) => format!("{}{}", (value * 100.0).round() / 100.0, if d.is_unverified(name) { "*" } else { "" }),
+        None => "?".into(),
+    };
     let row = |d: &DeviceProfile| {
-        vec![
-            d.name.clone(),
-            figure(d.tflops.f32),
-            figure(d.tflops.f16),
-            figure(d.tflops.bf16),
-            figure(d.tflops.int8),
-            figure(Some((d.bandwidth_gb_s * 100.0).round() / 100.0)),
-            figure(d.memory_gb),
-            figure(d.power_w),
-            d.label.clone(),
-        ]
+        let cells = figures.iter().map(|name| cell(d, name));
+        std::iter::once(d.name.clone()).chain(cells).chain([d.label.clone()]).collect()
     };
     let rows: Vec<_> = std::iter::once(heading).chain(devices.iter().map(row)).collect();
     let table = columns("<>>>>>>><", &rows);
-    format!("{table}\nTFLOP/s by type, without sparsity; ? is not known. --json has the source of each figure.\n")
+    format!(
+        "{table}\nTFLOP/s by type, without sparsity. ? is not known, * was not found in a source that was opened. --json has \
+         the source of each figure.\n"
+    )
 }

@@ -130,7 +130,7 @@ fn html(answer: &Answer) -> String {
     out.push_str(&meaning(&defined(["time", "flops", "bytes", "intensity", "bound"])));
     let mut assumed = answer.prediction.notes.clone();
     assumed.push(format!("the shape of {}: {}", answer.model.label, answer.model.source));
-    assumed.extend(answer.profile.sources.iter().map(|(figure, source)| format!("{figure} of the device: {source}")));
+    assumed.extend(answer.profile.origins());
     let _ = write!(out, "<h2>What is assumed</h2>{}", list(&assumed));
     out
 }
