@@ -148,7 +148,11 @@ const SHOWN: [Metric; 8] = [
 ];
 
 fn table(report: &Report, cases: &[(usize, &CaseReport)]) -> String {
-    let has = |metric: &Metric| cases.iter().any(|(_, of)| of.summary_of(*metric).is_some());
+    // A request to a resident model is its own start.
+    let is_start = cases.iter().any(|(_, of)| of.case.start != StartState::Warm);
+    let has = |metric: &Metric| {
+        (is_start || *metric != Metric::StartTtft) && cases.iter().any(|(_, of)| of.summary_of(*metric).is_some())
+    };
     let shown: Vec<Metric> = SHOWN.into_iter().filter(has).collect();
     let mut out = String::from("| prompt | tokens | method | runs |");
     for metric in &shown {
@@ -327,6 +331,7 @@ mod tests {
         assert!(line.contains(" 8.50 (") && line.contains("| 30.0 |") && line.contains(" 1.24"), "{line}");
         let heading = text.lines().find(|line| line.starts_with("| prompt")).unwrap();
         assert_eq!(heading.matches('|').count(), line.matches('|').count());
+        assert!(heading.contains("| Output tokens/s |") && !heading.contains("of a start"), "{heading}");
         assert!(!text.contains("Published"));
         report.protocol.scenario = "pair".into();
         let text = markdown(&report);

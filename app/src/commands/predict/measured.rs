@@ -2,7 +2,8 @@
 //!
 //! Sizes take turns, so that what else goes on in the meantime meets all of them; a round before the first one that
 //! counts warms up. What else goes on only ever adds, so the least of a size's samples is what is fitted and compared, as
-//! in the measurement of speculation's costs; every sample is kept for the report.
+//! in the measurement of speculation's costs; every sample is kept for the report. By how much the median of requests
+//! exceeds the least is told beside it.
 
 use std::time::Instant;
 
@@ -14,7 +15,7 @@ use understory_engine::model::config::ModelConfig;
 use understory_engine::model::files::ModelFiles;
 use understory_engine::predict::fit::{Observation, Subject, errors, fit};
 use understory_engine::predict::here::this_engine;
-use understory_engine::predict::{DeviceProfile, Precision};
+use understory_engine::predict::{DeviceProfile, Precision, Prediction};
 use understory_engine::protocol::GenerateRequest;
 use understory_engine::{Dtype, Engine, LoadOptions, bench};
 
@@ -45,6 +46,7 @@ pub struct Calibration {
     /// of a copy from buffer to buffer
     pub copy_gb_s: f64,
     pub peak_gflop_s: f64,
+    pub disturbance: Disturbance,
     pub fitted: Vec<Size>,
     /// with --check: sizes that were not fitted
     pub checked: Vec<Size>,
@@ -67,6 +69,52 @@ pub struct Size {
     /// predicted / measured - 1
     pub ttft_error: f64,
     pub tpot_error: f64,
+    /// predicted, times the disturbance / the median of the samples - 1
+    pub ttft_median_error: f64,
+    pub tpot_median_error: f64,
+}
+
+/// What else goes on on this machine: the median of a size's requests over the least disturbed of them, at the median of
+/// the fitted sizes. 1 on a machine that nothing disturbs.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Disturbance {
+    pub ttft: f64,
+    pub tpot: f64,
+}
+
+/// What the median of requests here is expected to take.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Typical {
+    pub ttft_ms: Option<f64>,
+    /// `None`: the request has one token
+    pub tpot_ms: Option<f64>,
+}
+
+impl Disturbance {
+    fn of(fitted: &[Size]) -> Self {
+        let middle = |ratio: fn(&Size) -> f64| median(&fitted.iter().map(ratio).collect::<Vec<_>>());
+        Self {
+            ttft: middle(|size| median(&size.ttft_samples_ms) / size.ttft_ms),
+            tpot: middle(|size| median(&size.tpot_samples_ms) / size.tpot_ms),
+        }
+    }
+
+    pub fn typical(self, prediction: &Prediction) -> Typical {
+        Typical {
+            ttft_ms: prediction.ttft_ms.map(|ms| self.ttft * ms),
+            tpot_ms: prediction.tpot_ms.map(|ms| self.tpot * ms),
+        }
+    }
+}
+
+impl Size {
+    /// Both errors of both times, from those of the fitted profile.
+    fn judge(&mut self, (ttft_error, tpot_error): (f64, f64), disturbance: Disturbance) {
+        let (ttft_ms, tpot_ms) = (self.ttft_ms * (1.0 + ttft_error), self.tpot_ms * (1.0 + tpot_error));
+        (self.ttft_error, self.tpot_error) = (ttft_error, tpot_error);
+        self.ttft_median_error = disturbance.ttft * ttft_ms / median(&self.ttft_samples_ms) - 1.0;
+        self.tpot_median_error = disturbance.tpot * tpot_ms / median(&self.tpot_samples_ms) - 1.0;
+    }
 }
 
 /// A model on the device, and what its requests took.
@@ -95,6 +143,8 @@ impl Runner {
             tpot_samples_ms: Vec::new(),
             ttft_error: 0.0,
             tpot_error: 0.0,
+            ttft_median_error: 0.0,
+            tpot_median_error: 0.0,
         };
         let sizes = inputs.iter().filter(fits).map(size).collect();
         Ok(Self { label: label.into(), engine, config, sizes })
@@ -193,13 +243,13 @@ pub fn calibrate(args: &PredictArgs, console: &Console) -> Result<(DeviceProfile
         let subjects: Vec<_> = runners.iter().map(|runner| Subject { config: &runner.config, dtype }).collect();
         let profile = fit(&subjects, &used, &peaks);
         let found = errors(&subjects, &profile, &all);
-        let sizes = runners.iter_mut().flat_map(|runner| &mut runner.sizes);
-        for (size, (ttft, tpot)) in sizes.zip(found) {
-            (size.ttft_error, size.tpot_error) = (ttft, tpot);
+        let mut fitted: Vec<_> = runners.into_iter().flat_map(|runner| runner.sizes).collect();
+        let mut checked = fitted.split_off(used.len());
+        let disturbance = Disturbance::of(&fitted);
+        for (size, errors) in fitted.iter_mut().chain(&mut checked).zip(found) {
+            size.judge(errors, disturbance);
         }
-        let mut sizes: Vec<_> = runners.into_iter().flat_map(|runner| runner.sizes).collect();
-        let checked = sizes.split_off(used.len());
-        Ok((profile, Calibration { copy_gb_s: copy, peak_gflop_s: peak, fitted: sizes, checked }))
+        Ok((profile, Calibration { copy_gb_s: copy, peak_gflop_s: peak, disturbance, fitted, checked }))
     })
 }
 
@@ -225,5 +275,44 @@ fn dtype(args: &PredictArgs) -> Result<Dtype> {
         _ => {
             Err(usage("--calibrated measures this engine, which keeps weights in f16 or f32; give --dtype one of them"))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size(ttft: [f64; 3], tpot: [f64; 3]) -> Size {
+        Size {
+            model: "tales".into(),
+            input: 8,
+            output: OUTPUT,
+            ttft_ms: least(&ttft),
+            tpot_ms: least(&tpot),
+            ttft_samples_ms: ttft.into(),
+            step_samples_ms: tpot.into(),
+            tpot_samples_ms: tpot.into(),
+            ttft_error: 0.0,
+            tpot_error: 0.0,
+            ttft_median_error: 0.0,
+            tpot_median_error: 0.0,
+        }
+    }
+
+    /// Means in place of medians, or a disturbance that knows the checked sizes, fail this.
+    #[test]
+    fn medians_are_predicted_by_the_disturbance_of_the_fitted_sizes() {
+        let fitted = [
+            size([12.0, 10.0, 90.0], [3.0, 2.0, 9.0]),
+            size([20.0, 20.0, 20.0], [1.0, 1.0, 1.0]),
+            size([50.0, 10.0, 50.0], [4.0, 2.0, 4.0]),
+        ];
+        let disturbance = Disturbance::of(&fitted);
+        assert_eq!(disturbance, Disturbance { ttft: 1.2, tpot: 1.5 });
+        let mut checked = size([100.0, 130.0, 120.0], [10.0, 20.0, 15.0]);
+        checked.judge((0.1, -0.2), disturbance);
+        assert_eq!((checked.ttft_error, checked.tpot_error), (0.1, -0.2));
+        assert!((checked.ttft_median_error - 0.1).abs() < 1e-9, "132 ms of 120: {checked:?}");
+        assert!((checked.tpot_median_error + 0.2).abs() < 1e-9, "12 ms of 15: {checked:?}");
     }
 }

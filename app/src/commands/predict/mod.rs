@@ -22,7 +22,7 @@ use crate::exit::usage;
 use crate::files;
 use crate::models::BUNDLED;
 use crate::output::{self, Console};
-use measured::Calibration;
+use measured::{Calibration, Typical};
 
 /// A model in the `--json` report.
 #[derive(Serialize)]
@@ -50,6 +50,8 @@ struct Report<'a> {
     speculation: Option<&'a Speculation>,
     /// what was measured for the profile, and with --check for its errors
     calibration: Option<&'a Calibration>,
+    /// with the disturbance of the calibration
+    typical: Option<Typical>,
 }
 
 pub fn run(args: &PredictArgs, console: &Console) -> Result<()> {
@@ -81,6 +83,7 @@ pub fn run(args: &PredictArgs, console: &Console) -> Result<()> {
         console.note(&format!("profile written to {}", file.display()));
     }
     let (model_row, draft_row) = (Model::of(&model), draft.as_ref().map(Model::of));
+    let typical = calibration.as_ref().map(|of| of.disturbance.typical(&prediction));
     if args.json {
         return output::json(&Report {
             model: model_row,
@@ -90,14 +93,15 @@ pub fn run(args: &PredictArgs, console: &Console) -> Result<()> {
             prediction: &prediction,
             speculation: speculation.as_ref(),
             calibration: calibration.as_ref(),
+            typical,
         });
     }
     let mut text = table::prediction(&model, &profile, &case, &prediction);
     if let (Some(draft), Some(speculation)) = (&draft, &speculation) {
         text += &table::speculation(&draft.label, speculation, &prediction);
     }
-    if let Some(calibration) = &calibration {
-        text += &table::calibration(calibration);
+    if let (Some(calibration), Some(typical)) = (&calibration, typical) {
+        text += &table::calibration(calibration, typical);
     }
     output::text(&text)
 }

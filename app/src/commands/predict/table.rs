@@ -3,11 +3,12 @@
 use std::fmt::Write as _;
 
 use understory_engine::figures::{self, rounded};
+use understory_engine::lab::statistics::median;
 use understory_engine::predict::models::Shape;
 use understory_engine::predict::rows::{self, si};
 use understory_engine::predict::{Case, DeviceProfile, PassCost, Prediction, Speculation, parameters};
 
-use super::measured::{Calibration, Size};
+use super::measured::{Calibration, Size, Typical};
 use crate::output::columns;
 
 /// A figure that may be unknown.
@@ -90,40 +91,59 @@ pub fn speculation(draft: &str, s: &Speculation, plain: &Prediction) -> String {
     text
 }
 
-pub fn calibration(c: &Calibration) -> String {
+pub fn calibration(c: &Calibration, typical: Typical) -> String {
     let mut text = format!(
-        "\nMeasured: copy {} GB/s, peak {} GFLOP/s in f32. Times are the least disturbed of each size's requests (all\n\
-         are in --json), errors predicted over measured, less one.\n",
+        "\nMeasured: copy {} GB/s, peak {} GFLOP/s in f32. Errors are predicted over measured, less one: against the least\n\
+         disturbed of a size's requests, and with what disturbs this machine (TTFT x {:.2}, TPOT x {:.2}: medians of the\n\
+         fitted sizes over their least) against the median of all its requests. --json has every request.\n",
         rounded(c.copy_gb_s),
-        rounded(c.peak_gflop_s)
+        rounded(c.peak_gflop_s),
+        c.disturbance.ttft,
+        c.disturbance.tpot
     );
-    let heading = texts(&["MODEL", "IN", "OUT", "TTFT ms", "error", "TPOT ms", "error", ""]);
+    let heading = texts(&[
+        "MODEL", "IN", "OUT", "TTFT ms", "error", "median", "error", "TPOT ms", "error", "median", "error", "",
+    ]);
+    let percent = |error: f64| format!("{:+.0} %", 100.0 * error);
     let row = |size: &Size, use_: &str| {
-        let percent = |error: f64| format!("{:+.0} %", 100.0 * error);
         vec![
             size.model.clone(),
             size.input.to_string(),
             size.output.to_string(),
             rounded(size.ttft_ms),
             percent(size.ttft_error),
+            rounded(median(&size.ttft_samples_ms)),
+            percent(size.ttft_median_error),
             rounded(size.tpot_ms),
             percent(size.tpot_error),
+            rounded(median(&size.tpot_samples_ms)),
+            percent(size.tpot_median_error),
             use_.to_owned(),
         ]
     };
     let mut rows = vec![heading];
     rows.extend(c.fitted.iter().map(|size| row(size, "fitted")));
     rows.extend(c.checked.iter().map(|size| row(size, "checked")));
-    text += &columns("<>>>>>><", &rows);
+    text += &columns("<>>>>>>>>>><", &rows);
     for (name, sizes) in [("fitted", &c.fitted), ("checked", &c.checked)] {
         if !sizes.is_empty() {
             let middle = |of: fn(&Size) -> f64| {
                 let errors: Vec<f64> = sizes.iter().map(|size| of(size).abs()).collect();
-                format!("{:.1} %", 100.0 * understory_engine::lab::statistics::median(&errors))
+                format!("{:.1} %", 100.0 * median(&errors))
             };
             let (ttft, tpot) = (middle(|size| size.ttft_error), middle(|size| size.tpot_error));
-            let _ = writeln!(text, "- median error where {name}: TTFT {ttft}, TPOT {tpot}");
+            let medians = (middle(|size| size.ttft_median_error), middle(|size| size.tpot_median_error));
+            let _ = writeln!(
+                text,
+                "- median error where {name}: TTFT {ttft}, TPOT {tpot}; of the medians TTFT {}, TPOT {}",
+                medians.0, medians.1
+            );
         }
+    }
+    if let Some(ttft_ms) = typical.ttft_ms {
+        let tpot = typical.tpot_ms.map_or(String::new(), |ms| format!(", TPOT {} ms", rounded(ms)));
+        let _ =
+            writeln!(text, "- as disturbed as this machine was, the request takes: TTFT {} ms{tpot}", rounded(ttft_ms));
     }
     text
 }
