@@ -221,11 +221,9 @@ fn drift_flag(cases: &[CaseReport]) -> Option<Flag> {
         r if r > 1.0 => (r - 1.0, "slower"),
         r => (1.0 - r, "faster"),
     };
-    let detail = format!(
-        "the last third of the runs was {} % {way} than the first (Mann-Whitney, p = {})",
-        rounded(100.0 * percent),
-        rounded(found.p)
-    );
+    let p = if found.p < 1e-3 { "p < 0.001".into() } else { format!("p = {}", rounded(found.p)) };
+    let percent = rounded(100.0 * percent);
+    let detail = format!("the last third of the runs was {percent} % {way} than the first (Mann-Whitney, {p})");
     Some(Flag { kind: FlagKind::Drift, detail })
 }
 
