@@ -14,7 +14,7 @@ mod web;
 
 use std::env;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use anyhow::{Result, bail};
 
@@ -96,10 +96,12 @@ fn run(args: &[String]) -> Result<()> {
         if command.is_some_and(|command| command == "serve") && !web::is_built()? {
             web::build()?;
         }
-        return process::run(process::understory().args(args));
+        return process::run(Command::new(bench::understory()?).args(args));
     }
+    // Not `cargo run`: cargo becomes the program, whose start would then be that of the build.
+    let understory = bench::understory()?;
     for story in STORIES {
-        let mut command = process::understory();
+        let mut command = Command::new(&understory);
         command.arg("generate").args(story).args(["--temperature", "0.8", "--top-p", "0.95"]);
         process::run(&mut command)?;
     }

@@ -31,13 +31,6 @@ pub fn cargo() -> Command {
     command
 }
 
-/// `cargo run` of the release build of the command line; its arguments are to be appended.
-pub fn understory() -> Command {
-    let mut command = cargo();
-    command.args(["run", "--release", "--package", "understory", "--"]);
-    command
-}
-
 /// Prints and runs a command with this terminal's streams.
 ///
 /// # Errors
