@@ -57,11 +57,17 @@ struct Params {
     eps: f32,
     last_row: u32,
     has_res: u32,
-    pad: [u32; 3],
+    lane_bits: u32,
+    pad: [u32; 2],
 }
 
 /// Blocks that one workgroup of the CPU profile computes (8 threads, 4 each).
 const CPU_BLOCKS: u32 = 32;
+/// Columns of W, in words of 8, up to which 8 threads instead of 64 share a block on the GPU profile: with 64, half of
+/// them or more would have nothing to do.
+const NARROW_K8: u32 = 32;
+/// Threads of a workgroup of the GPU profile.
+const GPU_THREADS: u32 = 64;
 /// Blocks that one prefill tile covers.
 const TILE_BLOCKS: u32 = 8;
 
@@ -110,10 +116,12 @@ pub async fn product(b: &mut Builder<'_>, op: Product<'_>) -> Result<Vec<Dispatc
         Profile::Gpu => Some(b.pipelines.get_later(b.gpu, "matmul_prefill", &with(&["cb4"])).await?),
         Profile::Cpu => None,
     };
+    // A property of the matrix, so that the bits of a row depend on nothing else.
+    let lanes = if op.matrix.k8 <= NARROW_K8 { 8 } else { GPU_THREADS };
     let mut dispatches = Vec::new();
     for part in &op.matrix.parts {
         let groups = match b.profile {
-            Profile::Gpu => part.blocks,
+            Profile::Gpu => part.blocks.div_ceil(GPU_THREADS / lanes),
             Profile::Cpu => part.blocks.div_ceil(CPU_BLOCKS),
         };
         // The prefill kernel reads the same `grid_x`, in tiles: the grid is made so that both agree.
@@ -133,7 +141,8 @@ pub async fn product(b: &mut Builder<'_>, op: Product<'_>) -> Result<Vec<Dispatc
             eps: op.norm.map_or(0.0, |(_, _, eps)| eps),
             last_row: op.last_row as u32,
             has_res: op.res.is_some() as u32,
-            pad: [0; 3],
+            lane_bits: lanes.ilog2(),
+            pad: [0; 2],
         };
         let mut buffers: Vec<(&str, &wgpu::Buffer)> =
             vec![("w", &part.buffer), ("x", op.x), ("state", op.state), ("vecs", &op.vectors.buffer), ("y", op.y)];
