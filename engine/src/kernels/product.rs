@@ -63,13 +63,16 @@ struct Params {
 
 /// Blocks that one workgroup of the CPU profile computes (8 threads, 4 each).
 const CPU_BLOCKS: u32 = 32;
-/// Columns of W, in words of 8, up to which 8 threads instead of 64 share a block on the GPU profile: with 64, half of
-/// them or more would have nothing to do.
-const NARROW_K8: u32 = 32;
 /// Threads of a workgroup of the GPU profile.
 const GPU_THREADS: u32 = 64;
 /// Blocks that one prefill tile covers.
 const TILE_BLOCKS: u32 = 8;
+
+/// Threads of the GPU profile that share a block of W, a power of two from 8 to 64: about 4 words of 8 columns for each
+/// before it joins its sums with the others'. A property of the matrix, so that the bits of a row depend on nothing else.
+fn lanes(k8: u32) -> u32 {
+    k8.div_ceil(4).next_power_of_two().clamp(8, GPU_THREADS)
+}
 
 fn activation_code(a: Activation) -> u32 {
     match a {
@@ -116,8 +119,7 @@ pub async fn product(b: &mut Builder<'_>, op: Product<'_>) -> Result<Vec<Dispatc
         Profile::Gpu => Some(b.pipelines.get_later(b.gpu, "matmul_prefill", &with(&["cb4"])).await?),
         Profile::Cpu => None,
     };
-    // A property of the matrix, so that the bits of a row depend on nothing else.
-    let lanes = if op.matrix.k8 <= NARROW_K8 { 8 } else { GPU_THREADS };
+    let lanes = lanes(op.matrix.k8);
     let mut dispatches = Vec::new();
     for part in &op.matrix.parts {
         let groups = match b.profile {
