@@ -63,7 +63,8 @@ from buffer to buffer and to compute in registers. --json holds every sample.
 Examples:
   understory kernels
   understory kernels --shape pythia-2.8b --json > kernels.json
-  understory kernels --profile gpu --device 1";
+  understory kernels --profile gpu --device 1
+  understory kernels --wgsl kernels/                every variant of every kernel as a file, nothing measured";
 
 const MODELS_EXAMPLES: &str = "\
 Cached models lie where the other Hugging Face tools look for them: $HF_HOME/hub, or ~/.cache/huggingface/hub.
@@ -312,6 +313,9 @@ pub struct KernelsArgs {
     /// Set of kernels: tuned for GPUs, or barrier-free for adapters emulated on a CPU [default: by the adapter]
     #[arg(long, value_enum)]
     pub profile: Option<ProfileArg>,
+    /// Write every variant of every kernel as plain WGSL to this folder, and measure nothing
+    #[arg(long, value_name = "DIR", help_heading = "Output", conflicts_with_all = ["shape", "device", "profile", "json"])]
+    pub wgsl: Option<PathBuf>,
     /// One JSON object on stdout, and the table on stderr
     #[arg(long, help_heading = "Output")]
     pub json: bool,

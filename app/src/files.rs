@@ -6,12 +6,12 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-/// Makes the folder of `--out` where it is not there, before anything is measured for it.
+/// Makes the folder that `flag` names where it is not there, before anything is made for it.
 ///
 /// # Errors
 /// Where it cannot be made or written.
-pub fn make_folder(path: &Path) -> Result<()> {
-    let cannot = || format!("cannot write to the folder {}; give another with --out", path.display());
+pub fn make_folder(flag: &str, path: &Path) -> Result<()> {
+    let cannot = || format!("cannot write to the folder {}; give another with {flag}", path.display());
     fs::create_dir_all(path).with_context(cannot)?;
     let probe = path.join(format!(".understory-{}", std::process::id()));
     fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe)).with_context(cannot)

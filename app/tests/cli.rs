@@ -32,6 +32,24 @@ fn every_command_has_help_with_examples() {
     assert!(top.stdout.contains("Exit status"), "{}", top.stdout);
 }
 
+/// What was measured would be another device's tomorrow; the text of the kernels is the program's.
+#[test]
+fn kernels_are_written_as_wgsl_without_a_device() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let into = folder.path().join("kernels");
+    let written = run(&mut understory(&["kernels", "--wgsl", into.to_str().expect("utf-8")]));
+    written.succeeds();
+    let text = fs::read_to_string(into.join("matmul-cb4-f16-gpu-norm-rms-store.wgsl")).expect("a module");
+    assert!(text.contains("@compute @workgroup_size("), "{text}");
+    let files = fs::read_dir(&into).expect("the folder").count();
+    assert!(written.stderr.contains(&format!("{files} modules in ")), "{}", written.stderr);
+
+    let file = folder.path().join("file");
+    fs::write(&file, "").expect("a file");
+    let refused = run(&mut understory(&["kernels", "--wgsl", file.to_str().expect("utf-8")]));
+    refused.fails(1, &["give another with --wgsl"]);
+}
+
 #[test]
 fn wrong_usage_ends_with_status_2_and_names_the_argument() {
     let cases: [(&[&str], &str); 12] = [

@@ -1,4 +1,6 @@
-//! `understory kernels`: how fast each kernel is here, against what the device can copy and compute.
+//! `understory kernels`: how fast each kernel is here, against what the device can copy and compute; or their text.
+
+use std::path::Path;
 
 use anyhow::Result;
 use serde::Serialize;
@@ -6,8 +8,10 @@ use understory_engine::Dtype;
 use understory_engine::bench::{self, KernelOptions, KernelReport, KernelRow, VerifyPoint};
 use understory_engine::figures::rounded;
 use understory_engine::gpu::{AdapterReport, Gpu};
+use understory_engine::kernels::modules;
 
 use crate::cli::KernelsArgs;
+use crate::files;
 use crate::output::{self, Console};
 
 /// The `--json` report.
@@ -19,6 +23,9 @@ struct JsonReport<'a> {
 }
 
 pub fn run(args: &KernelsArgs, console: &Console) -> Result<()> {
+    if let Some(folder) = &args.wgsl {
+        return write_modules(folder, console);
+    }
     pollster::block_on(async {
         let gpu = Gpu::open(args.device).await?;
         let options = KernelOptions {
@@ -42,6 +49,18 @@ pub fn run(args: &KernelsArgs, console: &Console) -> Result<()> {
         }
         output::text(&text)
     })
+}
+
+/// A file for each variant of each kernel.
+fn write_modules(folder: &Path, console: &Console) -> Result<()> {
+    files::make_folder("--wgsl", folder)?;
+    let mut count = 0;
+    for (name, wgsl) in modules() {
+        files::write(&folder.join(format!("{name}.wgsl")), wgsl)?;
+        count += 1;
+    }
+    console.note(&format!("{count} modules in {}", folder.display()));
+    Ok(())
 }
 
 fn text(device: &AdapterReport, report: &KernelReport) -> String {

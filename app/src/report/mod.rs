@@ -21,7 +21,7 @@ impl Folder {
     /// # Errors
     /// Where it cannot be made or written.
     pub fn make(path: &Path) -> Result<Self> {
-        files::make_folder(path)?;
+        files::make_folder("--out", path)?;
         Ok(Self(path.to_owned()))
     }
 

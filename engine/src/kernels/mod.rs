@@ -47,6 +47,15 @@ pub fn split_keys(profile: Profile) -> usize {
     }
 }
 
+/// The text of every kernel in every variant, as devices and browsers are given it: a name of kernel and features, and a
+/// WGSL module.
+pub fn modules() -> impl Iterator<Item = (String, &'static str)> {
+    understory_shaders::all().iter().map(|shader| {
+        let name = [&[shader.kernel], shader.features].concat().join("-");
+        (name, shader.wgsl)
+    })
+}
+
 fn dtype_feature(dtype: Dtype) -> &'static str {
     match dtype {
         Dtype::F16 => "f16",
