@@ -47,7 +47,7 @@ pub struct Subject {
 
 pub fn run(args: &LatencyArgs, console: &Console) -> Result<()> {
     // Minutes of measuring are not lost to a folder that cannot be written.
-    args.out.as_deref().map(files::make_folder).transpose()?;
+    args.out.as_deref().map(|folder| files::make_folder("--out", folder)).transpose()?;
     let (subject, traces, memory) = match &args.report {
         Some(file) => from_report(args, file, console)?,
         None => pollster::block_on(measure::measure(args, console))?,
