@@ -42,6 +42,8 @@ export const LOAD = { request: "load", target: bundled("tales"), draft: bundled(
 
 export const GREEDY = { temperature: 0, top_k: 0, top_p: 1, min_p: 0, repetition_penalty: 1, seed: 0 };
 
+export const SAMPLED = { ...GREEDY, temperature: 0.8, top_p: 0.95, seed: 7 };
+
 /** A request of 24 tokens. */
 export function generate(method, sampling = GREEDY) {
   const prompt = { text: "Once upon a time" };

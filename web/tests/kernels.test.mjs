@@ -7,7 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { launch, serve } from "./browser.mjs";
-import { GREEDY, LOAD, METHODS, generate, startWorker } from "./engine.mjs";
+import { GREEDY, LOAD, METHODS, SAMPLED, generate, startWorker } from "./engine.mjs";
 
 let server, browser;
 
@@ -58,8 +58,6 @@ test("the browser takes every variant of every kernel", { timeout: 300_000 }, as
   assert.deepEqual(await faults(page, all), []);
   assert.match((await faults(page, [["refused", REFUSED]])).join(), /refused:1 .*uniform/);
 });
-
-const SAMPLED = { ...GREEDY, temperature: 0.8, top_p: 0.95, seed: 7 };
 
 test("the kernels for GPUs give one text with every method", { timeout: 600_000 }, async () => {
   const engine = await startWorker(browser, server);

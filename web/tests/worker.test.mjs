@@ -4,9 +4,7 @@ import assert from "node:assert/strict";
 import { execFileSync } from "node:child_process";
 import { after, before, test } from "node:test";
 import { launch, serve } from "./browser.mjs";
-import { GREEDY, LOAD, METHODS, generate, startWorker } from "./engine.mjs";
-
-const SAMPLED = { ...GREEDY, temperature: 0.8, top_p: 0.95, seed: 7 };
+import { GREEDY, LOAD, METHODS, SAMPLED, generate, startWorker } from "./engine.mjs";
 
 let server, browser, engine;
 
