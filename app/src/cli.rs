@@ -9,6 +9,7 @@ mod serve;
 mod speculation;
 
 use std::path::PathBuf;
+use std::str::FromStr;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use understory_engine::bench::Shape;
@@ -57,14 +58,14 @@ Examples:
   understory eval --model ./my-model --text-file story.txt --dtype f32 --json";
 
 const KERNELS_EXAMPLES: &str = "\
-GB/s counts weights and activations once; of copy and of peak compare with what this device was measured to copy
+GB/s counts weights and activations once; of copy and of peak compare with what this device was measured to copy \
 from buffer to buffer and to compute in registers. --json holds every sample.
 
 Examples:
   understory kernels
   understory kernels --shape pythia-2.8b --json > kernels.json
   understory kernels --profile gpu --device 1
-  understory kernels --wgsl kernels/                every variant of every kernel as a file, nothing measured";
+  understory kernels --wgsl kernels/    every variant of every kernel as a file, nothing measured";
 
 const MODELS_EXAMPLES: &str = "\
 Cached models lie where the other Hugging Face tools look for them: $HF_HOME/hub, or ~/.cache/huggingface/hub.
@@ -156,7 +157,7 @@ pub struct LoadArgs {
     #[arg(long, value_enum, default_value_t = DtypeArg::F16)]
     pub dtype: DtypeArg,
     /// Adapter, by its number in `understory devices` [default: the best one]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>, allow_negative_numbers = true)]
     pub device: Option<usize>,
     /// Set of kernels: tuned for GPUs, or barrier-free for adapters emulated on a CPU [default: by the adapter]
     #[arg(long, value_enum)]
@@ -201,22 +202,22 @@ impl From<ProfileArg> for gpu::Profile {
 #[command(next_help_heading = "Sampling")]
 pub struct SamplingArgs {
     /// 0 always takes the most likely token; higher is more varied
-    #[arg(long, value_name = "T", default_value_t = 0.0, allow_negative_numbers = true)]
+    #[arg(long, value_name = "T", default_value_t = 0.0, value_parser = number, allow_negative_numbers = true)]
     pub temperature: f32,
     /// Keep the K most likely tokens; 0 keeps all
-    #[arg(long, value_name = "K", default_value_t = 0)]
+    #[arg(long, value_name = "K", default_value_t = 0, value_parser = whole::<u32>, allow_negative_numbers = true)]
     pub top_k: u32,
     /// Keep the most likely tokens that together reach probability P; 1 keeps all
-    #[arg(long, value_name = "P", default_value_t = 1.0, allow_negative_numbers = true)]
+    #[arg(long, value_name = "P", default_value_t = 1.0, value_parser = number, allow_negative_numbers = true)]
     pub top_p: f32,
     /// Drop tokens less likely than P times the most likely one; 0 drops none
-    #[arg(long, value_name = "P", default_value_t = 0.0, allow_negative_numbers = true)]
+    #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = number, allow_negative_numbers = true)]
     pub min_p: f32,
     /// Above 1, tokens already in the context become less likely; 1 is off
-    #[arg(long, value_name = "R", default_value_t = 1.0, allow_negative_numbers = true)]
+    #[arg(long, value_name = "R", default_value_t = 1.0, value_parser = number, allow_negative_numbers = true)]
     pub repetition_penalty: f32,
     /// Same seed, same text. Fixed by default, so that a command can be repeated; it matters above temperature 0
-    #[arg(long, value_name = "S", default_value_t = 0)]
+    #[arg(long, value_name = "S", default_value_t = 0, value_parser = whole::<u64>, allow_negative_numbers = true)]
     pub seed: u64,
 }
 
@@ -268,7 +269,7 @@ pub struct GenerateArgs {
     #[command(flatten)]
     pub prompt: PromptArgs,
     /// Most tokens to generate
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 128, value_parser = at_least_one)]
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 128, value_parser = at_least_one, allow_negative_numbers = true)]
     pub max_new_tokens: usize,
     /// One JSON object on stdout at the end, and no streaming
     #[arg(long, help_heading = "Output")]
@@ -283,7 +284,7 @@ pub struct ChatArgs {
     #[arg(long, value_name = "TEXT")]
     pub system: Option<String>,
     /// Most tokens of one answer
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 512, value_parser = at_least_one)]
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 512, value_parser = at_least_one, allow_negative_numbers = true)]
     pub max_new_tokens: usize,
     #[command(flatten)]
     pub run: RunArgs,
@@ -308,7 +309,7 @@ pub struct KernelsArgs {
     #[arg(long, value_enum)]
     pub shape: Option<ShapeArg>,
     /// Adapter, by its number in `understory devices` [default: the best one]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = whole::<usize>, allow_negative_numbers = true)]
     pub device: Option<usize>,
     /// Set of kernels: tuned for GPUs, or barrier-free for adapters emulated on a CPU [default: by the adapter]
     #[arg(long, value_enum)]
@@ -339,10 +340,18 @@ impl From<ShapeArg> for Shape {
 
 fn at_least_one(value: &str) -> Result<usize, String> {
     match value.parse() {
-        Ok(0) => Err("nothing would be generated; expected 1 or more".into()),
-        Ok(n) => Ok(n),
-        Err(error) => Err(error.to_string()),
+        Ok(n) if n > 0 => Ok(n),
+        _ => Err("expected a whole number, 1 or more".into()),
     }
+}
+
+/// For numbers from 0 on.
+fn whole<T: FromStr>(value: &str) -> Result<T, String> {
+    value.parse().map_err(|_| "expected a whole number, 0 or more".into())
+}
+
+fn number(value: &str) -> Result<f32, String> {
+    value.parse().map_err(|_| "expected a number such as 0.8".into())
 }
 
 fn not_empty(value: &str) -> Result<String, String> {

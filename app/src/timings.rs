@@ -67,17 +67,30 @@ fn speculated(subject: &Subject<'_>, speculation: &Speculation) -> Vec<(&'static
     if let Some(depths) = by_depth(&speculation.by_depth) {
         rows.push(("by depth", depths));
     }
-    let nodes = speculation.drafted as f64 / speculation.rounds.max(1) as f64;
+    let nodes = match speculation.rounds {
+        0 => String::new(),
+        rounds => format!(", {} nodes a round", rounded(speculation.drafted as f64 / rounds as f64)),
+    };
     let (passes, a_pass) = (speculation.target_passes, rounded(speculation.tokens_per_target_pass));
-    rows.push(("rounds", format!("{}, {} nodes a round", speculation.rounds, rounded(nodes))));
+    rows.push(("rounds", format!("{}{nodes}", speculation.rounds)));
     rows.push(("passes", format!("{passes} of the target, {a_pass} tokens a pass")));
     let (emission, syncs) = (rounded(speculation.tokens_per_emission), rounded(speculation.host_syncs_per_token));
     rows.push(("emissions", format!("{emission} tokens each, {syncs} host syncs a token")));
     if let Some(last) = speculation.governor.last() {
-        let (changes, mode) = (speculation.governor.len(), methods::mode(last.mode));
-        rows.push(("governor", format!("{changes} changes of mode, the last to {mode}: {}", last.reason)));
+        let mode = methods::mode(last.mode);
+        let reason = &last.reason;
+        rows.push((
+            "governor",
+            match speculation.governor.len() - 1 {
+                0 => reason.clone(),
+                1 => format!("1 change of mode, to {mode}: {reason}"),
+                n => format!("{n} changes of mode, the last to {mode}: {reason}"),
+            },
+        ));
     }
-    rows.push(("lossless", speculation.lossless.meaning().into()));
+    if speculation.synthetic_acceptance.is_none() {
+        rows.push(("lossless", speculation.lossless.meaning().into()));
+    }
     rows
 }
 

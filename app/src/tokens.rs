@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use understory_engine::tokenizer::Tokenizer;
+use understory_engine::tokenizer::{Tokenizer, shown_bytes};
 
 /// The texts of `ids`.
 pub fn texts(tokenizer: &Tokenizer, ids: impl IntoIterator<Item = u32>) -> BTreeMap<u32, String> {
@@ -12,6 +12,29 @@ pub fn texts(tokenizer: &Tokenizer, ids: impl IntoIterator<Item = u32>) -> BTree
 /// `" king"`, `"\n"`: quoted, with what does not show escaped.
 pub fn quoted(text: &str) -> String {
     format!("{text:?}")
+}
+
+/// Texts of tokens in a row as one; `<0xC3>`, a byte that is part of a character, becomes that with the bytes beside it.
+pub fn joined<'a>(texts: impl Iterator<Item = &'a str>) -> String {
+    let spelled: String = texts.collect();
+    let mut bytes = Vec::new();
+    let mut rest = spelled.as_str();
+    while let Some(at) = rest.find("<0x") {
+        bytes.extend_from_slice(&rest.as_bytes()[..at]);
+        let byte = rest.get(at + 3..at + 5).filter(|_| rest[at + 3..].as_bytes().get(2) == Some(&b'>'));
+        match byte.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
+            Some(byte) => {
+                bytes.push(byte);
+                rest = &rest[at + 6..];
+            }
+            None => {
+                bytes.extend_from_slice(b"<0x");
+                rest = &rest[at + 3..];
+            }
+        }
+    }
+    bytes.extend_from_slice(rest.as_bytes());
+    shown_bytes(&bytes)
 }
 
 #[cfg(test)]
@@ -55,5 +78,11 @@ mod tests {
             assert_eq!(tokenizer.shown(id), expected, "token {id}");
         }
         assert_eq!(quoted(&tokenizer.shown(5)), r#""\n""#);
+    }
+
+    #[test]
+    fn bytes_in_a_row_become_their_character() {
+        let text = joined(["caf", "<0xC3>", "<0xA9>", " <0x", "41", "> <0xé <0xF0>"].into_iter());
+        assert_eq!(text, "café A <0xé <0xF0>");
     }
 }

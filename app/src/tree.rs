@@ -7,15 +7,49 @@ use anstyle::{AnsiColor, Style};
 use understory_engine::protocol::{Round, RoundNode};
 
 use crate::methods;
-use crate::tokens::quoted;
+use crate::tokens::{self, quoted};
 
 const ACCEPTED: Style = AnsiColor::Green.on_default().bold();
 const BONUS: Style = AnsiColor::Cyan.on_default().bold();
 const DETAIL: Style = Style::new().dimmed();
 const PRUNED: Style = Style::new().dimmed();
 
+/// Rounds, oldest first, with a blank line between them; plain steps in a row are one line.
+pub fn draw_all(rounds: &[Round], texts: &BTreeMap<u32, String>) -> String {
+    let same = |a: &Round, b: &Round| is_plain(a) && is_plain(b);
+    let drawn = rounds.chunk_by(same).map(|some| match is_plain(&some[0]) {
+        true => plain_steps(some, texts),
+        false => draw(&some[0], texts),
+    });
+    drawn.collect::<Vec<_>>().join("\n")
+}
+
+/// Nothing was guessed: the target's own token and no more.
+fn is_plain(round: &Round) -> bool {
+    round.nodes.len() <= 1 && round.pruned.is_empty()
+}
+
+/// `steps 3 to 5: no guess at positions 40 to 42, emitted " king who lived"`
+fn plain_steps(steps: &[Round], texts: &BTreeMap<u32, String>) -> String {
+    let (first, last) = (&steps[0], &steps[steps.len() - 1]);
+    let emitted = emitted(steps, texts);
+    match steps.len() {
+        1 => format!("step {}: no guess at position {}, emitted {emitted}\n", first.index, first.position),
+        _ => format!(
+            "steps {} to {}: no guess at positions {} to {}, emitted {emitted}\n",
+            first.index, last.index, first.position, last.position
+        ),
+    }
+}
+
+/// The text of the tokens that `rounds` gave, quoted.
+fn emitted(rounds: &[Round], texts: &BTreeMap<u32, String>) -> String {
+    let ids = rounds.iter().flat_map(|round| &round.emitted);
+    quoted(&tokens::joined(ids.filter_map(|id| texts.get(id)).map(String::as_str)))
+}
+
 /// A line about the round, then its tree, a node a line, with ANSI styles. `texts` holds every token's text.
-pub fn draw(round: &Round, texts: &BTreeMap<u32, String>) -> String {
+fn draw(round: &Round, texts: &BTreeMap<u32, String>) -> String {
     let mut drawing = Drawing { round, texts, out: summary(round, texts) };
     if let Some(root) = round.nodes.first() {
         let text = drawing.token(root.token);
@@ -29,9 +63,8 @@ pub fn draw(round: &Round, texts: &BTreeMap<u32, String>) -> String {
 fn summary(round: &Round, texts: &BTreeMap<u32, String>) -> String {
     let nodes = round.nodes.len().saturating_sub(1);
     let accepted = round.path.len().saturating_sub(1);
-    let emitted: String = round.emitted.iter().filter_map(|id| texts.get(id)).map(String::as_str).collect();
     let (index, mode, position) = (round.index, methods::mode(round.mode), round.position);
-    let emitted = quoted(&emitted);
+    let emitted = emitted(std::slice::from_ref(round), texts);
     let pruned = match round.pruned.len() {
         0 => String::new(),
         n => format!(" ({n} more pruned)"),
@@ -141,15 +174,20 @@ mod tests {
     }
 
     #[test]
-    fn a_round_without_guesses_is_its_root_and_the_targets_token() {
-        let nodes = vec![node(0, None, 0, 1.0, NodeOrigin::Root)];
-        let (path, pruned) = (vec![0], vec![]);
-        let round = Round { index: 0, position: 3, nodes, pruned, path, emitted: vec![1], mode: RoundMode::Plain };
-        let expected = [
-            r#"round 0: plain at position 3, 0 nodes, 0 accepted, emitted " king""#,
-            r#"  " the""#,
-            r#"  └─+ " king""#,
-        ];
-        assert_eq!(lines(&round), expected);
+    fn steps_without_guesses_are_one_line() {
+        let round = |index: usize, n_nodes: u32, emitted: Vec<u32>| {
+            let origin = |row| if row == 0 { NodeOrigin::Root } else { NodeOrigin::Lookup };
+            let nodes = (0..n_nodes).map(|row| node(row, row.checked_sub(1).map(|_| 0), 0, 1.0, origin(row))).collect();
+            let (pruned, path) = (vec![], vec![0]);
+            Round { index, position: 3 + index, nodes, pruned, path, emitted, mode: RoundMode::Plain }
+        };
+        let rounds = [round(0, 1, vec![1]), round(1, 1, vec![2]), round(2, 2, vec![3]), round(3, 1, vec![7, 8])];
+        let texts = [(1, " king"), (2, " old"), (3, " who"), (7, " n<0xC3>"), (8, "<0xA9>")];
+        let texts = texts.into_iter().map(|(id, text)| (id, text.to_owned())).collect();
+        let text = anstream::adapter::strip_str(&draw_all(&rounds, &texts)).to_string();
+        let lines: Vec<_> = text.lines().collect();
+        assert_eq!(lines[..2], [r#"steps 0 to 1: no guess at positions 3 to 4, emitted " king old""#, ""]);
+        assert!(lines[2].starts_with("round 2: "), "{text}");
+        assert_eq!(lines.last(), Some(&r#"step 3: no guess at position 6, emitted " né""#), "{text}");
     }
 }

@@ -52,11 +52,17 @@ fn kernels_are_written_as_wgsl_without_a_device() {
 
 #[test]
 fn wrong_usage_ends_with_status_2_and_names_the_argument() {
-    let cases: [(&[&str], &str); 12] = [
+    let cases: [(&[&str], &str); 18] = [
         (&[], "Usage"),
         (&["sing"], "sing"),
-        (&["generate", "x", "--max-new-tokens", "0"], "nothing would be generated"),
+        (&["generate", "x", "--max-new-tokens", "0"], "expected a whole number, 1 or more"),
         (&["generate", "x", "--max-new-tokens", "many"], "--max-new-tokens"),
+        (&["generate", "x", "-n", "-3"], "expected a whole number, 1 or more"),
+        (&["generate", "x", "--seed", "-1"], "expected a whole number, 0 or more"),
+        (&["generate", "x", "--temperature", "warm"], "expected a number"),
+        (&["generate", "x", "--top-p", "0.9"], "--top-p needs --temperature above 0"),
+        (&["verify-lossless", "--methods", "ar"], "plain decoding itself"),
+        (&["verify-lossless", "--methods", "tree,lookup,tree"], "tree twice"),
         (&["generate", "x", "--dtype", "f64"], "--dtype"),
         (&["generate", "x", "--profile", "tpu"], "--profile"),
         (&["generate", "x", "--raw", "--chat"], "--chat"),

@@ -5,6 +5,8 @@ mod support;
 use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
+use std::thread::sleep;
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use support::{Outcome, fixture, run, understory};
@@ -153,9 +155,7 @@ fn parameters_reach_the_engine() {
 fn the_table_shows_speculation_and_marks_what_is_synthetic() {
     let args = ["generate", PROMPT, "-n", "24", "--ignore-eos"];
     let measured = run(&mut understory(&args));
-    for word in
-        ["auto, draft model tales-draft", "acceptance length", "nodes a round", "host syncs a token", "lossless"]
-    {
+    for word in ["auto, draft model tales-draft", "acceptance length", "host syncs a token", "lossless"] {
         assert!(measured.succeeds().stderr.contains(word), "`{word}` is not in: {}", measured.stderr);
     }
     assert!(!measured.stderr.contains("SYNTHETIC"), "{}", measured.stderr);
@@ -163,6 +163,9 @@ fn the_table_shows_speculation_and_marks_what_is_synthetic() {
     let synthetic = [&args[..], &["--method", "linear", "--synthetic-acceptance", "0.75"]].concat();
     let table = run(&mut understory(&synthetic));
     assert!(table.succeeds().stderr.contains("SYNTHETIC acceptance 0.75"), "{}", table.stderr);
+    assert!(table.stderr.contains("nodes a round") && !table.stderr.contains("lossless"), "{}", table.stderr);
+    let quiet = run(understory(&synthetic).arg("--quiet"));
+    assert!(quiet.succeeds().stderr.starts_with("SYNTHETIC acceptance 0.75"), "{}", quiet.stderr);
     let report = run(understory(&synthetic).arg("--json")).json();
     assert_eq!(
         (&report["acceptance"], &report["speculation"]["synthetic_acceptance"]),
@@ -314,6 +317,38 @@ fn the_comparison_finds_every_run_identical() {
     let table = run(understory(&args).args(["--methods", "linear,lookup"]));
     assert!(table.succeeds().stdout.contains("2 of 2") && table.stdout.contains("linear (k 6)"), "{}", table.stdout);
     assert!(!table.stdout.contains("dynatree"), "{}", table.stdout);
+}
+
+#[test]
+fn runs_without_a_guess_prove_nothing() {
+    let prompts = tempfile::NamedTempFile::new().unwrap();
+    fs::write(prompts.path(), "{\"text\": \"Once upon a time\"}\n").unwrap();
+    let args = ["verify-lossless", "--prompts", prompts.path().to_str().unwrap(), "-n", "3", "--methods"];
+    run(understory(&args).arg("lookup")).fails(1, &["no method guessed anything"]);
+    let some = run(understory(&args).arg("linear,lookup"));
+    assert!(some.succeeds().stderr.contains("no guess by lookup: these runs prove nothing"), "{}", some.stderr);
+}
+
+#[test]
+#[cfg(unix)]
+fn an_interrupted_comparison_says_what_it_found() {
+    let cache = tempfile::tempdir().unwrap();
+    let mut command = understory(&["verify-lossless", "-n", "900", "--ignore-eos"]);
+    let child = command.env("XDG_CACHE_HOME", cache.path()).spawn().unwrap();
+    // What passes cost is kept just before the first run.
+    let costs = || fs::read_dir(cache.path().join("understory")).is_ok_and(|mut files| files.next().is_some());
+    for _ in 0..600 {
+        if costs() {
+            break;
+        }
+        sleep(Duration::from_millis(100));
+    }
+    sleep(Duration::from_secs(2));
+    std::process::Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    let output = child.wait_with_output().unwrap();
+    let [stdout, stderr] = [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text));
+    assert_eq!(output.status.code(), Some(130), "{stderr}");
+    assert!(stdout.contains("IDENTICAL") && stderr.contains("interrupted after"), "{stdout}{stderr}");
 }
 
 #[test]

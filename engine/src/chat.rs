@@ -33,7 +33,7 @@ impl ChatTemplate {
         const CONFIG: &str = "tokenizer_config.json";
         let config: Json = match read_text(files, CONFIG)? {
             Some(text) => serde_json::from_str(&text)
-                .map_err(|error| Error::BadFile { file: CONFIG.into(), reason: format!("is not JSON: {error}") })?,
+                .map_err(|error| Error::BadFile { file: CONFIG.into(), reason: format!("not JSON: {error}") })?,
             None => Json::Null,
         };
         let source = match read_text(files, "chat_template.jinja")? {

@@ -13,7 +13,9 @@ pub enum Error {
          (Debian/Ubuntu without a GPU: `apt-get install mesa-vulkan-drivers`), or run on a machine with Metal or DX12"
     )]
     NoAdapter { backends: String },
-    #[error("adapter {asked} was asked for, but there are {available} (0 to {}); `understory devices` lists them", available.saturating_sub(1))]
+    #[error(
+        "adapter {asked} was asked for, but this computer has {available}, numbered from 0; `understory devices` lists them"
+    )]
     NoSuchAdapter { asked: usize, available: usize },
     #[error("the adapter `{adapter}` refused to open a device: {reason}")]
     DeviceRefused { adapter: String, reason: String },

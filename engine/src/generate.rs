@@ -31,6 +31,8 @@ const DOING: &str = "generating";
 /// What the loop is to do.
 pub struct Task<'a> {
     pub prompt: &'a [u32],
+    /// tokens at the prompt's end that were decoded before: their rows are computed as decoding does
+    pub n_decoded: usize,
     pub max_new_tokens: usize,
     pub sampling: &'a Sampling,
     pub method: &'a Method,
@@ -69,8 +71,8 @@ pub struct Decoder {
 enum Kind {
     /// the end of the prompt, which gives the first token
     First,
-    /// plain steps
-    Steps(usize),
+    /// plain steps; with speculation the plans that they were made by, one a step
+    Steps(usize, Vec<RoundPlan>),
     Round(Box<RoundPlan>),
 }
 
@@ -78,6 +80,8 @@ enum Kind {
 struct InFlight {
     kind: Kind,
     staging: usize,
+    /// tokens that it chooses at most
+    most: usize,
 }
 
 impl Decoder {
@@ -132,12 +136,17 @@ impl Decoder {
             None => timeline,
         };
         let drained = drain(gpu, &mut self.staging).await;
-        if outcome.is_ok() {
+        if outcome.is_ok() && drained.is_ok() {
             // The last token chosen has not been through the layers.
             forward.cache.tokens = task.prompt.to_vec();
             forward.cache.tokens.extend(&chosen[..chosen.len().saturating_sub(1)]);
         }
-        outcome.and(drained).map(|()| timeline)
+        if let (Ok(()), Err(error)) = (&outcome, &drained) {
+            // The text is whole: what became of the device is for the next request to find.
+            tracing::warn!("after the last token: {error}");
+            forward.cache.tokens.clear();
+        }
+        outcome.map(|()| timeline)
     }
 }
 
@@ -158,7 +167,7 @@ struct Run<'a> {
     n_submitted: usize,
     /// tokens that are under way at least
     enqueued: usize,
-    /// tokens chosen at most once all that is submitted has run
+    /// tokens read, and those that what is under way chooses at most, were there no limit
     most_chosen: usize,
     /// tokens that are part of the text
     chosen: Vec<u32>,
@@ -202,15 +211,15 @@ impl<'a> Rounds<'a> {
 
     /// Shows the draft what it has not seen, the prompt first: nothing of that is done for a text that it has no part
     /// in, nor before the first token.
-    async fn bring_draft(&mut self, gpu: &Gpu, n_prompt: usize, positions: usize) -> Result<()> {
+    /// Returns the dispatches of the rest.
+    async fn bring_draft(&mut self, gpu: &Gpu, n_prompt: usize, positions: usize) -> Result<usize> {
         if let Some(draft) = &mut self.speculator.draft {
             draft.forward.reserve(gpu, positions).await?;
             if let Some(known) = self.draft_known.take() {
                 draft.prefill_prompt(gpu, known, n_prompt);
             }
         }
-        self.speculator.catch_up(gpu, positions);
-        Ok(())
+        Ok(self.speculator.catch_up(gpu, positions))
     }
 
     /// Ends the run: what the draft's cache holds, and the counts.
@@ -289,7 +298,7 @@ impl Run<'_> {
             let words = self.staging[read.staging].finish(gpu, DOING, bytemuck::pod_collect_to_vec::<u8, u32>).await?;
             self.timeline.host_syncs += 1;
             let at_ms = now();
-            let emission = self.take_in(&read.kind, &Record(&words), at_ms)?;
+            let emission = self.take_in(&read, &Record(&words), at_ms)?;
             if emission.tokens.is_empty() {
                 continue;
             }
@@ -321,7 +330,11 @@ impl Run<'_> {
     fn prefill(&mut self, forward: &Forward) -> InFlight {
         let mut base = self.timeline.reused_tokens;
         loop {
-            let rows = forward.next_chunk(base, self.n_prompt - base);
+            let read = self.n_prompt - self.task.n_decoded;
+            let rows = match base < read {
+                true => forward.next_chunk(base, read - base),
+                false => forward.few_rows(base).min(self.n_prompt - base),
+            };
             forward.set_rows(self.gpu, &self.task.prompt[base..base + rows], base);
             let last = base + rows == self.n_prompt;
             let tail = match last {
@@ -331,8 +344,7 @@ impl Run<'_> {
             let (encoder, _) = self.gpu.encode_pass(|pass| forward.record(pass, rows, base, &tail));
             if last {
                 self.enqueued = 1;
-                self.most_chosen = 1;
-                return self.submit(forward, encoder, Kind::First);
+                return self.submit(forward, encoder, Kind::First, 1);
             }
             self.gpu.queue().submit([encoder.finish()]);
             base += rows;
@@ -342,18 +354,21 @@ impl Run<'_> {
     /// Submits the next steps or the next round.
     async fn enqueue(&mut self, forward: &mut Forward) -> Result<InFlight> {
         let gpu = self.gpu;
+        let most_positions = self.most_positions();
         let Some(rounds) = &mut self.rounds else {
             let steps = PLAIN_STEPS.min(self.limit - self.enqueued);
-            forward.reserve(gpu, self.n_prompt + (self.most_chosen + steps - 1).min(self.limit)).await?;
-            return Ok(self.enqueue_steps(forward, steps));
+            forward.reserve(gpu, most_positions(steps - 1)).await?;
+            return Ok(self.enqueue_steps(forward, steps, Vec::new()));
         };
         let tree_rows = rounds.tree_rows;
         let more = tree_rows.max(PAUSED_STEPS);
-        let positions = self.n_prompt + (self.most_chosen + more).min(self.limit) + MAX_ROWS;
+        let positions = most_positions(more) + MAX_ROWS;
         forward.reserve(gpu, positions).await?;
         let mut plan = rounds.next.clone();
         rounds.next = rounds.controller.plan();
-        if plan.levels > 0 && !rounds.speculator.draft_reaches(positions - MAX_ROWS) {
+        let most = (1 + plan.rule.max_nodes).min(tree_rows);
+        if plan.levels > 0 && !rounds.speculator.draft_reaches(most_positions(most)) {
+            rounds.controller.lose_draft();
             // What was looked up for this round is verified still.
             plan = RoundPlan { mode: RoundMode::Lookup, levels: 0, chain: true, ..plan };
         }
@@ -362,16 +377,17 @@ impl Run<'_> {
                 RoundMode::Plain if self.enqueued + 1 < self.limit => PAUSED_STEPS,
                 _ => 1,
             };
+            let mut plans = vec![plan];
             for _ in 1..steps {
-                rounds.next = rounds.controller.plan();
+                plans.push(std::mem::replace(&mut rounds.next, rounds.controller.plan()));
             }
             for _ in 0..steps {
                 rounds.speculator.note_plain_step();
             }
-            return Ok(self.enqueue_steps(forward, steps));
+            return Ok(self.enqueue_steps(forward, steps, plans));
         }
         if plan.levels > 0 {
-            rounds.bring_draft(gpu, self.n_prompt, positions).await?;
+            self.timeline.dispatches += rounds.bring_draft(gpu, self.n_prompt, positions).await?;
         }
         rounds.speculator.set_plan(gpu, &plan, &rounds.next, tree_rows);
         let (encoder, dispatches) = gpu.encode_pass(|pass| {
@@ -379,60 +395,67 @@ impl Run<'_> {
         });
         self.timeline.dispatches += dispatches;
         self.enqueued += 1;
-        self.most_chosen = (self.most_chosen + (1 + plan.rule.max_nodes).min(tree_rows)).min(self.limit);
-        Ok(self.submit(forward, encoder, Kind::Round(Box::new(plan))))
+        Ok(self.submit(forward, encoder, Kind::Round(Box::new(plan)), most))
     }
 
     /// Submits `steps` plain steps.
-    fn enqueue_steps(&mut self, forward: &Forward, steps: usize) -> InFlight {
+    fn enqueue_steps(&mut self, forward: &Forward, steps: usize, plans: Vec<RoundPlan>) -> InFlight {
         let tail = Tail::Sample(forward.sampler.choice(self.task.sampling));
+        let most_positions = self.most_positions();
         let (encoder, ()) = self.gpu.encode_pass(|pass| {
-            for _ in 0..steps {
+            for step in 0..steps {
                 // An upper bound of the position: what it decides does not change the bits.
-                let base = self.n_prompt + self.most_chosen - 1;
+                let base = most_positions(step) - 1;
                 self.timeline.dispatches += forward.record(pass, 1, base, &tail);
                 self.enqueued += 1;
-                self.most_chosen = (self.most_chosen + 1).min(self.limit);
             }
         });
-        self.submit(forward, encoder, Kind::Steps(steps))
+        self.submit(forward, encoder, Kind::Steps(steps, plans), steps)
     }
 
-    /// Submits `encoder` and the read of the state after it.
-    fn submit(&mut self, forward: &Forward, encoder: wgpu::CommandEncoder, kind: Kind) -> InFlight {
+    /// Positions of the text at most, once all that is under way and `more` tokens after it have been chosen, by `more`.
+    fn most_positions(&self) -> impl Fn(usize) -> usize + use<> {
+        let (n_prompt, most_chosen, limit) = (self.n_prompt, self.most_chosen, self.limit);
+        move |more| n_prompt + (most_chosen + more).min(limit)
+    }
+
+    /// Submits `encoder`, which chooses at most `most` tokens, and the read of the state after it.
+    fn submit(&mut self, forward: &Forward, encoder: wgpu::CommandEncoder, kind: Kind, most: usize) -> InFlight {
+        self.most_chosen += most;
         let at = self.n_submitted % IN_FLIGHT;
         self.n_submitted += 1;
         self.staging[at].submit(self.gpu, encoder, forward.state(), 4 * HEAD_WORDS as u64);
-        InFlight { kind, staging: at }
+        InFlight { kind, staging: at, most }
     }
 
     /// What a read brought.
-    fn take_in(&mut self, kind: &Kind, record: &Record<'_>, at_ms: f64) -> Result<Emission> {
+    fn take_in(&mut self, read: &InFlight, record: &Record<'_>, at_ms: f64) -> Result<Emission> {
         let known = self.chosen.len();
         let tokens = record.tokens(known);
         if let Some(nth) = tokens.iter().position(|&t| t == NO_TOKEN) {
             return Err(Error::NanLogits { position: self.n_prompt + known + nth });
         }
         let mut emission = Emission { tokens, at_ms, rounds: Vec::new() };
+        let kind = &read.kind;
         let least = match kind {
-            Kind::Steps(steps) => *steps,
+            Kind::Steps(steps, _) => *steps,
             Kind::First | Kind::Round(_) => 1,
         };
         // What a submission gave beyond the least that was counted on.
         self.enqueued += emission.tokens.len().saturating_sub(least);
+        self.most_chosen = self.most_chosen - read.most + emission.tokens.len();
         let Some(rounds) = &mut self.rounds else { return Ok(emission) };
         let last_read_ms = rounds.last_read_ms.replace(at_ms);
         let elapsed_ms = last_read_ms.map(|last| at_ms - last);
         match kind {
             Kind::First => {}
-            Kind::Steps(steps) => {
-                let plan = RoundPlan::plain();
-                for (i, &token) in emission.tokens.iter().enumerate() {
+            Kind::Steps(steps, plans) => {
+                for (i, (&token, plan)) in emission.tokens.iter().zip(plans).enumerate() {
                     let position = self.n_prompt + known + i - 1;
                     let before = if i == 0 { self.chosen[known - 1] } else { emission.tokens[i - 1] };
                     let round = plain_round(rounds.count, position, before, token);
                     rounds.count += 1;
-                    rounds.controller.observe(&round, &plan, 0, elapsed_ms.map(|ms| ms / *steps as f64));
+                    rounds.controller.observe(&round, plan, 0, elapsed_ms.map(|ms| ms / *steps as f64));
                     emission.rounds.push(round);
                 }
             }
@@ -451,12 +474,11 @@ impl Run<'_> {
 
 /// Waits for the reads of steps that nobody wants any more, so that their buffers can be used again.
 async fn drain(gpu: &Gpu, staging: &mut [Staging]) -> Result<()> {
-    for staging in staging {
-        if staging.is_pending() {
-            staging.finish(gpu, DOING, |_| ()).await?;
-        }
+    let mut outcome = Ok(());
+    for staging in staging.iter_mut().filter(|staging| staging.is_pending()) {
+        outcome = outcome.and(staging.finish(gpu, DOING, |_| ()).await);
     }
-    Ok(())
+    outcome
 }
 
 fn check_prompt(prompt: &[u32], context: usize, vocab_size: usize) -> Result<()> {

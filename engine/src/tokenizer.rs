@@ -19,6 +19,8 @@ pub struct Tokenizer {
     vocab_size: usize,
     /// Tokens such as `<0xE2>` stand for bytes.
     byte_fallback: bool,
+    /// The vocabulary spells bytes in GPT-2's alphabet, where `Ġ` is a space.
+    byte_level: bool,
 }
 
 impl Tokenizer {
@@ -40,8 +42,10 @@ impl Tokenizer {
         if known > config.vocab_size {
             return Err(Error::VocabularyMismatch { tokenizer: known, config: config.vocab_size });
         }
-        let byte_fallback = inner.get_decoder().is_some_and(has_byte_fallback);
-        Ok(Self { inner, vocab_size: config.vocab_size, byte_fallback })
+        let decodes = |is: fn(&DecoderWrapper) -> bool| inner.get_decoder().is_some_and(|decoder| any(decoder, is));
+        let byte_fallback = decodes(|decoder| matches!(decoder, DecoderWrapper::ByteFallback(_)));
+        let byte_level = decodes(|decoder| matches!(decoder, DecoderWrapper::ByteLevel(_)));
+        Ok(Self { inner, vocab_size: config.vocab_size, byte_fallback, byte_level })
     }
 
     /// `add_special_tokens` asks for what the tokenizer puts around a text, such as a begin token.
@@ -64,8 +68,8 @@ impl Tokenizer {
         self.inner.decode(ids, true).map_err(failed)
     }
 
-    /// One token for people to read: its own text, or as the vocabulary spells it where it has none (special tokens) or
-    /// only part of a character; empty for an id that stands for no token.
+    /// One token for people to read: its own text, with `<0xE2>` for each byte that is only part of a character; or as the
+    /// vocabulary spells it where it has no text (special tokens); empty for an id that stands for no token.
     pub fn shown(&self, id: u32) -> String {
         let spelled = self.token_text(id).unwrap_or_default();
         if spelled.starts_with(WORD_START) {
@@ -73,6 +77,7 @@ impl Tokenizer {
         }
         match self.decode(&[id]) {
             Ok(text) if !text.is_empty() && !text.contains(char::REPLACEMENT_CHARACTER) => text,
+            Ok(text) if !text.is_empty() && self.byte_level => with_bytes(&spelled).unwrap_or(spelled),
             _ => spelled,
         }
     }
@@ -110,11 +115,37 @@ fn failed(error: tokenizers::Error) -> Error {
     Error::Tokenizer { reason: error.to_string() }
 }
 
-fn has_byte_fallback(decoder: &DecoderWrapper) -> bool {
+/// Whether `decoder`, or one that it consists of, is such.
+fn any(decoder: &DecoderWrapper, is: fn(&DecoderWrapper) -> bool) -> bool {
     match decoder {
-        DecoderWrapper::ByteFallback(_) => true,
-        DecoderWrapper::Sequence(sequence) => sequence.get_decoders().iter().any(has_byte_fallback),
-        _ => false,
+        DecoderWrapper::Sequence(sequence) => sequence.get_decoders().iter().any(|decoder| any(decoder, is)),
+        _ => is(decoder),
+    }
+}
+
+/// A token spelled in GPT-2's alphabet as [`shown_bytes`]. `None`: spelled otherwise.
+fn with_bytes(spelled: &str) -> Option<String> {
+    let bytes: Vec<u8> = spelled.chars().map(byte_of).collect::<Option<_>>()?;
+    Some(shown_bytes(&bytes))
+}
+
+/// UTF-8 for people to read, with `<0xE2>` for each byte that is no part of a whole character.
+pub fn shown_bytes(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        text.extend(chunk.invalid().iter().map(|byte| format!("<0x{byte:02X}>")));
+    }
+    text
+}
+
+/// The byte that GPT-2's alphabet (`bytes_to_unicode` in its encoder.py) writes as `c`: bytes that are visible characters
+/// in Latin-1 as these, the others in their order from U+0100 on.
+fn byte_of(c: char) -> Option<u8> {
+    let visible = |byte: &u8| matches!(byte, b'!'..=b'~' | 0xA1..=0xAC | 0xAE..=0xFF);
+    match u32::from(c).checked_sub(0x100) {
+        None => u8::try_from(c).ok().filter(visible),
+        Some(nth) => (0..=u8::MAX).filter(|byte| !visible(byte)).nth(nth as usize),
     }
 }
 
@@ -173,5 +204,16 @@ impl Detokenizer {
         let rest = text.get(self.returned..).unwrap_or_default().to_owned();
         *self = Self::default();
         Ok(rest)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    /// "é" is C3 A9, "😂" F0 9F 98 82; 9F and 98 have no character of their own in the alphabet, A9 and F0 have.
+    #[test]
+    fn parts_of_characters_are_shown_as_bytes() {
+        let shown = ["Ġfox", "ĠÃ", "Ã©", "ðŁĺ", "Ċ©"].map(|token| super::with_bytes(token).unwrap());
+        assert_eq!(shown, [" fox", " <0xC3>", "é", "<0xF0><0x9F><0x98>", "\n<0xA9>"]);
+        assert_eq!(super::with_bytes("a b"), None);
     }
 }

@@ -239,12 +239,47 @@ fn a_tree_never_reaches_beyond_the_context() {
     assert_lossless(&mut engine, &request(&prompt, 60), &METHODS[..3], "beyond the draft's context");
 }
 
+/// Seen to fail here: a bound of the text's length that took every guess as accepted, and stopped at a third of this.
+#[test]
+fn a_draft_is_asked_until_its_context_ends() {
+    const CONTEXT: usize = 96;
+    let folder = tempfile::tempdir().expect("a folder");
+    for file in ["config.json", "tokenizer.json", "model.safetensors"] {
+        std::fs::copy(fixture("qwen2").join(file), folder.path().join(file)).expect("copies");
+    }
+    let config = std::fs::read_to_string(folder.path().join("config.json")).expect("reads");
+    let mut config: serde_json::Value = serde_json::from_str(&config).expect("JSON");
+    config["max_position_embeddings"] = CONTEXT.into();
+    std::fs::write(folder.path().join("config.json"), config.to_string()).expect("writes");
+
+    let mut engine = pair(&fixture("llama"), folder.path(), Dtype::F16, Profile::Cpu);
+    assert_eq!(engine.draft_config().map(|config| config.max_position_embeddings), Some(CONTEXT));
+    let method = Method::Linear { k: 3 };
+    let ask = request(&[1, 2, 3], CONTEXT + 20);
+    assert_lossless(&mut engine, &ask, &[method], "beyond the draft's context");
+    let mut drafted = Vec::new();
+    let traced = GenerateRequest { trace: true, ..with(&ask, method) };
+    engine.clear_cache();
+    pollster::block_on(engine.generate(&traced, &mut |event| {
+        if let Event::Round { round, .. } = event {
+            drafted.extend((round.nodes.len() > 1).then_some(round.position));
+        }
+        ControlFlow::Continue(())
+    }))
+    .expect("generates");
+    // Three rounds may be under way, four tokens each.
+    let last = drafted.last().expect("it drafts");
+    assert!((CONTEXT - 12..CONTEXT).contains(last), "drafted last at position {last}");
+}
+
 #[test]
 fn a_second_turn_reuses_both_caches() {
-    let mut engine = tales();
-    for method in [METHODS[0], METHODS[3], METHODS[6]] {
+    // The target is its own draft: what its cache held wrongly would be refused.
+    let llama = fixture("llama");
+    let mut engine = pair(&llama, &llama, Dtype::F32, Profile::Cpu);
+    for (first, method) in [(METHODS[0], METHODS[0]), (METHODS[2], METHODS[2]), (METHODS[6], METHODS[0])] {
         engine.clear_cache();
-        let first = generate(&mut engine, &with(&request(&[300, 301, 302, 303], 30), method));
+        let first = generate(&mut engine, &with(&request(&[300, 301, 302, 303], 30), first));
         let mut longer = [first.prompt_token_ids.as_slice(), &first.token_ids].concat();
         longer.push(77);
         let mut reused = None;
@@ -256,6 +291,11 @@ fn a_second_turn_reuses_both_caches() {
         }))
         .expect("generates");
         assert_eq!(reused, Some(4 + 30 - 1), "{method:?}");
+        let speculation = second.speculation.as_ref().expect("it speculates");
+        for count in &speculation.by_depth {
+            // The last round's tokens may be cut by the limit.
+            assert!(count.offered - count.accepted <= 1, "{method:?}: {count:?}");
+        }
         assert_eq!(second.token_ids, fresh(&mut engine, &request(&longer, 30)).token_ids, "{method:?}");
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use understory_engine::protocol::{Costs, Lossless, Round, RoundMode};
+use understory_engine::protocol::{Costs, Lossless, NodeOrigin, Round, RoundMode, RoundNode};
 use understory_engine::speculation::{
     Method, Schedule,
     accept::accept,
@@ -345,6 +345,24 @@ fn repetition_is_noticed_while_the_text_is_decoded_plainly() {
     let round = first.expect("lookup runs in the end");
     assert!(round < 280, "round {round}: {:?}", result.controller.decisions());
     assert!(result.speed_up(&device) > 1.5, "{}", result.speed_up(&device));
+}
+
+/// Beyond the draft's context. Seen to fail here: a mode that goes on by what it last gave.
+#[test]
+fn a_draft_that_is_lost_is_not_asked_for_again() {
+    let device = gpu();
+    let mut run = run(Method::Auto, &device, &text(Text::Fresh, 3, 500), draft(0.9, 0.9), 200, 3);
+    let drafts = |plan: &RoundPlan| plan.mode == RoundMode::Draft;
+    assert!(run.plans.iter().rev().take(20).all(drafts), "drafting pays here");
+    run.controller.lose_draft();
+    for index in 0..100 {
+        let plan = run.controller.plan();
+        assert!(index == 0 || !drafts(&plan), "round {index}");
+        let root = RoundNode { token: 1, parent: None, depth: 0, log_prob: 0.0, origin: NodeOrigin::Root };
+        let (nodes, pruned, path) = (vec![root], vec![], vec![0]);
+        let round = Round { index, position: 500 + index, nodes, pruned, path, emitted: vec![2], mode: plan.mode };
+        run.controller.observe(&round, &plan, 0, Some(device.told.plain_ms));
+    }
 }
 
 #[test]

@@ -11,11 +11,11 @@ use super::LoadArgs;
 use super::speculation::{DraftArgs, MethodName};
 
 pub const BENCH_EXAMPLES: &str = "\
-Scenarios: quick (a minute, to compare devices), dynatree (methods by length), single-request (cold and warm starts),
-pair (is the draft worth it), position (time by position). Methods take turns, and every second round runs backwards,
+Scenarios: quick (a minute, to compare devices), dynatree (methods by length), single-request (cold and warm starts), \
+pair (is the draft worth it), position (time by position). Methods take turns, and every second round runs backwards, \
 so that a device that gets slower favours none. Cold starts are processes of their own with empty shader caches.
 
---out DIR writes report.json (everything, with every run), samples.csv, report.md and report.html. Ctrl-C keeps what
+--out DIR writes report.json (everything, with every run), samples.csv, report.md and report.html. Ctrl-C keeps what \
 was measured; the report says that it is partial, and the exit status is 130.
 
 Examples:
@@ -29,7 +29,7 @@ Examples:
 A line of the file of prompts: {\"id\": \"fox\", \"text\": \"The quick brown fox\"} (the id may be left out).";
 
 pub const COMPARE_EXAMPLES: &str = "\
-Only like is compared with like: the same model files, prompt, length, method, sampling and start. What cannot be
+Only like is compared with like: the same model files, prompt, length, method, sampling and start. What cannot be \
 compared is named with the reason. A ratio is to the first file; it is a tie where its interval holds 1.
 
 Examples:

@@ -7,7 +7,7 @@ use clap::Args;
 use super::{LoadArgs, at_least_one};
 
 pub const EXAMPLES: &str = "\
-Times each step of plain decoding, over prompts and outputs of several lengths in turns, and says what a step's time
+Times each step of plain decoding, over prompts and outputs of several lengths in turns, and says what a step's time \
 depends on. Intervals need 6 runs, a safety factor 20 runs of all lengths together.
 
 Examples:

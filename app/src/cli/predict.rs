@@ -8,9 +8,9 @@ use understory_engine::predict::{Lora, Precision};
 use super::at_least_one;
 
 pub const EXAMPLES: &str = "\
-An operator takes max(FLOP / rate, bytes / bandwidth) and what its dispatches cost. Vendors' devices are taken at their
-peaks, so real times are longer; --calibrated takes what this device was measured to reach. A prediction needs no
-weights: --model takes a name of --list-models, a folder with a config.json, such a file, or a repository that is in the
+An operator takes max(FLOP / rate, bytes / bandwidth) and what its dispatches cost. Vendors' devices are taken at their \
+peaks, so real times are longer; --calibrated takes what this device was measured to reach. A prediction needs no \
+weights: --model takes a name of --list-models, a folder with a config.json, such a file, or a repository that is in the \
 hub's cache.
 
 Examples:

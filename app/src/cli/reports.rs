@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 pub const EXAMPLES: &str = "\
-Reports come from `understory bench --save`, from other devices (`understory serve --lan`) and from files. ID may be the
-beginning of one, as long as no other begins so. The collection is one SQLite file in the user's data folder
+Reports come from `understory bench --save`, from other devices (`understory serve --lan`) and from files. ID may be the \
+beginning of one, as long as no other begins so. The collection is one SQLite file in the user's data folder \
 (XDG_DATA_HOME, ~/.local/share, ~/Library/Application Support or %APPDATA%, there understory/reports.sqlite).
 
 Examples:

@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use clap::Args;
 
 pub const EXAMPLES: &str = "\
-The page offers two engines: the browser's (WebGPU) and this computer's (Vulkan, Metal, DirectX 12). This computer's
-serves one page at a time; a second one is told so. The address goes to stdout. Ctrl-C ends the server, with status 0.
+The page offers two engines: the browser's (WebGPU) and this computer's (Vulkan, Metal, DirectX 12). This computer's \
+serves one page at a time; a second one is told so. The address goes to stdout. Ctrl-C ends the server, with status 0. \
 Beside the page, /metrics holds what this computer's engine measured, in Prometheus' format.
 
---lan also serves the page to phones and computers on this network, over HTTPS with a certificate made here (no other
-authority knows it, so the browser there warns once; its SHA-256 is printed to compare). The printed URL, also as a QR
-code, holds a code for this run of the program, with which that page sends its report into the collection. Nothing else
+--lan also serves the page to phones and computers on this network, over HTTPS with a certificate made here (no other \
+authority knows it, so the browser there warns once; its SHA-256 is printed to compare). The printed URL, also as a QR \
+code, holds a code for this run of the program, with which that page sends its report into the collection. Nothing else \
 is served there: no engine, no metrics, no reports.
 
 Examples:

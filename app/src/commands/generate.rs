@@ -53,6 +53,10 @@ pub fn run(args: &GenerateArgs, console: &Console) -> Result<()> {
             output::json(&Report::new(&loaded, plan.method, &generation))?;
         } else {
             console.note(&format!("\n{}", timings::table(&loaded.subject(), &generation).trim_end()));
+            // --quiet does not hide that the text is not the target's.
+            if let Some(p) = plan.synthetic_acceptance.filter(|_| console.quiet) {
+                output::hint(&format!("{}\n", timings::synthetic(p)));
+            }
         }
         match generation.finish_reason {
             FinishReason::Cancelled => Err(Stop::Interrupted.into()),

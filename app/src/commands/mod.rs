@@ -54,10 +54,19 @@ pub async fn load(args: &LoadArgs, draft: Option<&str>, console: &Console) -> Re
     tracing::info!(adapter = gpu.report().name, why = gpu.report().why, "device open");
     let options = args.options();
     let mut bar = console.engine_progress();
-    let mut engine = Engine::open(gpu, files.as_ref(), &options, &mut |progress| bar.show(progress)).await?;
+    let opened = Engine::open(gpu, files.as_ref(), &options, &mut |progress| bar.show(progress)).await;
+    let mut engine = opened.with_context(|| format!("model {label}"))?;
     if let Some(draft) = &draft {
         let loaded = engine.load_draft(draft.files.as_ref(), &options, &mut |progress| bar.show(progress)).await;
         loaded.with_context(|| format!("draft model {}", draft.label))?;
+        let context = engine.config().max_position_embeddings;
+        if let Some(shorter) = engine.draft_config().map(|c| c.max_position_embeddings).filter(|&n| n < context) {
+            console.note(&format!(
+                "draft model {} holds {shorter} tokens of context, {label} {context}: it guesses nothing near {shorter} and \
+                 beyond",
+                draft.label
+            ));
+        }
     }
     let phases = engine.phases_mut();
     phases.process_start = console.process_start_ms;
@@ -144,9 +153,20 @@ impl Loaded {
 /// The sampling parameters that `args` give.
 ///
 /// # Errors
-/// A usage error names the first that is out of range.
+/// A usage error names the first that is out of range, or that would be ignored silently.
 pub fn sampling(args: &SamplingArgs) -> Result<Sampling> {
     let sampling = args.sampling();
     sampling.validate().map_err(|error| usage(error.to_string()))?;
+    let off = Sampling::default();
+    let given = [
+        ("--top-k", sampling.top_k != off.top_k),
+        ("--top-p", sampling.top_p != off.top_p),
+        ("--min-p", sampling.min_p != off.min_p),
+    ];
+    if let Some((flag, _)) = given.into_iter().find(|(_, given)| *given && sampling.temperature == 0.0) {
+        return Err(usage(format!(
+            "{flag} needs --temperature above 0: at 0 the most likely token is always taken, whichever others are kept"
+        )));
+    }
     Ok(sampling)
 }

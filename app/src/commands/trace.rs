@@ -70,8 +70,10 @@ fn show(
     if let Some(p) = generation.speculation.as_ref().and_then(|speculation| speculation.synthetic_acceptance) {
         output::text(&format!("{}\n\n", timings::synthetic(p)))?;
     }
-    for round in rounds {
-        output::styled(&format!("{}\n", tree::draw(round, texts)))?;
+    output::styled(&format!("{}\n", tree::draw_all(rounds, texts)))?;
+    let speculation = generation.speculation.as_ref();
+    if speculation.is_some_and(|s| s.rounds == 0 && s.method == Method::Auto) {
+        console.note("auto found nothing worth guessing here; --method tree guesses in every round\n");
     }
     console.note(timings::table(&loaded.subject(), generation).trim_end());
     Ok(())

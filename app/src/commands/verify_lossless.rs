@@ -6,6 +6,7 @@ mod report;
 use std::ops::ControlFlow;
 
 use anyhow::{Context, Result, bail};
+use indicatif::ProgressBar;
 use serde::Serialize;
 use understory_engine::protocol::{FinishReason, GenerateRequest, Generation, Lossless, Method, Prompt};
 use understory_engine::sampling::Sampling;
@@ -13,7 +14,8 @@ use understory_engine::sampling::Sampling;
 use self::prompts::NamedPrompt;
 use super::{Loaded, load, sampling};
 use crate::cli::{MethodName, VerifyLosslessArgs};
-use crate::exit::usage;
+use crate::exit::{Stop, usage};
+use crate::interrupt::{self, Mode};
 use crate::output::{self, Console};
 use crate::{calibration, methods};
 
@@ -27,6 +29,14 @@ struct Tally {
     rounds: usize,
     drafted: usize,
     accepted: usize,
+}
+
+/// What was compared.
+struct Outcome {
+    tallies: Vec<Tally>,
+    divergences: Vec<Divergence>,
+    /// false: Ctrl-C came before the end
+    complete: bool,
 }
 
 /// The first difference of a run from plain decoding.
@@ -67,26 +77,36 @@ pub fn run(args: &VerifyLosslessArgs, console: &Console) -> Result<()> {
     pollster::block_on(async {
         let mut loaded = load(&args.load, draft.as_deref(), console).await?;
         let lossless = calibration::calibrate(&mut loaded.engine, false).await?.costs.lossless;
-        let (tallies, divergences) = compare(args, &prompts, sampling, &methods, &mut loaded, console).await?;
+        let bar = console.bar();
+        interrupt::set_mode(Mode::Generating)?;
+        let outcome = compare(args, &prompts, sampling, &methods, &mut loaded, &bar).await;
+        interrupt::set_mode(Mode::Exit)?;
+        bar.finish_and_clear();
+        let outcome = outcome?;
         if args.json {
-            output::json(&report::Report::new(
-                &loaded,
-                args,
-                sampling,
-                prompts.len(),
-                lossless,
-                &tallies,
-                &divergences,
-            ))?;
+            output::json(&report::Report::new(&loaded, args, sampling, prompts.len(), lossless, &outcome))?;
         } else {
-            output::text(&report::text(&loaded, lossless, &tallies, &divergences))?;
+            output::text(&report::text(&loaded, lossless, &outcome))?;
         }
+        let Outcome { tallies, divergences, complete } = outcome;
         let runs: usize = tallies.iter().map(|tally| tally.runs).sum();
         if !divergences.is_empty() {
             bail!("{} of {runs} runs differ from plain decoding", divergences.len());
         }
+        if !complete {
+            let all = prompts.len() * args.seeds * methods.len();
+            console.note(&format!("interrupted after {runs} of {all} runs; all of these are identical"));
+            return Err(Stop::Interrupted.into());
+        }
         if lossless == Lossless::Off {
             bail!("the self-test failed on this device: nothing was speculated, so the runs prove nothing");
+        }
+        let idle: Vec<_> = tallies.iter().filter(|tally| tally.rounds == 0).map(|tally| tally.method.name()).collect();
+        if idle.len() == tallies.len() {
+            bail!("no method guessed anything in these runs, so they prove nothing: try more tokens or other prompts");
+        }
+        if !idle.is_empty() {
+            console.note(&format!("no guess by {}: these runs prove nothing about it", idle.join(", ")));
         }
         Ok(())
     })
@@ -107,25 +127,30 @@ fn chosen(args: &VerifyLosslessArgs, draft: Option<&str>) -> Result<Vec<Method>>
     } else {
         args.methods.clone()
     };
-    for &name in &names {
+    for (nth, &name) in names.iter().enumerate() {
         methods::check_draft(name, draft)?;
+        if name == MethodName::Ar {
+            return Err(usage("--methods ar: that is plain decoding itself, with which the others are compared"));
+        }
+        if names[..nth].contains(&name) {
+            return Err(usage(format!("--methods names {} twice", name.as_str())));
+        }
     }
     Ok(names.into_iter().flat_map(methods::defaults).collect())
 }
 
-/// Runs everything.
+/// Runs everything, or as much as there was before Ctrl-C.
 async fn compare(
     args: &VerifyLosslessArgs,
     prompts: &[NamedPrompt],
     sampling: Sampling,
     methods: &[Method],
     loaded: &mut Loaded,
-    console: &Console,
-) -> Result<(Vec<Tally>, Vec<Divergence>)> {
+    bar: &ProgressBar,
+) -> Result<Outcome> {
     let tally = |&method| Tally { method, runs: 0, identical: 0, rounds: 0, drafted: 0, accepted: 0 };
-    let mut tallies: Vec<Tally> = methods.iter().map(tally).collect();
-    let mut divergences = Vec::new();
-    let bar = console.bar();
+    let mut outcome =
+        Outcome { tallies: methods.iter().map(tally).collect(), divergences: Vec::new(), complete: false };
     bar.set_style(output::bar_style("{pos}/{len}"));
     bar.set_length((prompts.len() * args.seeds * (1 + methods.len())) as u64);
     for prompt in prompts {
@@ -141,29 +166,34 @@ async fn compare(
                 trace: false,
             };
             bar.set_message(format!("{}, ar", prompt.id));
-            let plain = generate(loaded, &request).await.with_context(|| format!("prompt {}", prompt.id))?;
+            let named = || format!("prompt {}", prompt.id);
+            let Some(plain) = generate(loaded, &request).await.with_context(named)? else { return Ok(outcome) };
             bar.inc(1);
-            for tally in &mut tallies {
+            for tally in &mut outcome.tallies {
                 request.method = tally.method;
                 bar.set_message(format!("{}, {}", prompt.id, tally.method));
-                let run = generate(loaded, &request).await.with_context(|| format!("prompt {}", prompt.id))?;
+                let Some(run) = generate(loaded, &request).await.with_context(named)? else { return Ok(outcome) };
                 bar.inc(1);
                 tally.add(&run);
                 match first_difference(&plain, &run) {
                     None => tally.identical += 1,
-                    Some(index) => divergences.push(explain(loaded, prompt, &request, &plain, &run, index).await?),
+                    Some(index) => {
+                        outcome.divergences.push(explain(loaded, prompt, &request, &plain, &run, index).await?);
+                    }
                 }
             }
         }
     }
-    bar.finish_and_clear();
-    Ok((tallies, divergences))
+    outcome.complete = true;
+    Ok(outcome)
 }
 
-/// One run that starts with nothing in the KV cache, as every other.
-async fn generate(loaded: &mut Loaded, request: &GenerateRequest) -> Result<Generation> {
+/// One run that starts with nothing in the KV cache, as every other. `None`: Ctrl-C ended it.
+async fn generate(loaded: &mut Loaded, request: &GenerateRequest) -> Result<Option<Generation>> {
     loaded.engine.clear_cache();
-    Ok(loaded.engine.generate(request, &mut |_| ControlFlow::Continue(())).await?)
+    let mut go_on = |_| if interrupt::cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
+    let run = loaded.engine.generate(request, &mut go_on).await?;
+    Ok((!interrupt::cancelled()).then_some(run))
 }
 
 impl Tally {

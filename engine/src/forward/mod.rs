@@ -204,7 +204,11 @@ impl Forward {
     pub fn tree_rows(&self, positions: usize) -> usize {
         match self.splits(positions) {
             1 => FEW_ROWS,
-            _ => plan::parts_rows(&self.config, self.profile, KvCache::capacity_for(positions)),
+            // A cache that an earlier request made larger has longer rows of parts, and fewer of them.
+            _ => {
+                let capacity = self.cache.capacity().max(KvCache::capacity_for(positions));
+                plan::parts_rows(&self.config, self.profile, capacity)
+            }
         }
     }
 

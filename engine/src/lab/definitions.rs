@@ -48,7 +48,7 @@ definitions! {
     TOKENS_PER_EMISSION = "tokens_per_emission", "Tokens per emission", "": "Tokens per read-back from the device.";
     E2EL = "e2el_ms", "E2EL", "ms": "End-to-end latency: from the moment the engine took the request to the last token.";
     TOKEN_GENERATION = "token_generation_ms", "Token generation", "ms": "E2EL - TTFT: the time from the first text to \
-        the last token.";
+        the last token; 0 where they came together.";
     PREFILL_RATE = "prefill_tokens_per_s", "Prefill", "tokens/s": "Prompt tokens computed per second of the prefill \
         phase. Tokens that the KV cache still held from the request before are not counted.";
     DECODE_RATE = "decode_tokens_per_s", "Tokens/s", "tokens/s": "1000 / TPOT: tokens per second after the first \

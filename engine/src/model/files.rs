@@ -67,7 +67,7 @@ pub(crate) fn read_text(files: &dyn ModelFiles, file: &str) -> Result<Option<Str
     let Some(bytes) = files.read(file)? else { return Ok(None) };
     match std::str::from_utf8(&bytes) {
         Ok(text) => Ok(Some(text.to_owned())),
-        Err(error) => Err(Error::BadFile { file: file.into(), reason: format!("is not UTF-8: {error}") }),
+        Err(error) => Err(Error::BadFile { file: file.into(), reason: format!("not UTF-8: {error}") }),
     }
 }
 

@@ -22,7 +22,7 @@ pub fn weights(files: &dyn ModelFiles) -> Result<Option<String>> {
     }
     let Some(index) = files.read(INDEX)? else { return Ok(None) };
     let index: Value = serde_json::from_slice(&index)
-        .map_err(|error| Error::BadFile { file: INDEX.into(), reason: format!("is not JSON: {error}") })?;
+        .map_err(|error| Error::BadFile { file: INDEX.into(), reason: format!("not JSON: {error}") })?;
     let map = index["weight_map"].as_object().into_iter().flatten();
     let shards: BTreeSet<&str> = map.filter_map(|(_, shard)| shard.as_str()).collect();
     let mut lines = String::new();

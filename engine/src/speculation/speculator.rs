@@ -23,8 +23,6 @@ const DOING: &str = "preparing speculation";
 /// Rows before the tree's root, and the root, that the draft takes in at the start of a round; `MOST_CATCH` in
 /// `catch_up.wesl`.
 pub const MOST_CATCH: usize = 16;
-/// Rows of one pass that lets the draft catch up beyond that.
-const CATCH_UP_ROWS: usize = MAX_ROWS;
 
 /// The kernels of a round, and the draft.
 pub struct Speculator {
@@ -284,15 +282,19 @@ impl Speculator {
         count
     }
 
-    /// Records passes after which the draft can join the next round, if it has fallen far behind.
+    /// Submits passes after which the draft can join the next round, if it has fallen far behind; returns their
+    /// dispatches.
     ///
     /// `positions`: more than the sequence may have by now.
-    pub fn catch_up(&mut self, gpu: &Gpu, positions: usize) {
-        let Some(draft) = self.draft.as_mut().filter(|d| d.behind + 1 > MOST_CATCH) else { return };
-        for _ in 0..draft.behind.div_ceil(CATCH_UP_ROWS) {
-            draft.prefill(gpu, CATCH_UP_ROWS, CATCH_UP_ROWS, positions.saturating_sub(CATCH_UP_ROWS));
+    pub fn catch_up(&mut self, gpu: &Gpu, positions: usize) -> usize {
+        let Some(draft) = &mut self.draft else { return 0 };
+        let rows = draft.forward.few_rows(positions);
+        if draft.behind < rows.min(MOST_CATCH) {
+            return 0;
         }
+        let passes = draft.behind.div_ceil(rows);
         draft.behind = 0;
+        (0..passes).map(|_| draft.prefill(gpu, rows, rows, positions.saturating_sub(rows))).sum()
     }
 
     /// Submits a round of a draft's tree and of nothing to verify.
@@ -333,14 +335,17 @@ impl Speculator {
 }
 
 impl Draft {
-    /// Submits a pass over up to `chunk` committed tokens from position `base` on (an upper bound of it).
-    fn prefill(&self, gpu: &Gpu, chunk: usize, rows: usize, base: usize) {
+    /// Submits a pass over up to `chunk` committed tokens from position `base` on (an upper bound of it); returns its
+    /// dispatches.
+    fn prefill(&self, gpu: &Gpu, chunk: usize, rows: usize, base: usize) -> usize {
         let params = CatchUpParams { start: 0, chunk: chunk as u32, pad: [0; 2] };
         gpu.queue().write_buffer(&self.prefill.params, 0, bytemuck::bytes_of(&params));
-        gpu.submit_pass(|pass| {
-            record(pass, [&self.prefill], RowClass::One, 1, 1);
-            self.forward.record(pass, rows, base, &crate::forward::Tail::Nothing);
+        let (encoder, dispatches) = gpu.encode_pass(|pass| {
+            record(pass, [&self.prefill], RowClass::One, 1, 1)
+                + self.forward.record(pass, rows, base, &crate::forward::Tail::Nothing)
         });
+        gpu.queue().submit([encoder.finish()]);
+        dispatches
     }
 
     /// The first `positions` positions, as far as its context goes.

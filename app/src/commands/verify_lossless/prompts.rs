@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -48,8 +48,11 @@ pub fn read(file: Option<&Path>) -> Result<Vec<NamedPrompt>> {
 fn parse(text: &str) -> Result<Vec<NamedPrompt>> {
     let lines = text.lines().zip(1..).filter(|(line, _)| !line.trim().is_empty());
     let prompt = |(line, number): (&str, usize)| {
-        let line: Line = serde_json::from_str(line)
-            .with_context(|| format!("line {number} is not an object such as {{\"text\": \"Once upon a time\"}}"))?;
+        let line: Line = serde_json::from_str(line).map_err(|error| {
+            // serde counts lines from this one.
+            let reason = error.to_string().replace(" at line 1 column", " at column");
+            anyhow!("line {number} is not an object such as {{\"text\": \"Once upon a time\"}}: {reason}")
+        })?;
         if line.text.is_empty() {
             bail!("line {number}: the prompt is empty");
         }
@@ -80,7 +83,8 @@ mod tests {
             "{\"text\": \"a\"}\n{\"prompt\": \"b\"}",
             "{\"text\": \"a\"}\n{\"text\": \"\"}",
         ] {
-            assert!(format!("{:#}", parse(bad).unwrap_err()).contains("line 2"), "{bad}");
+            let message = parse(bad).unwrap_err().to_string();
+            assert!(message.contains("line 2") && !message.contains("line 1"), "{bad}: {message}");
         }
     }
 }

@@ -9,7 +9,7 @@ use understory_engine::gpu::{AdapterReport, Profile};
 use understory_engine::protocol::Lossless;
 use understory_engine::sampling::Sampling;
 
-use super::{Choice, Divergence, Tally};
+use super::{Choice, Divergence, Outcome, Tally};
 use crate::cli::VerifyLosslessArgs;
 use crate::commands::Loaded;
 use crate::output;
@@ -29,6 +29,8 @@ pub struct Report<'a> {
     prompts: usize,
     max_new_tokens: usize,
     lossless: Lossless,
+    /// false: Ctrl-C came before all runs were made
+    complete: bool,
     methods: &'a [Tally],
     divergences: &'a [Divergence],
 }
@@ -40,8 +42,7 @@ impl<'a> Report<'a> {
         sampling: Sampling,
         prompts: usize,
         lossless: Lossless,
-        methods: &'a [Tally],
-        divergences: &'a [Divergence],
+        outcome: &'a Outcome,
     ) -> Self {
         Self {
             model: &loaded.label,
@@ -54,14 +55,15 @@ impl<'a> Report<'a> {
             prompts,
             max_new_tokens: args.max_new_tokens,
             lossless,
-            methods,
-            divergences,
+            complete: outcome.complete,
+            methods: &outcome.tallies,
+            divergences: &outcome.divergences,
         }
     }
 }
 
 /// A table of the methods, then each divergence.
-pub fn text(loaded: &Loaded, lossless: Lossless, tallies: &[Tally], divergences: &[Divergence]) -> String {
+pub fn text(loaded: &Loaded, lossless: Lossless, outcome: &Outcome) -> String {
     let subject = loaded.subject();
     let draft = subject.draft.map_or_else(|| "no draft model".into(), |draft| format!("draft model {draft}"));
     let mut text = format!(
@@ -72,9 +74,9 @@ pub fn text(loaded: &Loaded, lossless: Lossless, tallies: &[Tally], divergences:
         subject.device.backend,
         subject.profile,
         lossless.meaning(),
-        output::columns("<>>>>", &rows(tallies)),
+        output::columns("<>>>>", &rows(&outcome.tallies)),
     );
-    for divergence in divergences {
+    for divergence in &outcome.divergences {
         text.push_str(&paragraph(divergence));
     }
     text
@@ -84,14 +86,13 @@ pub fn text(loaded: &Loaded, lossless: Lossless, tallies: &[Tally], divergences:
 fn rows(tallies: &[Tally]) -> Vec<Vec<String>> {
     let heading = ["METHOD", "IDENTICAL", "ROUNDS", "NODES A ROUND", "ACCEPTANCE LENGTH"].map(str::to_owned).to_vec();
     let row = |tally: &Tally| {
-        let per_round = |n: usize| n as f64 / tally.rounds.max(1) as f64;
-        vec![
-            tally.method.to_string(),
-            format!("{} of {}", tally.identical, tally.runs),
-            tally.rounds.to_string(),
-            rounded(per_round(tally.drafted)),
-            rounded(1.0 + per_round(tally.accepted)),
-        ]
+        let per_round = |n: usize| n as f64 / tally.rounds as f64;
+        let [nodes, length] = match tally.rounds {
+            0 => ["-"; 2].map(str::to_owned),
+            _ => [rounded(per_round(tally.drafted)), rounded(1.0 + per_round(tally.accepted))],
+        };
+        let identical = format!("{} of {}", tally.identical, tally.runs);
+        vec![tally.method.to_string(), identical, tally.rounds.to_string(), nodes, length]
     };
     std::iter::once(heading).chain(tallies.iter().map(row)).collect()
 }

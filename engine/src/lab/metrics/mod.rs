@@ -16,9 +16,9 @@ pub fn tpot_ms(t_first: f64, t_last: f64, n_out: usize) -> Option<f64> {
     (n_out > 1).then(|| (t_last - t_first) / (n_out - 1) as f64)
 }
 
-/// `e2el - ttft`.
+/// `e2el - ttft`; 0 where the first text came with the last token: it is made a moment after the token was read.
 pub fn token_generation_ms(e2el_ms: f64, ttft_ms: f64) -> f64 {
-    e2el_ms - ttft_ms
+    (e2el_ms - ttft_ms).max(0.0)
 }
 
 /// `1000 * tokens / ms`; `None` where no time passed.

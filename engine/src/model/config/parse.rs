@@ -33,7 +33,7 @@ pub(super) fn parse(config: &str, generation_config: Option<&str>) -> Result<Mod
 
 fn object(file: &str, text: &str) -> Result<Map<String, Value>> {
     serde_json::from_str(text)
-        .map_err(|error| Error::BadFile { file: file.into(), reason: format!("is not a JSON object: {error}") })
+        .map_err(|error| Error::BadFile { file: file.into(), reason: format!("not a JSON object: {error}") })
 }
 
 /// The family, and whether it is wrapped in a model that also sees images.

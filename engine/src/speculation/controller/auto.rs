@@ -73,6 +73,10 @@ impl Auto {
         self.shadow.begin(prompt);
     }
 
+    pub fn lose_draft(&mut self) {
+        self.economy.lose_draft();
+    }
+
     pub fn plan(&mut self) -> RoundPlan {
         let (expected, levels) = expectations(&self.economy, &self.evidence, &self.calibration);
         let turn = self.governor.plan(expected, self.economy.catch_up_ms(self.unseen));

@@ -125,6 +125,13 @@ impl Controller {
         }
     }
 
+    /// The text has left the draft's context: from now on no draft can be had.
+    pub fn lose_draft(&mut self) {
+        if let Policy::Auto(policy) = &mut self.0 {
+            policy.lose_draft();
+        }
+    }
+
     /// The next round. May run ahead of [`Self::observe`] by a few rounds.
     pub fn plan(&mut self) -> RoundPlan {
         match &mut self.0 {

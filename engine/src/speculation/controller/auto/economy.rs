@@ -74,6 +74,11 @@ impl Economy {
         economy
     }
 
+    /// Offers no drafting any more.
+    pub fn lose_draft(&mut self) {
+        self.draft_ms.clear();
+    }
+
     pub fn offers(&self, mode: RoundMode) -> bool {
         match mode {
             RoundMode::Plain => true,

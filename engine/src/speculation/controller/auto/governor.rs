@@ -223,7 +223,7 @@ impl Governor {
                 let enough = STRIKING_STEPS / rate(expected, RoundMode::Plain);
                 self.granted_ms += (enough - self.credit_ms(expected)).max(0.0);
             }
-            let how = if self.mode == RoundMode::Plain { "imagined" } else { "measured" };
+            let how = if self.mode == RoundMode::Plain { "estimated" } else { "measured" };
             self.change(mode, expected, how);
         }
     }
