@@ -233,7 +233,7 @@ impl Engine {
     }
 
     /// As [`Self::generate`], from where an earlier call left off: `known` tokens of the answer are there already. They
-    /// go through the model as a prompt does, and only what comes after them is handed to `on_event`; the result holds
+    /// are computed as decoding computes them, and only what comes after them is handed to `on_event`; the result holds
     /// all. A token is chosen by its position and the seed, so the text is that of one call.
     ///
     /// # Errors

@@ -130,13 +130,14 @@ impl Decoder {
             Ok(()) => run.steps(forward, &now, on_emission).await,
             Err(e) => Err(e),
         };
-        let Run { chosen, timeline, rounds, .. } = run;
+        let Run { chosen, timeline, rounds, staging, .. } = run;
+        let drained = drain(gpu, staging).await;
+        let fine = outcome.is_ok() && drained.is_ok();
         let timeline = match rounds {
-            Some(rounds) => rounds.finish(timeline, task, &chosen, outcome.is_ok()),
+            Some(rounds) => rounds.finish(timeline, task, &chosen, fine),
             None => timeline,
         };
-        let drained = drain(gpu, &mut self.staging).await;
-        if outcome.is_ok() && drained.is_ok() {
+        if fine {
             // The last token chosen has not been through the layers.
             forward.cache.tokens = task.prompt.to_vec();
             forward.cache.tokens.extend(&chosen[..chosen.len().saturating_sub(1)]);
@@ -333,7 +334,7 @@ impl Run<'_> {
             let read = self.n_prompt - self.task.n_decoded;
             let rows = match base < read {
                 true => forward.next_chunk(base, read - base),
-                false => forward.few_rows(base).min(self.n_prompt - base),
+                false => forward.next_chunk(base, self.n_prompt - base).min(forward.few_rows(base)),
             };
             forward.set_rows(self.gpu, &self.task.prompt[base..base + rows], base);
             let last = base + rows == self.n_prompt;
@@ -366,9 +367,11 @@ impl Run<'_> {
         forward.reserve(gpu, positions).await?;
         let mut plan = rounds.next.clone();
         rounds.next = rounds.controller.plan();
-        let most = (1 + plan.rule.max_nodes).min(tree_rows);
+        let most = plan.most_tokens();
         if plan.levels > 0 && !rounds.speculator.draft_reaches(most_positions(most)) {
-            rounds.controller.lose_draft();
+            if !rounds.speculator.draft_reaches(self.n_prompt + (self.chosen.len() + most).min(self.limit)) {
+                rounds.controller.lose_draft();
+            }
             // What was looked up for this round is verified still.
             plan = RoundPlan { mode: RoundMode::Lookup, levels: 0, chain: true, ..plan };
         }
@@ -395,6 +398,7 @@ impl Run<'_> {
         });
         self.timeline.dispatches += dispatches;
         self.enqueued += 1;
+        let most = plan.most_tokens();
         Ok(self.submit(forward, encoder, Kind::Round(Box::new(plan)), most))
     }
 

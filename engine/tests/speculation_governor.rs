@@ -357,12 +357,14 @@ fn a_draft_that_is_lost_is_not_asked_for_again() {
     run.controller.lose_draft();
     for index in 0..100 {
         let plan = run.controller.plan();
-        assert!(index == 0 || !drafts(&plan), "round {index}");
+        assert!(!drafts(&plan), "round {index}");
         let root = RoundNode { token: 1, parent: None, depth: 0, log_prob: 0.0, origin: NodeOrigin::Root };
         let (nodes, pruned, path) = (vec![root], vec![], vec![0]);
         let round = Round { index, position: 500 + index, nodes, pruned, path, emitted: vec![2], mode: plan.mode };
         run.controller.observe(&round, &plan, 0, Some(device.told.plain_ms));
     }
+    let reasons: Vec<_> = run.controller.decisions().iter().map(|decision| decision.reason.as_str()).collect();
+    assert!(reasons.iter().any(|reason| reason.starts_with("beyond the draft's context: ")), "{reasons:?}");
 }
 
 #[test]

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use serde::Serialize;
-use understory_engine::protocol::{Event, FinishReason, GenerateRequest, Generation, Method, Round};
+use understory_engine::protocol::{
+    Event, FinishReason, GenerateRequest, Generation, Lossless, Method, Round, Speculation,
+};
 
 use super::generate::Report;
 use super::{Loaded, load_for, sampling};
@@ -72,7 +74,11 @@ fn show(
     }
     output::styled(&format!("{}\n", tree::draw_all(rounds, texts)))?;
     let speculation = generation.speculation.as_ref();
-    if speculation.is_some_and(|s| s.rounds == 0 && s.method == Method::Auto) {
+    let drafts = loaded.draft.is_some() && generation.finish_reason != FinishReason::Cancelled;
+    let idle = |s: &Speculation| {
+        s.method == Method::Auto && s.rounds == 0 && s.target_passes > 0 && s.lossless != Lossless::Off
+    };
+    if drafts && speculation.is_some_and(idle) {
         console.note("auto found nothing worth guessing here; --method tree guesses in every round\n");
     }
     console.note(timings::table(&loaded.subject(), generation).trim_end());

@@ -76,6 +76,12 @@ impl RoundPlan {
         }
     }
 
+    /// Tokens that the round gives at most: those of the longest path, and the target's own.
+    pub fn most_tokens(&self) -> usize {
+        let looked_up = self.lookup.as_ref().map_or(0, |lookup| lookup.tokens);
+        1 + self.levels.max(looked_up).min(self.rule.max_nodes)
+    }
+
     /// `levels` draft passes with one rule, and nothing else.
     fn drafted(levels: usize, rule: GrowRule) -> Self {
         let chain = rule.branch == Branch::Fixed(1);

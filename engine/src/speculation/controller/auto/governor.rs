@@ -109,6 +109,11 @@ impl Governor {
 
     /// `begin_draft_ms`: what the first round with a draft costs beside itself.
     pub fn plan(&mut self, expected: Expected, begin_draft_ms: f64) -> Turn {
+        if expected[slot(self.mode)].is_none() {
+            let lookup = rate(expected, RoundMode::Lookup) > IMAGINED_HYSTERESIS * rate(expected, RoundMode::Plain);
+            let mode = if lookup { RoundMode::Lookup } else { RoundMode::Plain };
+            self.change(mode, expected, "beyond the draft's context");
+        }
         let mut begins = None;
         if self.probe.is_none()
             && let Some(mode) = self.due(expected, begin_draft_ms)
@@ -273,5 +278,10 @@ fn versus_plain(expected: Expected, mode: RoundMode) -> String {
         RoundMode::Lookup => "lookup",
         RoundMode::Draft => "draft",
     };
-    format!("{name} ({:.2} x plain decoding)", rate(expected, mode) / rate(expected, RoundMode::Plain))
+    match expected[slot(mode)] {
+        Some(tokens_per_ms) => {
+            format!("{name} ({:.2} x plain decoding)", tokens_per_ms / rate(expected, RoundMode::Plain))
+        }
+        None => name.to_owned(),
+    }
 }
