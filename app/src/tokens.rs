@@ -21,7 +21,7 @@ pub fn joined<'a>(texts: impl Iterator<Item = &'a str>) -> String {
     let mut rest = spelled.as_str();
     while let Some(at) = rest.find("<0x") {
         bytes.extend_from_slice(&rest.as_bytes()[..at]);
-        let byte = rest.get(at + 3..at + 5).filter(|_| rest[at + 3..].as_bytes().get(2) == Some(&b'>'));
+        let byte = rest.get(at + 3..at + 5).filter(|_| rest.as_bytes().get(at + 5) == Some(&b'>'));
         let byte = byte.filter(|hex| hex.bytes().all(|digit| digit.is_ascii_hexdigit()));
         match byte.and_then(|hex| u8::from_str_radix(hex, 16).ok()) {
             Some(byte) => {
