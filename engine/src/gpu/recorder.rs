@@ -123,9 +123,10 @@ impl Gpu {
     }
 
     /// Submits one compute pass.
-    pub fn submit_pass<T>(&self, record: impl FnOnce(&mut wgpu::ComputePass<'_>) -> T) {
-        let (encoder, _) = self.encode_pass(record);
+    pub fn submit_pass<T>(&self, record: impl FnOnce(&mut wgpu::ComputePass<'_>) -> T) -> T {
+        let (encoder, result) = self.encode_pass(record);
         self.queue().submit([encoder.finish()]);
+        result
     }
 }
 

@@ -294,7 +294,7 @@ impl Speculator {
         }
         let passes = draft.behind.div_ceil(rows);
         draft.behind = 0;
-        (0..passes).map(|_| draft.prefill(gpu, rows, rows, positions.saturating_sub(rows))).sum()
+        (0..passes).map(|_| draft.prefill(gpu, rows, positions.saturating_sub(rows))).sum()
     }
 
     /// Submits a round of a draft's tree and of nothing to verify.
@@ -335,17 +335,15 @@ impl Speculator {
 }
 
 impl Draft {
-    /// Submits a pass over up to `chunk` committed tokens from position `base` on (an upper bound of it); returns its
+    /// Submits a pass over up to `rows` committed tokens from position `base` on (an upper bound of it); returns its
     /// dispatches.
-    fn prefill(&self, gpu: &Gpu, chunk: usize, rows: usize, base: usize) -> usize {
-        let params = CatchUpParams { start: 0, chunk: chunk as u32, pad: [0; 2] };
+    fn prefill(&self, gpu: &Gpu, rows: usize, base: usize) -> usize {
+        let params = CatchUpParams { start: 0, chunk: rows as u32, pad: [0; 2] };
         gpu.queue().write_buffer(&self.prefill.params, 0, bytemuck::bytes_of(&params));
-        let (encoder, dispatches) = gpu.encode_pass(|pass| {
+        gpu.submit_pass(|pass| {
             record(pass, [&self.prefill], RowClass::One, 1, 1)
                 + self.forward.record(pass, rows, base, &crate::forward::Tail::Nothing)
-        });
-        gpu.queue().submit([encoder.finish()]);
-        dispatches
+        })
     }
 
     /// The first `positions` positions, as far as its context goes.
@@ -359,7 +357,7 @@ impl Draft {
         let n_prompt = self.reach(n_prompt);
         while base < n_prompt {
             let rows = self.forward.next_chunk(base, n_prompt - base);
-            self.prefill(gpu, rows, rows, base);
+            self.prefill(gpu, rows, base);
             base += rows;
         }
     }
