@@ -4,8 +4,9 @@
 //!     cargo bench -p understory-engine --bench speculation -- --prompts bench/prompts/tales.jsonl \
 //!         --lengths 100,300 --every 4 --out bench/runs/NAME
 //!
-//! `--every N` takes every N-th prompt, `--offset K` begins with the K-th, `--repeat R` runs each R times, every second
-//! prompt and time in reverse order. One line of JSON a run goes to `speculation.jsonl`, the tables to `speculation.md`.
+//! `--methods ar,lookup,auto` runs these only (`ar` among them, or there is no speed to tell), `--every N` takes every
+//! N-th prompt, `--offset K` begins with the K-th, `--repeat R` runs each R times, every second prompt and time in
+//! reverse order. One line of JSON a run goes to `speculation.jsonl`, the tables to `speculation.md`.
 
 use std::collections::{BTreeMap, HashSet};
 use std::fmt::Write as _;
@@ -74,6 +75,7 @@ struct Counts {
 }
 
 struct Options {
+    methods: Vec<(&'static str, Method)>,
     prompts: PathBuf,
     lengths: Vec<usize>,
     every: usize,
@@ -95,12 +97,12 @@ fn main() {
         for &tokens in &options.lengths {
             let mut plain = None;
             for repeat in 0..options.repeat {
-                let mut order: Vec<_> = METHODS.iter().collect();
+                let mut order = options.methods.clone();
                 if (nth + repeat) % 2 == 1 {
                     order.reverse();
                 }
                 for (name, method) in order {
-                    let out = generate(&mut engine, prompt, tokens, *method, options.temperature);
+                    let out = generate(&mut engine, prompt, tokens, method, options.temperature);
                     let ids = plain.get_or_insert_with(|| out.token_ids.clone());
                     runs.push(run(prompt, name, repeat, options.temperature, &out, *ids == out.token_ids));
                 }
@@ -125,6 +127,7 @@ fn write(folder: &Path, name: &str, text: &str) {
 fn options() -> Options {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("engine lies in the repository");
     let mut options = Options {
+        methods: METHODS.to_vec(),
         prompts: root.join("bench/prompts/tales.jsonl"),
         lengths: vec![100, 300, 500],
         every: 1,
@@ -138,6 +141,13 @@ fn options() -> Options {
         let value = arguments.next().unwrap_or_else(|| panic!("{name} needs a value"));
         let number = || value.parse().unwrap_or_else(|_| panic!("{name} {value}: expected a number"));
         match name.as_str() {
+            "--methods" => {
+                let named = |name: &str| {
+                    let known = METHODS.into_iter().find(|m| m.0 == name);
+                    known.unwrap_or_else(|| panic!("{name}: no method; there are {:?}", METHODS.map(|m| m.0)))
+                };
+                options.methods = value.split(',').map(named).collect();
+            }
             "--prompts" => options.prompts = value.into(),
             "--lengths" => {
                 options.lengths = value.split(',').map(|n| n.parse().expect("lengths are numbers")).collect()
@@ -279,7 +289,7 @@ fn report(engine: &Engine, costs: &Costs, runs: &[Run], options: &Options) -> St
             out,
             "| method | identical | acceptance length | nodes a round | tokens a target pass | rows verified a token | speed / ar | TTFT / ar | syncs a token | repetition |\n|---|---|---|---|---|---|---|---|---|---|"
         );
-        for (name, _) in METHODS {
+        for &(name, _) in &options.methods {
             let of: Vec<&&Run> = group.iter().filter(|r| r.method == name).collect();
             let identical = of.iter().filter(|r| r.identical).count();
             let sum = |f: &dyn Fn(&Run) -> f64| of.iter().map(|r| f(r)).sum::<f64>();

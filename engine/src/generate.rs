@@ -291,15 +291,22 @@ impl Run<'_> {
     ) -> Result<()> {
         let mut reads = VecDeque::from([self.prefill(forward)]);
         while let Some(read) = reads.pop_front() {
-            // Keep the device busy before waiting for it; but nothing comes before the first token.
-            while !matches!(read.kind, Kind::First) && self.enqueued < self.limit && reads.len() + 1 < IN_FLIGHT {
+            // Keep the device busy before waiting for it; but nothing comes before the first token. What is there
+            // already is read first: plans follow from it, and some drivers hold up a submission until the one before
+            // it has ended, so that news and the time of their arrival would be a round old.
+            let was_there = self.staging[read.staging].is_there(self.gpu);
+            while !matches!(read.kind, Kind::First)
+                && self.enqueued < self.limit
+                && reads.len() + 1 < IN_FLIGHT
+                && (reads.is_empty() || !self.staging[read.staging].is_there(self.gpu))
+            {
                 reads.push_back(self.enqueue(forward).await?);
             }
             let gpu = self.gpu;
             let words = self.staging[read.staging].finish(gpu, DOING, bytemuck::pod_collect_to_vec::<u8, u32>).await?;
             self.timeline.host_syncs += 1;
             let at_ms = now();
-            let emission = self.take_in(&read, &Record(&words), at_ms)?;
+            let emission = self.take_in(&read, &Record(&words), at_ms, !was_there)?;
             if emission.tokens.is_empty() {
                 continue;
             }
@@ -432,8 +439,8 @@ impl Run<'_> {
         InFlight { kind, staging: at, most }
     }
 
-    /// What a read brought.
-    fn take_in(&mut self, read: &InFlight, record: &Record<'_>, at_ms: f64) -> Result<Emission> {
+    /// What a read brought. `timed`: it came at `at_ms`, and had not been there for some time.
+    fn take_in(&mut self, read: &InFlight, record: &Record<'_>, at_ms: f64, timed: bool) -> Result<Emission> {
         let known = self.chosen.len();
         let tokens = record.tokens(known);
         if let Some(nth) = tokens.iter().position(|&t| t == NO_TOKEN) {
@@ -449,8 +456,12 @@ impl Run<'_> {
         self.enqueued += emission.tokens.len().saturating_sub(least);
         self.most_chosen = self.most_chosen - read.most + emission.tokens.len();
         let Some(rounds) = &mut self.rounds else { return Ok(emission) };
-        let last_read_ms = rounds.last_read_ms.replace(at_ms);
-        let elapsed_ms = last_read_ms.map(|last| at_ms - last);
+        // Nothing was under way while the first token was read: the time of what follows it is not that of a round.
+        let last_read_ms = match kind {
+            Kind::First => None,
+            Kind::Steps(..) | Kind::Round(_) => rounds.last_read_ms.replace(at_ms),
+        };
+        let elapsed_ms = last_read_ms.map(|last| at_ms - last).filter(|_| timed);
         match kind {
             Kind::First => {}
             Kind::Steps(steps, plans) => {

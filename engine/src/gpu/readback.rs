@@ -12,8 +12,12 @@ pub struct Staging {
     pending: Option<Pending>,
 }
 
+type Outcome = Result<(), wgpu::BufferAsyncError>;
+
 struct Pending {
-    mapped: oneshot::Receiver<Result<(), wgpu::BufferAsyncError>>,
+    mapped: oneshot::Receiver<Outcome>,
+    /// what `mapped` brought, where [`Staging::is_there`] has taken it
+    outcome: Option<Outcome>,
     #[cfg_attr(target_family = "wasm", allow(dead_code, reason = "a browser's callbacks come by themselves"))]
     submission: wgpu::SubmissionIndex,
     bytes: u64,
@@ -38,7 +42,7 @@ impl Staging {
             // the receiver is gone when the generation was dropped: nobody waits
             let _ = done.send(result);
         });
-        self.pending = Some(Pending { mapped, submission, bytes });
+        self.pending = Some(Pending { mapped, outcome: None, submission, bytes });
     }
 
     /// Submits `encoder` with the copy of the first `bytes` of `source` at its end, and asks for the mapping.
@@ -69,13 +73,20 @@ impl Staging {
     /// [`Error::DeviceLost`], [`Error::Device`].
     pub async fn finish<T>(&mut self, gpu: &Gpu, doing: &'static str, read: impl FnOnce(&[u8]) -> T) -> Result<T> {
         let pending = self.pending.take().expect("start() before finish()");
-        #[cfg(not(target_family = "wasm"))]
-        if let Err(e) =
-            gpu.device().poll(wgpu::PollType::Wait { submission_index: Some(pending.submission), timeout: None })
-        {
-            return Err(gpu.failure(doing, e.to_string()).await);
-        }
-        match pending.mapped.await {
+        let outcome = match pending.outcome {
+            Some(outcome) => Ok(outcome),
+            None => {
+                #[cfg(not(target_family = "wasm"))]
+                if let Err(e) = gpu
+                    .device()
+                    .poll(wgpu::PollType::Wait { submission_index: Some(pending.submission), timeout: None })
+                {
+                    return Err(gpu.failure(doing, e.to_string()).await);
+                }
+                pending.mapped.await
+            }
+        };
+        match outcome {
             Ok(Ok(())) => {}
             Ok(Err(e)) => return Err(gpu.failure(doing, e.to_string()).await),
             Err(_) => return Err(gpu.failure(doing, "the read was abandoned".into()).await),
@@ -88,6 +99,20 @@ impl Staging {
         self.buffer.unmap();
         gpu.check(doing)?;
         Ok(out)
+    }
+
+    /// Whether [`Self::finish`] would return at once. Does not wait.
+    pub fn is_there(&mut self, gpu: &Gpu) -> bool {
+        let Some(pending) = &mut self.pending else { return false };
+        if pending.outcome.is_none() {
+            // A lost device is found by whoever waits.
+            #[cfg(not(target_family = "wasm"))]
+            let _ = gpu.device().poll(wgpu::PollType::Poll);
+            #[cfg(target_family = "wasm")]
+            let _ = gpu;
+            pending.outcome = pending.mapped.try_recv().ok().flatten();
+        }
+        pending.outcome.is_some()
     }
 
     pub fn is_pending(&self) -> bool {

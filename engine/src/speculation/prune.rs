@@ -47,7 +47,7 @@ pub fn bin(log_prob: f32) -> usize {
 }
 
 /// The expected cost of every number of rows: measured ones as they are, between them in proportion, beyond them with
-/// the slope of the last two.
+/// the slope of the last two or that of all, whichever is steeper: what was not measured must not look cheap.
 pub fn verify_ms(costs: &Costs) -> VerifyMs {
     std::array::from_fn(|rows| interpolate(&costs.verify_ms, rows) as f32)
 }
@@ -59,11 +59,15 @@ pub(super) fn interpolate(points: &[(usize, f64)], x: usize) -> f64 {
         [(_, only)] => *only,
         [(first, ms), ..] if x <= *first => *ms,
         _ => {
-            let end = points.iter().position(|p| p.0 >= x).unwrap_or(points.len() - 1);
-            let ((x0, y0), (x1, y1)) = (points[end - 1], points[end]);
-            // Beyond the last point noise may have a falling slope.
-            let slope = (y1 - y0) / (x1 - x0) as f64;
-            if x > x1 { y1 + slope.max(0.0) * (x - x1) as f64 } else { y0 + slope * (x - x0) as f64 }
+            let slope = |(x0, y0): (usize, f64), (x1, y1): (usize, f64)| (y1 - y0) / (x1 - x0) as f64;
+            let at = |(x0, y0): (usize, f64), slope: f64| y0 + slope * (x - x0) as f64;
+            match points.iter().position(|p| p.0 >= x) {
+                Some(end) => at(points[end - 1], slope(points[end - 1], points[end])),
+                None => {
+                    let (before, last) = (points[points.len() - 2], points[points.len() - 1]);
+                    at(last, slope(before, last).max(slope(points[0], last)).max(0.0))
+                }
+            }
         }
     }
 }
@@ -133,8 +137,8 @@ mod tests {
     #[test]
     fn costs_between_and_beyond_the_measured_ones() {
         let points = [(1, 5.0), (3, 6.0), (8, 11.0), (16, 10.0)];
-        for (rows, want) in [(0, 5.0), (1, 5.0), (2, 5.5), (3, 6.0), (4, 7.0), (8, 11.0), (12, 10.5), (64, 10.0)] {
-            assert_eq!(interpolate(&points, rows), want, "{rows}");
+        for (rows, want) in [(0, 5.0), (1, 5.0), (2, 5.5), (3, 6.0), (4, 7.0), (8, 11.0), (12, 10.5), (64, 26.0)] {
+            assert!((interpolate(&points, rows) - want).abs() < 1e-9, "{rows}");
         }
         assert_eq!(interpolate(&[(1, 2.0), (2, 3.0)], 10), 11.0);
         assert_eq!(interpolate(&[(4, 2.0)], 9), 2.0);

@@ -15,6 +15,7 @@ mod matmul;
 mod matmul_rows;
 mod norm_residual;
 mod random;
+mod readback;
 mod rope;
 mod round;
 mod sample;
