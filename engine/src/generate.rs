@@ -476,6 +476,8 @@ impl Run<'_> {
             }
             Kind::Round(plan) => {
                 rounds.draft_len = record.draft_len();
+                let first = rounds.speculator.note_first(plan.mode);
+                let elapsed_ms = elapsed_ms.filter(|_| !first);
                 if let Some(round) = record.round(rounds.count, plan.mode, &emission.tokens) {
                     rounds.count += 1;
                     rounds.controller.observe(&round, plan, record.matched(), elapsed_ms);

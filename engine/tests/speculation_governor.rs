@@ -134,7 +134,9 @@ fn run(method: Method, device: &Device, text: &[u32], draft: Draft, n: usize, se
         let plan = queue.pop_front().unwrap();
         let mut tree = DraftTree::new(text[at]);
         let mut matched = 0;
-        if let Some(plan) = &plan.lookup {
+        // Rounds look up the next one's chain, plain steps do not.
+        let had_round = run.plans.last().is_some_and(|last| last.mode != RoundMode::Plain);
+        if let Some(plan) = plan.lookup.as_ref().filter(|_| had_round) {
             let found = lookup(&text[..=at], &plan.rule());
             matched = found.0;
             if matched > 0 {

@@ -24,6 +24,8 @@ const TEST_ROWS: [usize; 6] = [1, 2, 3, 5, 8, 9];
 /// others as well.
 const COST_ROWS: [usize; 4] = [8, 16, 1, 4];
 const MORE_COST_ROWS: [usize; 3] = [2, 32, 64];
+/// Rounds are recorded for the most rows that they may have, and fewer of them pay for that: so many, as a rule.
+const ROUND_ROWS: usize = 16;
 /// Sizes of draft levels whose costs are measured.
 const DRAFT_ROWS: [usize; 3] = [1, 8, 16];
 /// Turns of measurements at most.
@@ -69,7 +71,8 @@ pub async fn measure(gpu: &Gpu, target: &mut Forward, speculator: &mut Speculato
                 // With what a submission costs.
                 samples.fixed(time(gpu, || speculator.submit_accept(gpu, target, base)).await?);
             }
-            samples.verify(rows, time(gpu, || speculator.submit_verification(gpu, target, rows, base)).await?);
+            let most = rows.max(ROUND_ROWS.min(tree_rows));
+            samples.verify(rows, time(gpu, || speculator.submit_verification(gpu, target, rows, most, base)).await?);
             if let Some(draft) = speculator.draft.as_ref().filter(|_| DRAFT_ROWS.contains(&rows)) {
                 samples.draft(rows, time(gpu, || draft.submit_level(gpu, target, rows, base)).await?);
             }

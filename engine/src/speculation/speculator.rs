@@ -35,6 +35,8 @@ pub struct Speculator {
     verify_ms: CostTable,
     pub draft: Option<Draft>,
     pub costs: Option<Costs>,
+    /// by mode: whether a round of it was read
+    ran: [bool; 3],
     _chosen: Buffer,
 }
 
@@ -90,6 +92,7 @@ impl Speculator {
             verify_ms: [1.0; 68],
             draft: None,
             costs: None,
+            ran: [false; 3],
             _chosen: chosen,
         })
     }
@@ -310,13 +313,13 @@ impl Speculator {
         });
     }
 
-    /// Submits a pass over a tree of `rows` rows, with the choices.
-    pub(super) fn submit_verification(&self, gpu: &Gpu, target: &Forward, rows: usize, base: usize) {
+    /// Submits a pass over a tree of `rows` rows, of at most `most`, with the choices.
+    pub(super) fn submit_verification(&self, gpu: &Gpu, target: &Forward, rows: usize, most: usize, base: usize) {
         target.set_tree(gpu, &measure::star(rows), base);
         gpu.submit_pass(|pass| {
-            target.record_tree(pass, rows, base + MAX_ROWS);
+            target.record_tree(pass, most, base + MAX_ROWS);
             let choice = self.choices.choice(&Sampling::default());
-            record(pass, [choice], RowClass::Tree, rows as u32, 1);
+            record(pass, [choice], RowClass::Tree, most as u32, 1);
         });
     }
 
@@ -324,6 +327,11 @@ impl Speculator {
     pub(super) fn submit_accept(&self, gpu: &Gpu, target: &Forward, base: usize) {
         target.set_tree(gpu, &measure::star(1), base);
         gpu.submit_pass(|pass| record(pass, [&self.accept], RowClass::Tree, 1, 1));
+    }
+
+    /// Notes that a round of `mode` was read; true for the first one. Many drivers compile kernels when they first run.
+    pub fn note_first(&mut self, mode: RoundMode) -> bool {
+        !std::mem::replace(&mut self.ran[mode as usize], true)
     }
 
     /// Notes that the target has taken a step without the draft.

@@ -13,10 +13,11 @@ use crate::{
 
 /// By how much another mode must be better to be preferred.
 const HYSTERESIS: f64 = 1.03;
-/// By how much a mode must be better that was only imagined.
-const IMAGINED_HYSTERESIS: f64 = 1.15;
+/// By how much a mode must be better that was only imagined, or that the costs measured at load promise: a false start
+/// spends what speculation may cost.
+const IMAGINED_HYSTERESIS: f64 = 1.1;
 /// What is imagined to be so much better begins whatever was lost before, with credit for so many plain steps.
-const STRIKING: f64 = 1.5;
+const STRIKING: f64 = 1.25;
 const STRIKING_STEPS: f64 = 2.0;
 const PROBE_ROUNDS: usize = 3;
 /// Rounds to the first probe of a paused mode; doubled each time that one fails.
@@ -95,7 +96,7 @@ impl Governor {
             decisions: Vec::new(),
         };
         let start = MODES.into_iter().fold(RoundMode::Plain, |best, mode| {
-            let needed = rate(expected, best) * if best == RoundMode::Plain { HYSTERESIS } else { 1.0 };
+            let needed = rate(expected, best) * if best == RoundMode::Plain { IMAGINED_HYSTERESIS } else { 1.0 };
             if rate(expected, mode) > needed { mode } else { best }
         });
         governor.mode = start;
