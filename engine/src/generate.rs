@@ -294,7 +294,6 @@ impl Run<'_> {
             // Keep the device busy before waiting for it; but nothing comes before the first token. What is there
             // already is read first: plans follow from it, and some drivers hold up a submission until the one before
             // it has ended, so that news and the time of their arrival would be a round old.
-            let was_there = self.staging[read.staging].is_there(self.gpu);
             while !matches!(read.kind, Kind::First)
                 && self.enqueued < self.limit
                 && reads.len() + 1 < IN_FLIGHT
@@ -306,7 +305,7 @@ impl Run<'_> {
             let words = self.staging[read.staging].finish(gpu, DOING, bytemuck::pod_collect_to_vec::<u8, u32>).await?;
             self.timeline.host_syncs += 1;
             let at_ms = now();
-            let emission = self.take_in(&read, &Record(&words), at_ms, !was_there)?;
+            let emission = self.take_in(&read, &Record(&words), at_ms)?;
             if emission.tokens.is_empty() {
                 continue;
             }
@@ -439,8 +438,8 @@ impl Run<'_> {
         InFlight { kind, staging: at, most }
     }
 
-    /// What a read brought. `timed`: it came at `at_ms`, and had not been there for some time.
-    fn take_in(&mut self, read: &InFlight, record: &Record<'_>, at_ms: f64, timed: bool) -> Result<Emission> {
+    /// What a read brought.
+    fn take_in(&mut self, read: &InFlight, record: &Record<'_>, at_ms: f64) -> Result<Emission> {
         let known = self.chosen.len();
         let tokens = record.tokens(known);
         if let Some(nth) = tokens.iter().position(|&t| t == NO_TOKEN) {
@@ -461,7 +460,7 @@ impl Run<'_> {
             Kind::First => None,
             Kind::Steps(..) | Kind::Round(_) => rounds.last_read_ms.replace(at_ms),
         };
-        let elapsed_ms = last_read_ms.map(|last| at_ms - last).filter(|_| timed);
+        let elapsed_ms = last_read_ms.map(|last| at_ms - last);
         match kind {
             Kind::First => {}
             Kind::Steps(steps, plans) => {

@@ -14,6 +14,9 @@ use crate::{
 /// Rounds whose median corrects a cost, and the least number of them that does.
 const WINDOW: usize = 9;
 const ENOUGH: usize = 3;
+/// A round that seems to have taken less than this share of what is expected was read together with the last one, which
+/// has its time.
+const AT_ONCE: f64 = 0.25;
 /// Sizes of trees that are corrected apart: of up to 1, 2, 4, ... 64 rows.
 const SIZES: usize = 7;
 /// The most rows of a draft level after the first, and how much dearer than one row they may be.
@@ -38,6 +41,22 @@ pub(super) struct Economy {
     frontier: usize,
     lookup_tokens: usize,
     corrections: [[Correction; SIZES]; 3],
+    last: Option<Timed>,
+}
+
+/// A round's time, or that of rounds whose results came together.
+#[derive(Debug)]
+struct Timed {
+    /// the (last) round's entry of [`Economy::corrections`]
+    of: (usize, usize),
+    elapsed_ms: f64,
+    table_ms: f64,
+}
+
+impl Timed {
+    fn ratio(&self) -> f64 {
+        self.elapsed_ms / self.table_ms
+    }
 }
 
 /// Measured over predicted.
@@ -45,6 +64,20 @@ pub(super) struct Economy {
 struct Correction {
     recent: VecDeque<f64>,
     factor: Option<f64>,
+}
+
+impl Correction {
+    fn observe(&mut self, ratio: f64) {
+        if self.recent.len() == WINDOW {
+            self.recent.pop_front();
+        }
+        self.recent.push_back(ratio);
+        if self.recent.len() >= ENOUGH {
+            let mut sorted: Vec<f64> = self.recent.iter().copied().collect();
+            sorted.sort_by(f64::total_cmp);
+            self.factor = Some(sorted[sorted.len() / 2]);
+        }
+    }
 }
 
 impl Economy {
@@ -62,6 +95,7 @@ impl Economy {
             frontier: 1,
             lookup_tokens: 0,
             corrections: Default::default(),
+            last: None,
         };
         if drafts {
             let affordable = |rows: &usize| economy.draft_ms[*rows] <= FRONTIER_PRICE * economy.draft_ms[1];
@@ -184,19 +218,28 @@ impl Economy {
     /// Takes in a round's time and returns it, or what was expected of it where it is not known.
     pub fn observe(&mut self, mode: RoundMode, rows: usize, levels: usize, elapsed_ms: Option<f64>) -> f64 {
         let rows = rows as f64;
-        let Some(elapsed_ms) = elapsed_ms.filter(|ms| ms.is_finite() && *ms > 0.0) else {
-            return self.round_ms(mode, rows, levels);
+        let expected_ms = self.round_ms(mode, rows, levels);
+        let Some(elapsed_ms) = elapsed_ms.filter(|ms| ms.is_finite() && *ms >= 0.0) else {
+            self.last = None;
+            return expected_ms;
         };
+        let of = (slot(mode), size(rows));
         let table_ms = self.table_ms(mode, rows, levels);
-        let correction = &mut self.corrections[slot(mode)][size(rows)];
-        if correction.recent.len() == WINDOW {
-            correction.recent.pop_front();
-        }
-        correction.recent.push_back(elapsed_ms / table_ms);
-        if correction.recent.len() >= ENOUGH {
-            let mut sorted: Vec<f64> = correction.recent.iter().copied().collect();
-            sorted.sort_by(f64::total_cmp);
-            correction.factor = Some(sorted[sorted.len() / 2]);
+        let at_once = elapsed_ms < AT_ONCE * table_ms.min(expected_ms);
+        self.last = match self.last.take() {
+            _ if !at_once => Some(Timed { of, elapsed_ms, table_ms }),
+            Some(last) => {
+                // Both took their share of the time that both had.
+                let both = Timed { of, elapsed_ms: last.elapsed_ms + elapsed_ms, table_ms: last.table_ms + table_ms };
+                let correction = &mut self.corrections[last.of.0][last.of.1];
+                correction.recent.pop_back();
+                correction.observe(both.ratio());
+                Some(both)
+            }
+            None => None,
+        };
+        if let Some(last) = &self.last {
+            self.corrections[of.0][of.1].observe(last.ratio());
         }
         elapsed_ms
     }
