@@ -205,7 +205,7 @@ fn run(method: Method, device: &Device, text: &[u32], draft: Draft, n: usize, se
             mode: plan.mode,
         };
         run.plans.push(plan.clone());
-        if device.bunched && round.index % 3 == 0 {
+        if device.bunched && round.index.is_multiple_of(3) {
             waits = Some((round, plan, matched, ms));
         } else {
             let late = waits.take().map(|(first, plan, matched, first_ms)| {
