@@ -131,7 +131,8 @@ impl Decoder {
             Err(e) => Err(e),
         };
         let Run { chosen, timeline, rounds, staging, .. } = run;
-        let drained = drain(gpu, staging).await;
+        // Nobody wants the reads of these steps any more, but their buffers.
+        let drained = Staging::drain(staging, gpu, DOING).await;
         let fine = outcome.is_ok() && drained.is_ok();
         let timeline = match rounds {
             Some(rounds) => rounds.finish(timeline, task, &chosen, fine),
@@ -454,13 +455,10 @@ impl Run<'_> {
         // What a submission gave beyond the least that was counted on.
         self.enqueued += emission.tokens.len().saturating_sub(least);
         self.most_chosen = self.most_chosen - read.most + emission.tokens.len();
-        let Some(rounds) = &mut self.rounds else { return Ok(emission) };
         // Nothing was under way while the first token was read: the time of what follows it is not that of a round.
-        let last_read_ms = match kind {
-            Kind::First => None,
-            Kind::Steps(..) | Kind::Round(_) => rounds.last_read_ms.replace(at_ms),
-        };
-        let elapsed_ms = last_read_ms.map(|last| at_ms - last);
+        let after_first = self.rounds.as_mut().filter(|_| !matches!(kind, Kind::First));
+        let Some(rounds) = after_first else { return Ok(emission) };
+        let elapsed_ms = rounds.last_read_ms.replace(at_ms).map(|last| at_ms - last);
         match kind {
             Kind::First => {}
             Kind::Steps(steps, plans) => {
@@ -486,15 +484,6 @@ impl Run<'_> {
         }
         Ok(emission)
     }
-}
-
-/// Waits for the reads of steps that nobody wants any more, so that their buffers can be used again.
-async fn drain(gpu: &Gpu, staging: &mut [Staging]) -> Result<()> {
-    let mut outcome = Ok(());
-    for staging in staging.iter_mut().filter(|staging| staging.is_pending()) {
-        outcome = outcome.and(staging.finish(gpu, DOING, |_| ()).await);
-    }
-    outcome
 }
 
 fn check_prompt(prompt: &[u32], context: usize, vocab_size: usize) -> Result<()> {

@@ -343,7 +343,7 @@ fn a_useless_draft_is_hardly_noticed() {
     };
     let prices: Vec<f64> = (0..20).map(price).collect();
     // A probe moves the rounds that follow: one text gains by it and another loses.
-    assert!(prices.iter().sum::<f64>() <= 1.01 * 20.0 && prices.iter().all(|&p| p <= 1.04), "{prices:.3?}");
+    assert!(prices.iter().sum::<f64>() <= 1.01 * 20.0 && prices.iter().all(|&p| p <= 1.03), "{prices:.3?}");
 }
 
 /// Seen to fail here: waits that do not grow; paused modes back without a probe.

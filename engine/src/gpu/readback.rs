@@ -115,7 +115,15 @@ impl Staging {
         pending.outcome.is_some()
     }
 
-    pub fn is_pending(&self) -> bool {
-        self.pending.is_some()
+    /// Waits for the reads that are under way on any of `all`, so that they can be used again.
+    ///
+    /// # Errors
+    /// The first of [`Self::finish`].
+    pub async fn drain(all: &mut [Self], gpu: &Gpu, doing: &'static str) -> Result<()> {
+        let mut outcome = Ok(());
+        for staging in all.iter_mut().filter(|staging| staging.pending.is_some()) {
+            outcome = outcome.and(staging.finish(gpu, doing, |_| ()).await);
+        }
+        outcome
     }
 }
