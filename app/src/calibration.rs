@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use understory_engine::Engine;
-use understory_engine::protocol::Costs;
+use understory_protocol::Costs;
+use understory_runtime::Engine;
 
 use crate::folders;
 
@@ -100,7 +100,7 @@ fn write(file: &Path, entry: &Entry) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use understory_engine::protocol::Lossless;
+    use understory_protocol::Lossless;
 
     use super::*;
 

@@ -12,9 +12,8 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
-use understory_engine::bench::Shape;
-use understory_engine::sampling::Sampling;
-use understory_engine::{Dtype, LoadOptions, gpu};
+use understory_model::Shape;
+use understory_protocol::{Dtype, KernelSet, LoadOptions, Sampling};
 
 pub use bench::{BenchArgs, BenchStartArgs, CompareArgs};
 pub use inspect::{CalibrateArgs, TraceArgs, VerifyLosslessArgs};
@@ -189,11 +188,11 @@ pub enum ProfileArg {
     Cpu,
 }
 
-impl From<ProfileArg> for gpu::Profile {
+impl From<ProfileArg> for KernelSet {
     fn from(profile: ProfileArg) -> Self {
         match profile {
-            ProfileArg::Gpu => gpu::Profile::Gpu,
-            ProfileArg::Cpu => gpu::Profile::Cpu,
+            ProfileArg::Gpu => KernelSet::Gpu,
+            ProfileArg::Cpu => KernelSet::Cpu,
         }
     }
 }

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
-use understory_engine::lab::report::Report;
+use understory_lab::report::Report;
 
 use crate::folders;
 
@@ -200,7 +200,7 @@ pub fn digest(report: &Report) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use understory_engine::lab::report::{MAX_BYTES, read};
+    use understory_lab::report::{MAX_BYTES, read};
 
     use super::*;
 

@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn a_cause_is_named_once() {
         let source = std::io::Error::new(std::io::ErrorKind::NotFound, "no such file");
-        let quoting = understory_engine::Error::Io { path: "a.json".into(), source };
+        let quoting = understory_protocol::Error::Io { path: "a.json".into(), source };
         assert_eq!(chain(&anyhow::Error::from(quoting)), "cannot read a.json: no such file");
         let plain: anyhow::Result<()> = Err(anyhow::anyhow!("inner")).context("outer");
         assert_eq!(chain(&plain.unwrap_err()), "outer: inner");

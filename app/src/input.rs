@@ -5,7 +5,7 @@ use std::io::{self, IsTerminal, Read};
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use understory_engine::Error;
+use understory_protocol::Error;
 
 use crate::cli::PromptArgs;
 use crate::exit::usage;

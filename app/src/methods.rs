@@ -1,7 +1,7 @@
 //! From the flags to the engine's methods, with the defaults, and back to words.
 
 use anyhow::Result;
-use understory_engine::protocol::{Method, NodeOrigin, RoundMode, Schedule};
+use understory_protocol::{Method, NodeOrigin, RoundMode, Schedule};
 
 use crate::cli::{DraftArgs, MethodName, RunArgs, ScheduleName, SpeculationArgs};
 use crate::exit::usage;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use understory_engine::model::files::{FolderFiles, ModelFiles, StaticFiles};
+use understory_model::files::{FolderFiles, ModelFiles, StaticFiles};
 
 use crate::hub::{Hub, HubName};
 use crate::output::Console;

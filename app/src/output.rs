@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
-use understory_engine::Progress;
+use understory_protocol::Progress;
 
 use crate::exit::Stop;
 

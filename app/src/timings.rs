@@ -2,9 +2,8 @@
 
 use std::fmt::Write as _;
 
-use understory_engine::figures::{binary_bytes, bytes, rounded};
-use understory_engine::gpu::AdapterReport;
-use understory_engine::protocol::{DepthCount, FinishReason, Generation, Metrics, Phases, Speculation};
+use understory_protocol::figures::{binary_bytes, bytes, rounded};
+use understory_protocol::{AdapterReport, DepthCount, FinishReason, Generation, Metrics, Phases, Speculation};
 
 use crate::methods;
 
@@ -168,7 +167,7 @@ fn millis(ms: f64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use understory_engine::protocol::{DepthCount, Phases};
+    use understory_protocol::{DepthCount, Phases};
 
     #[test]
     fn unknown_phases_are_left_out() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use understory_engine::tokenizer::{Tokenizer, shown_bytes};
+use understory_model::tokenizer::{Tokenizer, shown_bytes};
 
 /// The texts of `ids`.
 pub fn texts(tokenizer: &Tokenizer, ids: impl IntoIterator<Item = u32>) -> BTreeMap<u32, String> {
@@ -40,8 +40,8 @@ pub fn joined<'a>(texts: impl Iterator<Item = &'a str>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use understory_engine::model::config::ModelConfig;
-    use understory_engine::model::files::StaticFiles;
+    use understory_model::config::ModelConfig;
+    use understory_model::files::StaticFiles;
 
     use super::*;
 

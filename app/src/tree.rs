@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
-use understory_engine::protocol::{Round, RoundNode};
+use understory_protocol::{Round, RoundNode};
 
 use crate::methods;
 use crate::tokens::{self, quoted};
@@ -123,7 +123,7 @@ impl Drawing<'_> {
 
 #[cfg(test)]
 mod tests {
-    use understory_engine::protocol::{NodeOrigin, RoundMode};
+    use understory_protocol::{NodeOrigin, RoundMode};
 
     use super::*;
 

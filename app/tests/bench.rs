@@ -7,8 +7,8 @@ use std::path::Path;
 
 use serde_json::Value;
 use support::{Outcome, fixture, run, understory};
-use understory_engine::lab::report::{FlagKind, MAX_BYTES, Report, StartState, read};
-use understory_engine::lab::schema;
+use understory_lab::report::{FlagKind, MAX_BYTES, Report, StartState, read};
+use understory_lab::schema;
 
 /// A run of two rounds of eight tokens, with its files in `folder`.
 fn bench(folder: &Path, args: &[&str]) -> Outcome {

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
-use understory_engine::lab::report::{Limits, StartState};
-use understory_engine::lab::scenario::NAMES;
+use understory_lab::report::{Limits, StartState};
+use understory_lab::scenario::NAMES;
 
 use super::LoadArgs;
 use super::speculation::{DraftArgs, MethodName};

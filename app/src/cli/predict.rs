@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
-use understory_engine::predict::{Lora, Precision};
+use understory_protocol::{Lora, Precision};
 
 use super::at_least_one;
 

@@ -4,10 +4,8 @@ use std::path::Path;
 
 use anyhow::Result;
 use serde::Serialize;
-use understory_engine::Dtype;
-use understory_engine::figures::rounded;
-use understory_engine::gpu::{AdapterReport, Profile};
-use understory_engine::protocol::Costs;
+use understory_protocol::figures::rounded;
+use understory_protocol::{AdapterReport, Costs, Dtype, KernelSet};
 
 use super::{Loaded, load};
 use crate::calibration::{self, Calibration};
@@ -22,7 +20,7 @@ struct Report<'a> {
     draft: Option<&'a str>,
     device: &'a AdapterReport,
     dtype: Dtype,
-    profile: Profile,
+    profile: KernelSet,
     costs: &'a Costs,
     /// read from the cache, not measured now
     cached: bool,
@@ -100,7 +98,7 @@ fn rows(costs: &Costs) -> Vec<Vec<String>> {
 
 #[cfg(test)]
 mod tests {
-    use understory_engine::protocol::{Costs, Lossless};
+    use understory_protocol::{Costs, Lossless};
 
     use crate::output::columns;
 

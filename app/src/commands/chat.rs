@@ -3,16 +3,14 @@
 use std::io::{self, BufRead, IsTerminal};
 
 use anyhow::{Context, Result};
-use understory_engine::Error;
-use understory_engine::protocol::{ChatMessage, Event, FinishReason, GenerateRequest, Generation, Prompt};
+use understory_protocol::{ChatMessage, Error, Event, FinishReason, GenerateRequest, Generation, Prompt};
 
 use super::{Loaded, load_for, sampling};
 use crate::cli::ChatArgs;
-use crate::input;
 use crate::interrupt::{self, Mode};
 use crate::methods::{self, Plan};
 use crate::output::{self, Console};
-use crate::timings;
+use crate::{input, timings};
 
 pub fn run(args: &ChatArgs, console: &Console) -> Result<()> {
     sampling(&args.run.sampling)?;

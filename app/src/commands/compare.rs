@@ -1,8 +1,8 @@
 //! `understory compare`: reports side by side.
 
 use anyhow::{Result, bail};
-use understory_engine::lab::compare::compare;
-use understory_engine::lab::html;
+use understory_lab::compare::compare;
+use understory_lab::html;
 
 use crate::cli::CompareArgs;
 use crate::files;

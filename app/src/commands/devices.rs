@@ -1,8 +1,9 @@
 //! `understory devices`: what there is to run on.
 
 use anyhow::Result;
-use understory_engine::figures::binary_bytes;
-use understory_engine::gpu::{AdapterReport, Gpu, list_adapters};
+use understory_protocol::AdapterReport;
+use understory_protocol::figures::binary_bytes;
+use understory_runtime::gpu::{Gpu, list_adapters};
 
 use crate::cli::ListArgs;
 use crate::output::{self, Console};

@@ -4,10 +4,8 @@ use std::time::Instant;
 
 use anyhow::{Result, bail};
 use serde::Serialize;
-use understory_engine::Dtype;
-use understory_engine::figures::rounded;
-use understory_engine::gpu::AdapterReport;
-use understory_engine::protocol::Evaluation;
+use understory_protocol::figures::rounded;
+use understory_protocol::{AdapterReport, Dtype, Evaluation};
 
 use super::{Loaded, load};
 use crate::cli::EvalArgs;

@@ -2,17 +2,13 @@
 
 use anyhow::Result;
 use serde::Serialize;
-use understory_engine::Dtype;
-use understory_engine::gpu::{AdapterReport, Profile};
-use understory_engine::protocol::{Event, FinishReason, GenerateRequest, Generation, Method};
+use understory_protocol::{AdapterReport, Dtype, Event, FinishReason, GenerateRequest, Generation, KernelSet, Method};
 
 use super::{Loaded, load_for, sampling};
 use crate::cli::GenerateArgs;
 use crate::exit::Stop;
-use crate::input;
-use crate::methods;
 use crate::output::{self, Console};
-use crate::timings;
+use crate::{input, methods, timings};
 
 /// The `--json` report.
 #[derive(Serialize)]
@@ -21,7 +17,7 @@ pub struct Report<'a> {
     draft: Option<&'a str>,
     device: &'a AdapterReport,
     dtype: Dtype,
-    profile: Profile,
+    profile: KernelSet,
     /// how tokens are found
     method: Method,
     /// `measured` or `synthetic`: whether the target decided what was accepted; `None` with nothing drafted

@@ -4,11 +4,11 @@ use std::path::Path;
 
 use anyhow::Result;
 use serde::Serialize;
-use understory_engine::Dtype;
-use understory_engine::bench::{self, KernelOptions, KernelReport, KernelRow, VerifyPoint};
-use understory_engine::figures::rounded;
-use understory_engine::gpu::{AdapterReport, Gpu};
-use understory_engine::kernels::modules;
+use understory_protocol::figures::rounded;
+use understory_protocol::{AdapterReport, Dtype};
+use understory_runtime::bench::{self, KernelOptions, KernelReport, KernelRow, VerifyPoint};
+use understory_runtime::gpu::Gpu;
+use understory_runtime::kernels::modules;
 
 use crate::cli::KernelsArgs;
 use crate::files;

@@ -20,10 +20,11 @@ use std::ops::ControlFlow;
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use understory_engine::gpu::{AdapterReport, Gpu, Profile};
-use understory_engine::protocol::{ChatMessage, Event, GenerateRequest, Generation, Method, Prompt};
-use understory_engine::sampling::Sampling;
-use understory_engine::{Dtype, Engine};
+use understory_protocol::{
+    AdapterReport, ChatMessage, Dtype, Event, GenerateRequest, Generation, KernelSet, Method, Prompt, Sampling,
+};
+use understory_runtime::Engine;
+use understory_runtime::gpu::Gpu;
 
 use crate::calibration;
 use crate::cli::{LoadArgs, PromptArgs, SamplingArgs};
@@ -39,7 +40,7 @@ pub struct Loaded {
     pub label: String,
     pub draft: Option<String>,
     pub dtype: Dtype,
-    pub profile: Profile,
+    pub profile: KernelSet,
     pub engine: Engine,
 }
 
@@ -129,7 +130,7 @@ impl Loaded {
     }
 
     /// Generates. An error of `on_event` ends it; Ctrl-C does too, and what was made so far is the result
-    /// ([`FinishReason::Cancelled`](understory_engine::protocol::FinishReason::Cancelled)).
+    /// ([`FinishReason::Cancelled`](understory_protocol::FinishReason::Cancelled)).
     pub async fn generate(
         &mut self,
         request: &GenerateRequest,

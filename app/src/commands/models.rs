@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 use serde::Serialize;
-use understory_engine::figures;
+use understory_protocol::figures;
 
 use crate::cli::ListArgs;
 use crate::hub;
@@ -47,7 +47,7 @@ pub fn run(args: &ListArgs, console: &Console) -> Result<()> {
     Ok(())
 }
 
-fn bundled(model: &understory_engine::model::files::StaticFiles) -> Row {
+fn bundled(model: &understory_model::files::StaticFiles) -> Row {
     let config = model.files.iter().find(|(name, _)| *name == "config.json");
     Row {
         name: model.name.into(),

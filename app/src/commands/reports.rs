@@ -4,8 +4,8 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use understory_engine::lab::html;
-use understory_engine::lab::report::{MAX_BYTES, read};
+use understory_lab::html;
+use understory_lab::report::{MAX_BYTES, read};
 
 use crate::cli::{ReportsAction, ReportsArgs};
 use crate::collection::{self, Added, Collection, Entry};

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::Result;
 use serde::Serialize;
-use understory_engine::protocol::{
-    Event, FinishReason, GenerateRequest, Generation, Lossless, Method, Round, Speculation,
-};
+use understory_protocol::{Event, FinishReason, GenerateRequest, Generation, Lossless, Method, Round, Speculation};
 
 use super::generate::Report;
 use super::{Loaded, load_for, sampling};

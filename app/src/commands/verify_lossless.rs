@@ -8,8 +8,7 @@ use std::ops::ControlFlow;
 use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
 use serde::Serialize;
-use understory_engine::protocol::{FinishReason, GenerateRequest, Generation, Lossless, Method, Prompt};
-use understory_engine::sampling::Sampling;
+use understory_protocol::{FinishReason, GenerateRequest, Generation, Lossless, Method, Prompt, Sampling};
 
 use self::prompts::NamedPrompt;
 use super::{Loaded, load, sampling};
@@ -247,7 +246,7 @@ async fn explain(
 
 #[cfg(test)]
 mod tests {
-    use understory_engine::protocol::Metrics;
+    use understory_protocol::Metrics;
 
     use super::*;
 

@@ -9,7 +9,7 @@ use hf_hub::Cache;
 use serde::Serialize;
 use serde_json::Value;
 
-use understory_engine::model::repository::{self, CONFIG, OPTIONAL, TOKENIZER, WEIGHTS, WEIGHTS_INDEX};
+use understory_model::repository::{self, CONFIG, OPTIONAL, TOKENIZER, WEIGHTS, WEIGHTS_INDEX};
 
 use super::HubName;
 

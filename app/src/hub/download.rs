@@ -10,8 +10,8 @@ use hf_hub::api::Progress;
 use hf_hub::api::sync::{ApiBuilder, ApiRepo};
 use indicatif::ProgressBar;
 use sha2::{Digest, Sha256};
-use understory_engine::figures;
-use understory_engine::model::repository::{CONFIG, Entry, Listing, OPTIONAL, TOKENIZER, WEIGHTS, WEIGHTS_INDEX};
+use understory_model::repository::{CONFIG, Entry, Listing, OPTIONAL, TOKENIZER, WEIGHTS, WEIGHTS_INDEX};
+use understory_protocol::figures;
 
 use super::cache::{Snapshot, shards};
 use super::failure::Failure;

@@ -17,7 +17,7 @@ use hf_hub::{Cache, Repo, RepoType};
 
 use cache::Snapshot;
 pub use cache::{list, model_type};
-pub use understory_engine::model::repository::HubName;
+pub use understory_model::repository::HubName;
 
 use crate::output::Console;
 

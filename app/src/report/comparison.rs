@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use understory_engine::figures::rounded;
-use understory_engine::lab::compare::Comparison;
-use understory_engine::lab::html::comparison::{compared, is_told, letter, name, shown, standing, title};
-use understory_engine::lab::rendering::flag_name;
-use understory_engine::lab::view::estimate;
+use understory_lab::compare::Comparison;
+use understory_lab::html::comparison::{compared, is_told, letter, name, shown, standing, title};
+use understory_lab::rendering::flag_name;
+use understory_lab::view::estimate;
+use understory_protocol::figures::rounded;
 
 use crate::output::columns;
 

@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::Result;
-use understory_engine::Error;
-use understory_engine::lab::report::{MAX_BYTES, Report, check_size, read};
+use understory_lab::report::{MAX_BYTES, Report, check_size, read};
+use understory_protocol::Error;
 
 /// The report at `path`, and its text; a folder stands for the report.json in it.
 ///

@@ -7,8 +7,8 @@ pub mod terminal;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use understory_engine::lab::report::Report;
-use understory_engine::lab::{html, rendering};
+use understory_lab::report::Report;
+use understory_lab::{html, rendering};
 
 use crate::files;
 

@@ -2,11 +2,11 @@
 
 use std::fmt::Write as _;
 
-use understory_engine::figures::rounded;
-use understory_engine::lab::metrics::Metric;
-use understory_engine::lab::rendering::flag_name;
-use understory_engine::lab::report::Report;
-use understory_engine::lab::view::{View, estimate, percent};
+use understory_lab::metrics::Metric;
+use understory_lab::rendering::flag_name;
+use understory_lab::report::Report;
+use understory_lab::view::{View, estimate, percent};
+use understory_protocol::figures::rounded;
 
 use crate::output::columns;
 

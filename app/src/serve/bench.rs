@@ -1,8 +1,8 @@
 //! A scenario measured by this computer's engine for a page: what the machine says of itself comes from here.
 
 use anyhow::Result;
-use understory_engine::protocol::{BenchRequest, Reply};
-use understory_engine::session::{Session, Watch};
+use understory_protocol::{BenchRequest, Reply};
+use understory_session::{Session, Watch};
 
 use crate::commands::bench::environment::{self, Before};
 

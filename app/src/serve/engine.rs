@@ -12,11 +12,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use understory_engine::gpu::list_adapters;
-use understory_engine::lab::shelf;
-use understory_engine::protocol::{HubAccess, LoadRequest, Loaded, Message, Reply, Request};
-use understory_engine::session::Session;
-use understory_engine::{Begun, Progress};
+use understory_lab::report_loader;
+use understory_protocol::{HubAccess, LoadRequest, Loaded, Message, Progress, Reply, Request};
+use understory_runtime::LoadContext;
+use understory_runtime::gpu::list_adapters;
+use understory_session::Session;
 
 use super::bench::bench;
 use super::models::Models;
@@ -117,7 +117,7 @@ impl Connection {
                 None
             }
             // A hidden tab slows its browser down, not this computer.
-            Request::Seen { .. } => None,
+            Request::VisibilityChanged { .. } => None,
             Request::DestroyDevice => Some(failed(id, "this server does not destroy its device".into())),
             body => self.queue(id, body).err().map(|message| failed(id, message)),
         }
@@ -212,11 +212,13 @@ async fn handle(session: &mut Session, id: u64, request: Request, link: &Arc<Lin
         }
         Request::Predict(request) => Ok(Reply::Predicted(Box::new(session.predictor().answer(&request)?))),
         Request::Bench(request) => bench(session, &request, &|| link.ends(id), &mut emit).await,
-        Request::Compare { reports, own } => Ok(Reply::Compared(shelf::look(&reports, own.as_deref()))),
+        Request::Compare { reports, own } => Ok(Reply::Compared(report_loader::look(&reports, own.as_deref()))),
         Request::Models | Request::Forget { .. } => {
             bail!("this engine's models lie in this computer's cache of the hub: see `understory models`")
         }
-        Request::Stop { .. } | Request::Seen { .. } | Request::DestroyDevice => unreachable!("never queued"),
+        Request::Stop { .. } | Request::VisibilityChanged { .. } | Request::DestroyDevice => {
+            unreachable!("never queued")
+        }
     }
 }
 
@@ -237,7 +239,7 @@ async fn load(
     let draft =
         request.draft.as_ref().map(|source| models.find(source, observer)).transpose().context("the draft model")?;
     let draft_label = draft.as_ref().map(|draft| draft.label.clone());
-    let begun = Begun::open(request.adapter).await?;
+    let begun = LoadContext::open(request.adapter).await?;
     let mut loaded = session.load(begun, request, target.files, draft.map(|draft| draft.files), emit).await?;
     // The files of a hub's model lie in a folder that is named for a commit.
     (loaded.target, loaded.draft) = (target.label, draft_label);

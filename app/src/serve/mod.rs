@@ -1,5 +1,5 @@
 //! What `understory serve` answers: the page's files, what engine there is (`engine/info`), and the engine itself behind
-//! a WebSocket (`engine`), which speaks `understory_engine::protocol` as the page's worker does, and what that measured
+//! a WebSocket (`engine`), which speaks `understory_protocol` as the page's worker does, and what that measured
 //! (`metrics`). It hands out nothing to other sites: see [`guard`]. What other devices get is in [`lan`] alone.
 
 mod bench;
@@ -21,7 +21,8 @@ use axum::{Router, middleware};
 use serde::Serialize;
 use tokio::sync::OnceCell;
 use tower_http::set_header::SetResponseHeaderLayer;
-use understory_engine::gpu::{AdapterReport, list_adapters};
+use understory_protocol::AdapterReport;
+use understory_runtime::gpu::list_adapters;
 
 pub use engine::Engine;
 pub use guard::Names;

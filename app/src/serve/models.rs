@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use understory_engine::model::files::{FolderFiles, ModelFiles};
-use understory_engine::protocol::ModelSource;
+use understory_model::files::{FolderFiles, ModelFiles};
+use understory_protocol::ModelSource;
 
 use crate::hub::{Hub, HubName, Observer};
 use crate::models::{BUNDLED, Found};

@@ -6,7 +6,7 @@ use metrics::{
     with_local_recorder,
 };
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use understory_engine::protocol::{FinishReason, Generation};
+use understory_protocol::{FinishReason, Generation};
 
 const TTFT: &str = "understory_ttft_seconds";
 const TPOT: &str = "understory_tpot_seconds";
@@ -154,8 +154,7 @@ fn outcome(reason: FinishReason) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use understory_engine::protocol::Metrics;
-    use understory_engine::sampling::Sampling;
+    use understory_protocol::{Metrics, Sampling};
 
     use super::*;
 

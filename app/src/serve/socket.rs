@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message as Frame, WebSocket, WebSocketUpgrade, close_code};
 use axum::response::Response;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
-use understory_engine::protocol::{Message, Reply};
+use understory_protocol::{Message, Reply};
 
 use super::Server;
 use super::engine::failed;

@@ -1,7 +1,7 @@
 //! The frame around the views, and what they share.
 
 use leptos::prelude::*;
-use understory_engine::protocol::ChatMessage;
+use understory_protocol::ChatMessage;
 
 use crate::bench::Bench;
 use crate::choice::{self, ModelForm};

@@ -2,8 +2,7 @@
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use understory_engine::Dtype;
-use understory_engine::protocol::{HubAccess, ModelSource, Reply, Request, StoredModel};
+use understory_protocol::{Dtype, HubAccess, ModelSource, Reply, Request, StoredModel};
 use web_sys::File;
 
 use crate::app::Page;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
-use understory_engine::protocol::{Message, Reply, Request};
+use understory_protocol::{Message, Reply, Request};
 use web_sys::File;
 
 use crate::engines::Place;

@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use understory_engine::protocol::{FinishReason, GenerateRequest, Generation, Method, Prompt};
+use understory_protocol::{FinishReason, GenerateRequest, Generation, Method, Prompt};
 
 use crate::app::Page;
 use crate::session::Ended;

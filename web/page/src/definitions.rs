@@ -1,7 +1,7 @@
 //! What every number on the page means: the words of the README, "Numbers". Metrics that reports have too are defined
 //! with them, in the engine.
 
-pub use understory_engine::lab::definitions::{
+pub use understory_protocol::definitions::{
     ACCEPTANCE_LENGTH, ACCEPTANCE_RATE, DECODE_RATE as TOKENS_PER_S, Definition, E2EL, PAINT_TTFT, PEAK, PER_PASS,
     PREFILL_RATE as PREFILL, TOKENS_PER_EMISSION as PER_EMISSION, TPOT, TTFT,
 };

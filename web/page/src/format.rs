@@ -1,6 +1,6 @@
 //! Numbers and tokens as people read them.
 
-pub use understory_engine::figures::{binary_bytes as bytes, rounded};
+pub use understory_protocol::figures::{binary_bytes as bytes, rounded};
 
 /// `41.2 ms`, `1.62 s`, unbreakable; a dash where it is not known.
 pub fn duration(ms: Option<f64>) -> String {

@@ -1,5 +1,5 @@
 //! The page: what a person sees of the engine, which runs in a worker of its own (`web/worker`) or behind a socket. Nothing here computes
-//! on a model; the types of `understory_engine::protocol` are all that it knows of the engine.
+//! on a model; the types of `understory_protocol` are all that it knows of the engine.
 #![cfg(target_family = "wasm")]
 
 mod app;

@@ -6,13 +6,12 @@ use std::time::Duration;
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use understory_engine::protocol::{ChatMessage, Event, GenerateRequest, Generation, Method, Prompt};
+use understory_protocol::{ChatMessage, Event, GenerateRequest, Generation, Method, Prompt};
 
 use crate::app::Page;
-use crate::format;
 use crate::run::Run;
 use crate::session::Ended;
-use crate::visibility;
+use crate::{format, visibility};
 
 /// Starts what the settings ask for; what is wrong with them becomes the page's problem.
 pub fn start(page: Page) {

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use understory_engine::predict::{Case, Precision};
-use understory_engine::protocol::{
-    FinishReason, GenerateRequest, PredictReply, PredictRequest, PredictedDevice, PredictedModel, Reply, Request,
+use understory_protocol::{
+    Case, FinishReason, GenerateRequest, Precision, PredictReply, PredictRequest, PredictedDevice, PredictedModel,
+    Reply, Request,
 };
 
 use crate::app::Page;

@@ -1,6 +1,6 @@
 //! One generation as it comes in: tokens with where they came from, emissions, rounds. Plain data, no DOM.
 
-use understory_engine::protocol::{Event, Generation, NodeOrigin, Round};
+use understory_protocol::{Event, Generation, NodeOrigin, Round};
 
 /// How a token came into the text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -4,19 +4,17 @@ use std::rc::Rc;
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use understory_engine::Progress;
-use understory_engine::protocol::{
+use understory_protocol::{
     BenchRequest, BenchStep, Benched, Costs, Event, GenerateRequest, Generation, LoadRequest, Loaded,
-    Measured as RequestTimes, Phases, Reply, Request,
+    Measured as RequestTimes, Phases, Progress, Reply, Request,
 };
 
 use crate::app::Page;
 use crate::choice::{Choice, Folder};
 use crate::client::Client;
 use crate::engines::{Engines, Place};
-use crate::storage;
 use crate::support::{self, Failure};
-use crate::visibility;
+use crate::{storage, visibility};
 
 /// Times of requests that are kept, the newest ones.
 const MOST_REQUESTS: usize = 64;

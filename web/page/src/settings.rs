@@ -3,8 +3,7 @@
 use std::fmt::Display;
 
 use leptos::prelude::*;
-use understory_engine::protocol::{GenerateRequest, Method, Prompt, Schedule};
-use understory_engine::sampling::Sampling;
+use understory_protocol::{GenerateRequest, Method, Prompt, Sampling, Schedule};
 
 use crate::definitions::{self as d, Definition};
 use crate::typed::Typed;

@@ -6,9 +6,9 @@ use std::rc::Rc;
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use understory_engine::lab::link;
-use understory_engine::lab::shelf::MAX_BYTES;
-use understory_engine::protocol::{Compared, Contents, Given, Looked, Reply, Request};
+use understory_protocol::{
+    Compared, Contents, LoadedReport, MAX_LINK_CHARS, MAX_REPORT_BYTES, Reply, ReportInput, Request,
+};
 use wasm_bindgen_futures::JsFuture;
 use web_sys::File;
 
@@ -27,9 +27,9 @@ thread_local! {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Entry {
     pub id: u64,
-    pub given: Given,
+    pub given: ReportInput,
     /// `None`: not yet
-    pub looked: Option<Looked>,
+    pub looked: Option<LoadedReport>,
 }
 
 #[derive(Clone, Copy)]
@@ -63,13 +63,13 @@ impl Shelf {
     /// Takes the report that the address holds, if it holds one.
     fn take_link(self) {
         if let Some(packed) = Route::Compare.parameter("report") {
-            let contents = Contents::Link(packed.chars().take(link::MOST + 1).collect());
-            self.add(vec![Given { name: "the link".into(), contents }]);
+            let contents = Contents::Link(packed.chars().take(MAX_LINK_CHARS + 1).collect());
+            self.add(vec![ReportInput { name: "the link".into(), contents }]);
         }
     }
 
     /// Puts reports behind those that are there, but for those that are there already.
-    pub fn add(self, given: Vec<Given>) {
+    pub fn add(self, given: Vec<ReportInput>) {
         self.problem.set(None);
         self.entries.update(|entries| {
             for given in given {
@@ -92,13 +92,14 @@ impl Shelf {
         spawn_local(async move {
             let (mut given, mut refused) = (vec![], vec![]);
             for (name, file) in files {
-                if file.size() > MAX_BYTES as f64 {
+                if file.size() > MAX_REPORT_BYTES as f64 {
                     let size = format::bytes(file.size() as u64);
-                    refused.push(format!("{name} has {size}; a report has at most {}.", format::bytes(MAX_BYTES)));
+                    refused
+                        .push(format!("{name} has {size}; a report has at most {}.", format::bytes(MAX_REPORT_BYTES)));
                     continue;
                 }
                 match JsFuture::from(file.text()).await.ok().and_then(|text| text.as_string()) {
-                    Some(text) => given.push(Given { name, contents: Contents::Json(text) }),
+                    Some(text) => given.push(ReportInput { name, contents: Contents::Json(text) }),
                     None => refused.push(format!("{name} cannot be read.")),
                 }
             }
@@ -113,7 +114,7 @@ impl Shelf {
     pub fn add_own(self) {
         if let Some((run_id, text)) = storage::report() {
             self.own.set(Some(run_id));
-            self.add(vec![Given { name: "this device's report".into(), contents: Contents::Json(text) }]);
+            self.add(vec![ReportInput { name: "this device's report".into(), contents: Contents::Json(text) }]);
         }
     }
 
@@ -136,7 +137,7 @@ impl Shelf {
     fn look(self) {
         self.asked.update_value(|asked| *asked += 1);
         let asked = self.asked.get_value();
-        let (ids, reports): (Vec<u64>, Vec<Given>) =
+        let (ids, reports): (Vec<u64>, Vec<ReportInput>) =
             self.entries.with_untracked(|entries| entries.iter().map(|entry| (entry.id, entry.given.clone())).unzip());
         if reports.is_empty() {
             self.html.set(None);

@@ -3,7 +3,7 @@
 
 use leptos::prelude::window;
 use serde::{Deserialize, Serialize};
-use understory_engine::protocol::Costs;
+use understory_protocol::Costs;
 
 const ITEM: &str = "understory.costs";
 const ENGINE: &str = "understory.engine";

@@ -3,11 +3,10 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use understory_engine::gpu::{AdapterReport, Profile};
-use understory_engine::lab::course::Site;
-use understory_engine::lab::report::{Adapter, Build, Device, EngineBuild, Runtime, RuntimeKind};
-use understory_engine::protocol::{BenchRequest, PageFacts, Reply};
-use understory_engine::session::{Session, Watch};
+use understory_lab::experiment::Site;
+use understory_lab::report::{Adapter, Build, Device, EngineBuild, Runtime, RuntimeKind};
+use understory_protocol::{AdapterReport, BenchRequest, KernelSet, PageFacts, Reply};
+use understory_session::{Session, Watch};
 
 use crate::pressure::Pressure;
 
@@ -76,7 +75,7 @@ fn site(
     page: PageFacts,
     label: Option<String>,
     adapter: &AdapterReport,
-    kernels: Profile,
+    kernels: KernelSet,
     clock_step_ms: Option<f64>,
 ) -> Site {
     let known = |text: &str| (!text.is_empty()).then(|| text.to_owned());

@@ -6,8 +6,8 @@ use std::io;
 use std::ops::Range;
 
 use js_sys::Uint8Array;
-use understory_engine::Error;
-use understory_engine::model::files::{FileBytes, ModelFiles};
+use understory_model::files::{FileBytes, ModelFiles};
+use understory_protocol::Error;
 use wasm_bindgen::prelude::*;
 use web_sys::{Blob, FileReaderSync};
 
@@ -65,15 +65,15 @@ impl ModelFiles for BlobFiles {
         self.name.clone()
     }
 
-    fn read(&self, file: &str) -> understory_engine::Result<Option<FileBytes<'_>>> {
+    fn read(&self, file: &str) -> understory_protocol::Result<Option<FileBytes<'_>>> {
         self.files.get(file).map(|blob| bytes(file, blob)).transpose()
     }
 
-    fn len(&self, file: &str) -> understory_engine::Result<Option<u64>> {
+    fn len(&self, file: &str) -> understory_protocol::Result<Option<u64>> {
         Ok(self.files.get(file).map(|blob| blob.size() as u64))
     }
 
-    fn range(&self, file: &str, offset: u64, len: u64) -> understory_engine::Result<FileBytes<'_>> {
+    fn range(&self, file: &str, offset: u64, len: u64) -> understory_protocol::Result<FileBytes<'_>> {
         let missing = || Error::NotAModel { path: self.name.clone().into(), missing: file.into() };
         let blob = self.files.get(file).ok_or_else(missing)?;
         let (actual, end) = (blob.size() as u64, offset.saturating_add(len));
@@ -96,7 +96,7 @@ impl ModelFiles for BlobFiles {
     }
 }
 
-fn bytes(file: &str, blob: &Blob) -> understory_engine::Result<FileBytes<'static>> {
+fn bytes(file: &str, blob: &Blob) -> understory_protocol::Result<FileBytes<'static>> {
     read_blob(blob).map(FileBytes::Owned).map_err(|error| unreadable(file, &error))
 }
 

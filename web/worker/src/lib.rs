@@ -1,5 +1,5 @@
 //! The engine in a dedicated worker of the page: requests come as messages and replies go as messages, each a JSON
-//! text of `understory_engine::protocol`; only folders come as objects (`sources::folders`). Nothing here waits without
+//! text of `understory_protocol`; only folders come as objects (`sources::folders`). Nothing here waits without
 //! yielding to the worker's event loop.
 #![cfg(target_family = "wasm")]
 
@@ -17,12 +17,12 @@ use std::collections::HashSet;
 use std::rc::Rc;
 
 use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
-use understory_engine::lab::shelf;
-use understory_engine::model::config::ModelConfig;
-use understory_engine::model::files::ModelFiles;
-use understory_engine::protocol::{LoadRequest, Message, Reply, Request};
-use understory_engine::session::Session;
-use understory_engine::{Begun, gpu};
+use understory_lab::report_loader;
+use understory_model::config::ModelConfig;
+use understory_model::files::ModelFiles;
+use understory_protocol::{LoadRequest, Message, Reply, Request};
+use understory_runtime::{LoadContext, gpu};
+use understory_session::Session;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::spawn_local;
 use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
@@ -91,7 +91,7 @@ fn start() {
             Ok(Message { body: Request::Stop { id }, .. }) => {
                 stops.borrow_mut().insert(id);
             }
-            Ok(Message { body: Request::Seen { hidden }, .. }) => told.is_hidden(hidden),
+            Ok(Message { body: Request::VisibilityChanged { hidden }, .. }) => told.is_hidden(hidden),
             Ok(Message { body: Request::DestroyDevice, .. }) => device.destroy(),
             // Arithmetic alone: it does not wait for a model that is being loaded.
             Ok(Message { id, body: Request::Predict(request) }) => {
@@ -138,7 +138,7 @@ async fn handle(
     request: Request,
     Known { stopped, tab, folders }: &Known,
 ) -> Result<Reply, String> {
-    let text = |error: understory_engine::Error| error.to_string();
+    let text = |error: understory_protocol::Error| error.to_string();
     let mut emit = |reply| post(id, reply);
     let ends = || stopped.borrow().contains(&id);
     match request {
@@ -150,14 +150,14 @@ async fn handle(
             Ok(Reply::Generated(Box::new(generation)))
         }
         Request::Bench(request) => bench::bench(session, &request, tab, &ends, &mut emit).await,
-        Request::Compare { reports, own } => Ok(Reply::Compared(shelf::look(&reports, own.as_deref()))),
+        Request::Compare { reports, own } => Ok(Reply::Compared(report_loader::look(&reports, own.as_deref()))),
         Request::Models => Store::open().await?.models().await,
         Request::Forget { model } => {
             let store = Store::open().await?;
             store.forget(&model).await?;
             store.models().await
         }
-        Request::Predict(_) | Request::Stop { .. } | Request::Seen { .. } | Request::DestroyDevice => {
+        Request::Predict(_) | Request::Stop { .. } | Request::VisibilityChanged { .. } | Request::DestroyDevice => {
             unreachable!("never queued")
         }
     }
@@ -169,8 +169,8 @@ async fn load(
     folders: &Folders,
     emit: &mut dyn FnMut(Reply),
 ) -> Result<Reply, String> {
-    let text = |error: understory_engine::Error| error.to_string();
-    let mut begun = Begun::open(request.adapter).await.map_err(text)?;
+    let text = |error: understory_protocol::Error| error.to_string();
+    let mut begun = LoadContext::open(request.adapter).await.map_err(text)?;
     let mut on_config = |config: &ModelConfig| begun.compile_for(config, &request.options());
     let found = sources::find(&request, folders, &mut on_config, emit).await?;
     let draft = found.draft.map(|files| Box::new(files) as Box<dyn ModelFiles>);

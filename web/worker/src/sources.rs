@@ -8,10 +8,9 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use futures_util::future::join_all;
-use understory_engine::Progress;
-use understory_engine::model::config::ModelConfig;
-use understory_engine::model::repository::CONFIG;
-use understory_engine::protocol::{HubAccess, LoadRequest, ModelSource, Phases, Reply};
+use understory_model::config::ModelConfig;
+use understory_model::repository::CONFIG;
+use understory_protocol::{HubAccess, LoadRequest, ModelSource, Phases, Progress, Reply};
 
 use crate::files::{BlobFiles, read_blob};
 use crate::http::Refused;

@@ -3,9 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use understory_engine::gpu::{AdapterReport, Profile};
-use understory_engine::lab::course::Site;
-use understory_engine::lab::report::{Adapter, Build, Device, EngineBuild, Power, Runtime, RuntimeKind};
+use understory_lab::experiment::Site;
+use understory_lab::report::{Adapter, Build, Device, EngineBuild, Runtime, RuntimeKind};
+use understory_protocol::{AdapterReport, KernelSet, Power};
 
 fn engine() -> EngineBuild {
     let known = |text: &str| (!text.is_empty()).then(|| text.to_owned());
@@ -49,7 +49,7 @@ impl Before {
 /// The program, what it runs in, and the machine, which is called `label` or after its adapter and processor.
 pub fn site(
     before: Before,
-    (adapter, kernels): (&AdapterReport, Profile),
+    (adapter, kernels): (&AdapterReport, KernelSet),
     clock_step_ms: Option<f64>,
     label: Option<&str>,
 ) -> Site {

@@ -1,7 +1,7 @@
 //! What a figure means, for `--explain`.
 
 use anyhow::Result;
-use understory_engine::lab::definitions::{Definition, all, find};
+use understory_protocol::definitions::{Definition, all, find};
 
 use crate::exit::usage;
 

@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
-use understory_engine::lab::course::{Course, Step};
-use understory_engine::lab::report::{Case, CaseReport, Sample, StartState};
-use understory_engine::lab::scenario::{Planned, Scenario};
-use understory_engine::protocol::{FinishReason, GenerateRequest};
+use understory_lab::experiment::{Experiment, Step};
+use understory_lab::report::{Case, CaseReport, Sample, StartState};
+use understory_lab::scenario::{Planned, Scenario};
+use understory_protocol::{FinishReason, GenerateRequest};
 
 use super::caches::Caches;
 use super::sample::take;
@@ -42,7 +42,7 @@ pub async fn all(
     console: &Console,
 ) -> Result<Measured> {
     let tokenizer = loaded.engine.tokenizer();
-    let course = Course::plan(scenario, |text| tokenizer.encode(text, true))?;
+    let course = Experiment::plan(scenario, |text| tokenizer.encode(text, true))?;
     let bar = console.bar();
     bar.set_style(output::bar_style("{pos}/{len}"));
     bar.set_length(course.runs() as u64);

@@ -12,12 +12,12 @@ use std::path::Path;
 use std::time::{Instant, SystemTime};
 
 use anyhow::Result;
-use understory_engine::environment::{clock_step_ms, iso, run_id};
-use understory_engine::lab::course::When;
-use understory_engine::lab::report::{Flag, FlagKind, Model, Models, Phase, Report, StartState};
-use understory_engine::lab::scenario::Scenario;
-use understory_engine::model::fingerprints;
-use understory_engine::protocol::Method;
+use understory_lab::environment::{clock_step_ms, iso, run_id};
+use understory_lab::experiment::When;
+use understory_lab::report::{Flag, FlagKind, Model, Models, Phase, Report, StartState};
+use understory_lab::scenario::Scenario;
+use understory_model::fingerprints;
+use understory_protocol::Method;
 
 use self::measure::Measured;
 use super::{Loaded, load};

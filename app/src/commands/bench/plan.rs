@@ -1,8 +1,8 @@
 //! From the flags to a scenario.
 
 use anyhow::{Context, Result};
-use understory_engine::lab::report::StartState;
-use understory_engine::lab::scenario::{self, Prompt, Scenario};
+use understory_lab::report::StartState;
+use understory_lab::scenario::{self, Prompt, Scenario};
 
 use super::check_state;
 use crate::cli::BenchArgs;

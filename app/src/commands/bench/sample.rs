@@ -3,10 +3,10 @@
 use std::ops::ControlFlow;
 
 use anyhow::Result;
-use understory_engine::Engine;
-use understory_engine::lab::course::Recorder;
-use understory_engine::lab::report::{Sample, StartState};
-use understory_engine::protocol::GenerateRequest;
+use understory_lab::experiment::Recorder;
+use understory_lab::report::{Sample, StartState};
+use understory_protocol::GenerateRequest;
+use understory_runtime::Engine;
 
 use crate::interrupt;
 

@@ -8,8 +8,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
-use understory_engine::lab::report::{Phase, Sample, StartState};
-use understory_engine::protocol::{GenerateRequest, Method};
+use understory_lab::report::{Phase, Sample, StartState};
+use understory_protocol::{GenerateRequest, Method};
 
 use super::sample::take;
 use crate::cli::{BenchArgs, BenchStartArgs, DtypeArg, ProfileArg};

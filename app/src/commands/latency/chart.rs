@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use understory_engine::lab::position::{Fit, Fits, Form, Point};
+use understory_lab::position::{Fit, Fits, Form, Point};
 
 use super::tables::figure;
 

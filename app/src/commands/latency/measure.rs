@@ -1,11 +1,11 @@
 //! The runs: every prompt with every length, in the schedule's order.
 
 use anyhow::{Result, bail};
-use understory_engine::bench::copy_bandwidth;
-use understory_engine::lab::position::{Memory, Trace, kv_bytes_per_token};
-use understory_engine::lab::report::Emissions;
-use understory_engine::lab::scenario::{self, Prompt, Scenario};
-use understory_engine::protocol::{Event, FinishReason, GenerateRequest};
+use understory_lab::position::{Memory, Trace, kv_bytes_per_token};
+use understory_lab::report::Emissions;
+use understory_lab::scenario::{self, Prompt, Scenario};
+use understory_protocol::{Event, FinishReason, GenerateRequest};
+use understory_runtime::bench::copy_bandwidth;
 
 use super::Subject;
 use crate::cli::LatencyArgs;

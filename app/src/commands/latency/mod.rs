@@ -10,10 +10,10 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
-use understory_engine::Dtype;
-use understory_engine::lab::position::{self, Analysis, Memory, Trace, kv_bytes_per_token};
-use understory_engine::lab::report;
-use understory_engine::model::config::ModelConfig;
+use understory_lab::position::{self, Analysis, Memory, Trace, kv_bytes_per_token};
+use understory_lab::report;
+use understory_model::config::ModelConfig;
+use understory_protocol::Dtype;
 
 use crate::cli::LatencyArgs;
 use crate::files;

@@ -2,12 +2,12 @@
 
 use std::fmt::Write as _;
 
-use understory_engine::lab::position::Fits;
+use understory_lab::html::{escape, styled_document};
+use understory_lab::position::Fits;
 
 use super::Outcome;
 use super::chart::{self, Axis};
 use super::tables::{self, Section};
-use understory_engine::lab::html::{escape, styled_document};
 
 pub fn page(outcome: &Outcome) -> String {
     let title = format!("Latency by position: {}", outcome.subject.model);

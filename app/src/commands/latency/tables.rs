@@ -1,8 +1,8 @@
 //! The tables, for the terminal and for the page.
 
-use understory_engine::figures::rounded;
-use understory_engine::lab::position::{Analysis, Estimator, Fits, KvTerm};
-use understory_engine::lab::report::Estimate;
+use understory_lab::position::{Analysis, Estimator, Fits, KvTerm};
+use understory_lab::report::Estimate;
+use understory_protocol::figures::rounded;
 
 use super::{Outcome, Subject};
 use crate::output;
@@ -89,8 +89,7 @@ fn prefill_effects(analysis: &Analysis) -> Option<Section> {
 fn fits(title: &'static str, note: &str, fits: &Fits) -> Section {
     let mut rows = vec![row(["", "form", "parameters", "RMSE, ms", "AICc", "of resamples"])];
     for fit in &fits.fits {
-        let parameter =
-            |p: &understory_engine::lab::position::Parameter| format!("{} {}", p.name, estimate(&p.estimate));
+        let parameter = |p: &understory_lab::position::Parameter| format!("{} {}", p.name, estimate(&p.estimate));
         rows.push(vec![
             (if fit.form == fits.chosen { "*" } else { "" }).into(),
             fit.form.name().into(),

@@ -2,8 +2,8 @@
 //! What a pass takes does not depend on its numbers. The tokenizer is a bundled model's.
 
 use serde_json::{Map, json};
-use understory_engine::model::files::{FileBytes, ModelFiles, StaticFiles};
-use understory_engine::{Error, Result};
+use understory_model::files::{FileBytes, ModelFiles, StaticFiles};
+use understory_protocol::{Error, Result};
 
 use crate::models::BUNDLED;
 
@@ -136,8 +136,8 @@ impl ModelFiles for MadeUpFiles {
 
 #[cfg(test)]
 mod tests {
-    use understory_engine::model::config::ModelConfig;
-    use understory_engine::model::weights::ModelWeights;
+    use understory_model::config::ModelConfig;
+    use understory_model::weights::ModelWeights;
 
     use super::*;
 

@@ -9,15 +9,16 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
-use understory_engine::gpu::Gpu;
-use understory_engine::lab::statistics::median;
-use understory_engine::model::config::ModelConfig;
-use understory_engine::model::files::ModelFiles;
-use understory_engine::predict::fit::{Observation, Subject, errors, fit};
-use understory_engine::predict::here::this_engine;
-use understory_engine::predict::{DeviceProfile, Precision, Prediction};
-use understory_engine::protocol::GenerateRequest;
-use understory_engine::{Dtype, Engine, LoadOptions, bench};
+use understory_lab::predict::fit::{Observation, Subject, errors, fit};
+use understory_lab::predict::local_fit::this_engine;
+use understory_lab::predict::{DeviceProfile, Prediction};
+use understory_model::config::ModelConfig;
+use understory_model::files::ModelFiles;
+use understory_protocol::formulas::median;
+use understory_protocol::{Dtype, GenerateRequest, LoadOptions, Precision};
+use understory_runtime::gpu::Gpu;
+use understory_runtime::kernels::tiling;
+use understory_runtime::{Engine, bench};
 
 use super::made_up::{THIN, WIDE};
 use crate::cli::{PrecisionArg, PredictArgs};
@@ -219,7 +220,7 @@ pub fn calibrate(args: &PredictArgs, console: &Console) -> Result<(DeviceProfile
         let (report, kernels_for) = (gpu.report(), runners[0].engine.profile());
         let peaks = this_engine(
             format!("{} ({}), {} kernels, as measured", report.name, report.backend, kernels_for.name()),
-            kernels_for,
+            tiling(kernels_for),
             (copy, peak / 1e3),
             "measured on this device by this program",
         );

@@ -10,12 +10,13 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
-use understory_engine::predict::explain::{METRICS, explain};
-use understory_engine::predict::{
-    Acceptance, Case, DeviceProfile, Prediction, Speculation, SpeculationCase, device,
-    models::{self, Shape},
-    parameters, predict, speculate,
+use understory_lab::predict::models::{self, Shape};
+use understory_lab::predict::{
+    Acceptance, DeviceProfile, Prediction, Speculation, SpeculationCase, device, parameters, predict, speculate,
+    validate,
 };
+use understory_protocol::Case;
+use understory_protocol::definitions::prediction::{METRICS, explain};
 
 use crate::cli::PredictArgs;
 use crate::exit::usage;
@@ -67,7 +68,7 @@ pub fn run(args: &PredictArgs, console: &Console) -> Result<()> {
     let model = shapes::find(&args.model)?;
     let draft = args.draft.as_deref().map(shapes::find).transpose().context("--draft")?;
     let case = case(args);
-    case.validate(&model.config).map_err(|error| usage(error.to_string()))?;
+    validate(&case, &model.config).map_err(|error| usage(error.to_string()))?;
     let what = acceptance(args)?;
     let (profile, calibration) = profile(args, console)?;
     let prediction = predict(&model.config, &profile, &case)?;

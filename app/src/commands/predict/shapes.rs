@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use understory_engine::model::config::ModelConfig;
-use understory_engine::predict::models::{self, Shape};
+use understory_lab::predict::models::{self, Shape};
+use understory_model::config::ModelConfig;
 
 use crate::hub::{self, HubName};
 use crate::models::BUNDLED;

@@ -2,11 +2,12 @@
 
 use std::fmt::Write as _;
 
-use understory_engine::figures::{self, rounded};
-use understory_engine::lab::statistics::median;
-use understory_engine::predict::models::Shape;
-use understory_engine::predict::rows::{self, si};
-use understory_engine::predict::{Case, DeviceProfile, PassCost, Prediction, Speculation, parameters};
+use understory_lab::predict::models::Shape;
+use understory_lab::predict::rows::{self, si};
+use understory_lab::predict::{DeviceProfile, PassCost, Prediction, Speculation, parameters};
+use understory_protocol::Case;
+use understory_protocol::figures::{self, rounded};
+use understory_protocol::formulas::median;
 
 use super::measured::{Calibration, Size, Typical};
 use crate::output::columns;

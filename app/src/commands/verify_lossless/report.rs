@@ -3,11 +3,8 @@
 use std::fmt::Write as _;
 
 use serde::Serialize;
-use understory_engine::Dtype;
-use understory_engine::figures::rounded;
-use understory_engine::gpu::{AdapterReport, Profile};
-use understory_engine::protocol::Lossless;
-use understory_engine::sampling::Sampling;
+use understory_protocol::figures::rounded;
+use understory_protocol::{AdapterReport, Dtype, KernelSet, Lossless, Sampling};
 
 use super::{Choice, Divergence, Outcome, Tally};
 use crate::cli::VerifyLosslessArgs;
@@ -22,7 +19,7 @@ pub struct Report<'a> {
     draft: Option<&'a str>,
     device: &'a AdapterReport,
     dtype: Dtype,
-    profile: Profile,
+    profile: KernelSet,
     /// `seed` is the first one
     sampling: Sampling,
     seeds: usize,
@@ -119,7 +116,7 @@ fn paragraph(divergence: &Divergence) -> String {
 
 #[cfg(test)]
 mod tests {
-    use understory_engine::protocol::{FinishReason, Method};
+    use understory_protocol::{FinishReason, Method};
 
     use super::*;
 

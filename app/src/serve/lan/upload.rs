@@ -14,7 +14,7 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
 use tokio::time::timeout;
-use understory_engine::lab::report::read;
+use understory_lab::report::read;
 
 use super::Shared;
 use super::tls::Peer;

@@ -2,7 +2,7 @@
 
 use js_sys::{Array, Function, Promise, Reflect};
 use leptos::prelude::{document, window};
-use understory_engine::protocol::{Browser, PageFacts, Power};
+use understory_protocol::{Browser, PageFacts, Power};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 

@@ -6,8 +6,8 @@ pub mod pairing;
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use understory_engine::lab::offer::{OFFERS, Offer, RUNS};
-use understory_engine::protocol::{BenchRequest, BenchStep, Benched, Power, Request};
+use understory_protocol::scenario_catalog::{OFFERS, Offer, RUNS};
+use understory_protocol::{BenchRequest, BenchStep, Benched, Power, Request};
 
 use crate::app::Page;
 use crate::engines::Place;
@@ -57,7 +57,7 @@ impl Bench {
             let hidden = document().hidden();
             bench.hidden.set(hidden);
             if bench.is_running() {
-                session.tell(Request::Seen { hidden });
+                session.tell(Request::VisibilityChanged { hidden });
             }
         });
         spawn_local(async move { bench.power.set(facts::power().await) });

@@ -1,7 +1,7 @@
 //! What passes cost by the number of their rows: the target's verification, a level of the draft.
 
 use leptos::prelude::*;
-use understory_engine::protocol::Costs;
+use understory_protocol::Costs;
 
 use super::{Axis, plot, point};
 use crate::components::table::Table;

@@ -1,7 +1,7 @@
 //! Where the time of loading and of a request's start went: a bar each, divided.
 
 use leptos::prelude::*;
-use understory_engine::protocol::Phases;
+use understory_protocol::Phases;
 
 use crate::components::ask::Ask;
 use crate::components::table::{Table, twin};

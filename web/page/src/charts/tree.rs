@@ -1,7 +1,7 @@
 //! A round's tree: the root at the left, a column a depth, the accepted path filled, the target's own token at its end.
 
 use leptos::prelude::*;
-use understory_engine::protocol::{NodeOrigin, Round, RoundNode};
+use understory_protocol::{NodeOrigin, Round, RoundNode};
 
 use crate::format;
 use crate::run::Traced;

@@ -1,7 +1,7 @@
 //! What the engine does before it is ready, and what went wrong with it.
 
 use leptos::prelude::*;
-use understory_engine::Progress;
+use understory_protocol::Progress;
 
 use crate::app::Page;
 use crate::choice::Choice;

@@ -11,8 +11,7 @@ use js_sys::{Array, Date, Reflect};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
 use serde::{Deserialize, Serialize};
-use understory_engine::protocol::{Event, GenerateRequest, Generation, Method, Prompt};
-use understory_engine::sampling::Sampling;
+use understory_protocol::{Event, GenerateRequest, Generation, Method, Prompt, Sampling};
 use wasm_bindgen::prelude::*;
 
 use crate::app::Page;
@@ -42,7 +41,7 @@ pub struct Kept {
 enum UnderWay {
     Asked,
     /// The page has loaded since: when it loads once more, somebody else did that.
-    Begun,
+    LoadContext,
 }
 
 #[derive(Clone, Copy)]
@@ -116,12 +115,12 @@ pub async fn go_on(page: Page) {
     let ready = settled(page).await;
     let under_way = page.starts.kept.with_untracked(|kept| kept.under_way.zip(kept.plan.first().copied()));
     if let Some((under_way, state)) = under_way {
-        if under_way == UnderWay::Begun {
+        if under_way == UnderWay::LoadContext {
             page.starts.fail("The page was loaded again in the middle of a measured start: measure again.".into());
         } else if !ready {
             page.starts.fail("The engine did not start, so there was nothing to measure.".into());
         } else {
-            page.starts.update(|kept| kept.under_way = Some(UnderWay::Begun));
+            page.starts.update(|kept| kept.under_way = Some(UnderWay::LoadContext));
             match one(page, state, PROMPT).await {
                 Ok(()) => run_plan(page).await,
                 Err(message) => page.starts.fail(message),

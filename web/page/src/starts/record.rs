@@ -1,7 +1,7 @@
 //! What a measured start is: plain data, which goes to the session's storage and to the download as it is.
 
 use serde::{Deserialize, Serialize};
-use understory_engine::protocol::Generation;
+use understory_protocol::Generation;
 
 use crate::choice::{DRAFT, TARGET};
 use crate::definitions::{self as d, Definition};

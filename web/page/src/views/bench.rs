@@ -3,9 +3,8 @@
 use js_sys::{Function, Promise, Reflect};
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use understory_engine::lab::link;
-use understory_engine::lab::offer::{OFFERS, WARM_UP};
-use understory_engine::protocol::Benched;
+use understory_protocol::scenario_catalog::{OFFERS, WARM_UP};
+use understory_protocol::{Benched, MAX_LINK_CHARS};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
@@ -232,7 +231,8 @@ fn compare(page: Page) {
 /// A link that carries the report.
 fn share(link: Option<String>) -> AnyView {
     let Some(link) = link else {
-        let words = format!("The report has more than {} characters in a link: send the file report.json.", link::MOST);
+        let words =
+            format!("The report has more than {} characters in a link: send the file report.json.", MAX_LINK_CHARS);
         return view! { <p class="hint">{words}</p> }.into_any();
     };
     let said = RwSignal::new(None::<&'static str>);

@@ -1,9 +1,7 @@
 //! Device: what it is, what passes cost on it, and whether speculation is lossless there.
 
 use leptos::prelude::*;
-use understory_engine::Dtype;
-use understory_engine::gpu::AdapterReport;
-use understory_engine::protocol::{Loaded, Lossless};
+use understory_protocol::{AdapterReport, Dtype, Loaded, Lossless};
 
 use crate::app::Page;
 use crate::charts::costs::costs;

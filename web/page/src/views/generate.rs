@@ -1,19 +1,20 @@
 //! Generate: a prompt, its text as it comes, and what it took.
 
 use leptos::prelude::*;
-use understory_engine::protocol::{FinishReason, Generation, Lossless, RoundMode, Speculation};
+use understory_protocol::{FinishReason, Generation, Lossless, RoundMode, Speculation};
 
 use crate::app::Page;
-use crate::charts::{gaps::gaps, phases::phases, timeline::timeline};
+use crate::charts::gaps::gaps;
+use crate::charts::phases::phases;
+use crate::charts::timeline::timeline;
 use crate::components::ask::Ask;
 use crate::components::composer::{Composer, live_line};
 use crate::components::figures::{EngineLine, Figure, HiddenNote, SoftwareNote, figures};
 use crate::components::table::{Table, plain};
 use crate::components::text::{Legend, TintedText};
 use crate::definitions as d;
-use crate::format;
-use crate::live;
 use crate::run::Run;
+use crate::{format, live};
 
 #[component]
 pub fn Generate() -> impl IntoView {

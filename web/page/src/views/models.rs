@@ -1,7 +1,7 @@
 //! Models: which are loaded, others to load, and what the browser keeps of them.
 
 use leptos::prelude::*;
-use understory_engine::protocol::{ModelSource, Request, StoredModel};
+use understory_protocol::{ModelSource, Request, StoredModel};
 
 use crate::app::Page;
 use crate::choice::{self, From, Kept, Role, ask_kept};

@@ -1,7 +1,7 @@
 //! Predict: what a model would take on a device, with what was measured here over the curves.
 
 use leptos::prelude::*;
-use understory_engine::predict::explain::explain;
+use understory_protocol::definitions::prediction::explain;
 use wasm_bindgen::JsCast;
 
 use crate::app::Page;

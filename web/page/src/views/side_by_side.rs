@@ -1,7 +1,7 @@
 //! Side by side: plain decoding and a method over the same prompt.
 
 use leptos::prelude::*;
-use understory_engine::protocol::Generation;
+use understory_protocol::Generation;
 
 use crate::app::Page;
 use crate::comparison::{self, Comparison, ORDER, Side, UnderWay};

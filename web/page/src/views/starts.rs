@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 use serde::Serialize;
-use understory_engine::protocol::Loaded;
+use understory_protocol::Loaded;
 
 use crate::app::Page;
 use crate::charts::starts::starts as chart;

@@ -2,7 +2,7 @@
 
 use leptos::ev;
 use leptos::prelude::*;
-use understory_engine::protocol::{Round, RoundMode};
+use understory_protocol::{Round, RoundMode};
 use wasm_bindgen::JsCast;
 
 use crate::app::Page;
@@ -11,9 +11,8 @@ use crate::components::ask::Ask;
 use crate::components::composer::{Composer, live_line};
 use crate::components::table::{Table, twin};
 use crate::definitions as d;
-use crate::format;
-use crate::live;
 use crate::run::Run;
+use crate::{format, live};
 
 /// The round on show: the newest one, as they come, until one is chosen.
 #[derive(Clone, Copy)]

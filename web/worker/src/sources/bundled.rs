@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
-use understory_engine::protocol::ModelSource;
+use understory_protocol::ModelSource;
 
 use super::{Observer, gather};
 use crate::files::BlobFiles;

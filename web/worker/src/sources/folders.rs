@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use js_sys::{Array, Reflect};
-use understory_engine::model::repository::{WEIGHTS, WEIGHTS_INDEX, check_names, shards};
+use understory_model::repository::{WEIGHTS, WEIGHTS_INDEX, check_names, shards};
 use wasm_bindgen::prelude::*;
 use web_sys::Blob;
 

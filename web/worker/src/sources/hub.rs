@@ -2,12 +2,10 @@
 //! asking anyone; otherwise the revision is resolved to a commit, and every file comes from that one commit.
 
 use js_sys::encode_uri_component;
-use understory_engine::model::config::ModelConfig;
-use understory_engine::model::files::ModelFiles;
-use understory_engine::model::repository::{
-    CONFIG, HubName, Listing, OPTIONAL, TOKENIZER, WEIGHTS, WEIGHTS_INDEX, shards,
-};
-use understory_engine::protocol::{HubAccess, ModelSource};
+use understory_model::config::ModelConfig;
+use understory_model::files::ModelFiles;
+use understory_model::repository::{CONFIG, HubName, Listing, OPTIONAL, TOKENIZER, WEIGHTS, WEIGHTS_INDEX, shards};
+use understory_protocol::{HubAccess, ModelSource};
 use web_sys::Url;
 
 use super::{Observer, gather};

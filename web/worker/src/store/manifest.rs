@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use understory_engine::model::repository::HubName;
-use understory_engine::protocol::{ModelSource, StoredModel};
+use understory_model::repository::HubName;
+use understory_protocol::{ModelSource, StoredModel};
 
 use super::{Lock, MANIFESTS, Store};
 use crate::js::{hex, shown, text};

@@ -11,7 +11,7 @@ mod opfs;
 
 use std::cell::Cell;
 
-use understory_engine::protocol::Reply;
+use understory_protocol::Reply;
 use wasm_bindgen::prelude::*;
 use web_sys::{Blob, StorageEstimate};
 

@@ -1,0 +1,168 @@
+//! Reports side by side, as a page.
+
+use std::fmt::Write as _;
+
+use understory_protocol::definitions;
+
+use crate::compare::{Cell, ComparedCase, Comparison, Row, Standing};
+use crate::metrics::{Better, Metric};
+use crate::rendering::flag_name;
+use crate::report::{Estimate, StartState};
+
+use super::charts::{self, Dot, Dots};
+use super::{Table, document, escape, figure, meaning};
+use crate::view::{estimate, named, start_name};
+
+/// Where there is room for a letter only.
+pub fn letter(nth: usize) -> String {
+    match u8::try_from(nth) {
+        Ok(small @ 0..26) => char::from(b'A' + small).to_string(),
+        _ => format!("#{}", nth + 1),
+    }
+}
+
+pub fn title(case: &ComparedCase) -> String {
+    let ComparedCase { prompt, max_new_tokens, method, start, temperature, .. } = case;
+    let sampled = if *temperature > 0.0 { format!(", temperature {temperature}") } else { String::new() };
+    format!("{prompt}, {max_new_tokens} tokens, {method}, {}{sampled}", start_name(*start))
+}
+
+/// With a resident model a start is the request.
+pub fn is_told(case: &ComparedCase, row: &Row) -> bool {
+    case.start != StartState::Warm || row.metric != Metric::StartTtft.id()
+}
+
+/// A metric's name with the unit in which it is shown.
+pub fn name(metric: &str) -> String {
+    definitions::find(metric).map_or_else(|| metric.into(), named).replace(", bytes", ", MB")
+}
+
+/// In the unit in which it is shown.
+pub fn shown(metric: &str, found: &Estimate) -> Estimate {
+    let by = if metric == Metric::PeakGpuBytes.id() { 1e-6 } else { 1.0 };
+    let interval = found.interval.map(|ends| ends.map(|end| end * by));
+    Estimate { value: found.value * by, interval, n: found.n }
+}
+
+/// What a standing is called; nothing where it goes without saying.
+pub fn standing(cell: &Cell) -> &'static str {
+    match cell.standing {
+        Standing::Best => "best",
+        Standing::Tied => "tie",
+        Standing::Behind | Standing::NotRanked => "",
+    }
+}
+
+/// Columns that stand beside the first.
+pub fn compared(comparison: &Comparison) -> Vec<usize> {
+    (0..comparison.columns.len()).filter(|&nth| comparison.columns[nth].refused.is_none()).collect()
+}
+
+/// `own`: the run that stands out, this device's.
+pub fn page(comparison: &Comparison, own: Option<&str>) -> String {
+    let own = comparison.columns.iter().position(|column| own == Some(column.run_id.as_str()));
+    let label = |nth: usize| {
+        let mark = if own == Some(nth) { " (this device)" } else { "" };
+        format!("{}{mark}", comparison.columns[nth].label)
+    };
+    let label: Vec<String> = (0..comparison.columns.len()).map(label).collect();
+    let labels: Vec<String> = label.iter().enumerate().map(|(nth, label)| format!("{} {label}", letter(nth))).collect();
+    let mut body = String::from("<h1>Reports compared</h1>\n");
+    body.push_str(&reports(comparison, &label));
+    let mut charts = String::new();
+    for metric in Metric::ALL {
+        charts.push_str(&chart(comparison, metric, &labels).unwrap_or_default());
+    }
+    let _ = writeln!(body, "<h2>Charts</h2>\n<div class=\"figures\">{charts}</div>\n<h2>All cases</h2>");
+    for case in &comparison.cases {
+        let _ = writeln!(body, "<h3>{}</h3>{}", escape(&title(case)), table(comparison, case, own));
+    }
+    if !comparison.alone.is_empty() {
+        let items: String = comparison.alone.iter().map(|case| format!("<li>{}</li>", escape(case))).collect();
+        let _ = writeln!(body, "<h2>Only in one report</h2><ul>{items}</ul>");
+    }
+    body.push_str(&meaning(definitions::all()));
+    document("Reports compared", &body)
+}
+
+fn reports(comparison: &Comparison, labels: &[String]) -> String {
+    let rows = comparison.columns.iter().enumerate().map(|(nth, column)| {
+        let flags: Vec<&str> = column.flags.iter().map(|flag| flag_name(flag.kind)).collect();
+        let stands = column.refused.as_ref().map_or("yes".to_owned(), |refusal| format!("no: {refusal}"));
+        let adapter = column.adapter.clone().unwrap_or_else(|| "unknown".into());
+        let when = column.started_at.replace('T', " ").replace('Z', " UTC");
+        vec![letter(nth), labels[nth].clone(), column.runtime.clone(), adapter, when, stands, flags.join(", ")]
+    });
+    let heading = ["", "device", "ran in", "adapter", "measured", "compared", "before you believe it"];
+    let table = Table { heading: heading.map(String::from).into(), rows: rows.collect(), names: 7 };
+    table.html("Reports")
+}
+
+/// A metric over all cases that have it.
+fn chart(comparison: &Comparison, metric: Metric, labels: &[String]) -> Option<String> {
+    let better = match metric.better() {
+        Better::Lower => "Lower is better.",
+        Better::Higher => "Higher is better.",
+        Better::Neither => "It describes, and is no merit.",
+    };
+    let (mut groups, mut rows) = (Vec::new(), Vec::new());
+    for case in &comparison.cases {
+        let Some(row) = case.rows.iter().find(|row| row.metric == metric.id() && is_told(case, row)) else { continue };
+        let mut dots = Vec::new();
+        for (nth, cell) in row.cells.iter().enumerate() {
+            let Some(cell) = cell else { continue };
+            let median = shown(metric.id(), &cell.median);
+            let value = median.value;
+            dots.push(Dot {
+                name: labels[nth].clone(),
+                colour: (nth + 1) % charts::COLOURS,
+                value,
+                interval: median.interval,
+            });
+            let texts = [&title(case), &labels[nth], &estimate(&median), &estimate(&cell.to_first), standing(cell)];
+            rows.push(texts.map(String::from).into());
+        }
+        groups.push(Dots { heading: title(case), dots });
+    }
+    let title = name(metric.id());
+    let heading = ["case", "report", title.as_str(), "to the first", "standing"].map(String::from).into();
+    let svg = charts::dots(&title, &groups, None);
+    let note = format!("{better} Dots are medians, bars their intervals.");
+    let definitions = [metric.definition(), &definitions::INTERVAL];
+    (!groups.is_empty()).then(|| figure(&title, &note, &svg, &definitions, &Table { heading, rows, names: 2 }))
+}
+
+/// Best values stand out, and the column of the own device.
+fn table(comparison: &Comparison, case: &ComparedCase, own: Option<usize>) -> String {
+    let compared = compared(comparison);
+    let class = |nth: usize, best: bool| match (own == Some(nth), best) {
+        (false, false) => "n",
+        (false, true) => "n best",
+        (true, false) => "n own",
+        (true, true) => "n own best",
+    };
+    let mut out = String::from("<div class=\"wide\" tabindex=\"0\"><table><thead><tr><th scope=\"col\">metric</th>");
+    for &nth in &compared {
+        let _ = write!(out, "<th scope=\"col\" class=\"{}\">{}</th>", class(nth, false), escape(&letter(nth)));
+        if nth != compared[0] {
+            let _ = write!(out, "<th scope=\"col\" class=\"n\">{} / {}</th>", letter(nth), letter(compared[0]));
+        }
+    }
+    out.push_str("</tr></thead><tbody>");
+    for row in case.rows.iter().filter(|row| is_told(case, row)) {
+        let _ = write!(out, "<tr><th scope=\"row\">{}</th>", escape(&name(&row.metric)));
+        for &nth in &compared {
+            let cell = row.cells.get(nth).and_then(Option::as_ref);
+            let class = class(nth, cell.is_some_and(|cell| cell.standing == Standing::Best));
+            let word = cell.map(standing).filter(|word| !word.is_empty()).map_or(String::new(), |w| format!(", {w}"));
+            let text = cell.map_or("-".into(), |cell| estimate(&shown(&row.metric, &cell.median)));
+            let _ = write!(out, "<td class=\"{class}\">{}{word}</td>", escape(&text));
+            if nth != compared[0] {
+                let ratio = cell.map_or("-".into(), |cell| estimate(&cell.to_first));
+                let _ = write!(out, "<td class=\"n\">{}</td>", escape(&ratio));
+            }
+        }
+        out.push_str("</tr>");
+    }
+    out + "</tbody></table></div>"
+}

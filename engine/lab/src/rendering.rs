@@ -1,0 +1,344 @@
+//! A report as text: its raw samples as CSV, its summary as Markdown. What is unknown stays empty.
+
+use std::fmt::Write as _;
+
+use understory_protocol::figures::rounded;
+use understory_protocol::{Method, definitions};
+
+use super::advice::{Advice, Choice, advice};
+use super::metrics::Metric;
+use super::report::{Acceptance, CaseReport, Estimate, Report, StartState};
+use super::scenario::published::{self, Published};
+use super::view::{named, percent};
+use crate::percentiles;
+
+/// One line a run: what was asked, every metric, and the emissions as `ms:tokens` pairs.
+pub fn csv(report: &Report) -> String {
+    let asked = "run_id,device,case,start,prompt,max_new_tokens,temperature,seed,method,acceptance,round,order";
+    let metrics: Vec<&str> = Metric::ALL.iter().map(|metric| metric.id()).collect();
+    let mut out = format!("{asked},n_prompt,n_out,{},output_hash,emissions\n", metrics.join(","));
+    for of in &report.cases {
+        let case = &of.case;
+        for sample in &of.samples {
+            let (temperature, seed) = (case.sampling.temperature, case.sampling.seed);
+            let acceptance = acceptance(case.acceptance);
+            let texts = [&report.run_id, &report.device.label, &case.hash].map(|text| cell(text));
+            let (prompt, method) = (cell(&case.prompt.id), cell(&case.method.to_string()));
+            let (start, tokens) = (case.start.name(), case.max_new_tokens);
+            let _ = write!(
+                out,
+                "{},{start},{prompt},{tokens},{temperature},{seed},{method},{acceptance},{},{},{},{}",
+                texts.join(","),
+                sample.round,
+                sample.order,
+                sample.prompt_tokens,
+                sample.emissions.n_out()
+            );
+            for metric in Metric::ALL {
+                out.push(',');
+                if let Some(value) = metric.of(sample) {
+                    let _ = write!(out, "{value}");
+                }
+            }
+            let pairs = sample.emissions.at_ms.iter().zip(&sample.emissions.tokens);
+            let pairs: Vec<String> = pairs.map(|(at, n)| format!("{at}:{n}")).collect();
+            let _ = writeln!(out, ",{},{}", cell(&sample.output_hash), pairs.join(" "));
+        }
+    }
+    out
+}
+
+fn acceptance(acceptance: Acceptance) -> &'static str {
+    match acceptance {
+        Acceptance::Measured => "measured",
+        Acceptance::Synthetic => "synthetic",
+    }
+}
+
+/// A cell of CSV (RFC 4180). One that a spreadsheet would take for a formula gets a quote before it: labels and ids come
+/// from other people's files.
+fn cell(text: &str) -> String {
+    let text = if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text.to_owned() };
+    match text.contains([',', '"', '\n', '\r']) {
+        true => format!("\"{}\"", text.replace('"', "\"\"")),
+        false => text,
+    }
+}
+
+/// Tables of medians with their intervals, by start state and length; what was run on what; the flags.
+pub fn markdown(report: &Report) -> String {
+    let mut out = String::new();
+    let (device, runtime) = (&report.device, &report.runtime);
+    let _ = writeln!(out, "# {}: {}\n", plain(&report.protocol.scenario), plain(&device.label));
+    let adapter = device.adapter.name.as_deref().unwrap_or("an unknown adapter");
+    let draft = report.model.draft.as_ref().map_or(String::new(), |draft| format!(" with {}", plain(&draft.id)));
+    let _ = writeln!(
+        out,
+        "{}{draft}, {} weights, on {} ({}). Understory {}, {}. {}, methods in turns; medians with {} % intervals.\n",
+        plain(&report.model.target.id),
+        format!("{:?}", report.model.target.dtype).to_lowercase(),
+        plain(adapter),
+        plain(&runtime.backend),
+        plain(&report.engine.version),
+        plain(&report.started_at),
+        report.protocol.words(),
+        rounded(100.0 * report.protocol.confidence),
+    );
+    if let Some(limits) = &report.protocol.limits {
+        let _ = writeln!(out, "{}\n", limits.words());
+    }
+    for flag in &report.flags {
+        let _ = writeln!(out, "- **{}**: {}", flag_name(flag.kind), plain(&flag.detail));
+    }
+    for start in StartState::ALL {
+        let of_start: Vec<(usize, &CaseReport)> =
+            report.cases.iter().enumerate().filter(|(_, of)| of.case.start == start).collect();
+        if !of_start.is_empty() {
+            let _ = writeln!(out, "\n## {}\n", start.name());
+            out.push_str(&table(report, &of_start));
+        }
+    }
+    if let Some((heading, rows)) = percentiles::table(report) {
+        let line =
+            |cells: &[String]| format!("| {} |", cells.iter().map(|cell| plain(cell)).collect::<Vec<_>>().join(" | "));
+        let rule = "---:|".repeat(heading.len() - 1);
+        let _ = writeln!(out, "\n## The slowest runs\n\n{}\n\n{}\n|---|{rule}", percentiles::NOTE, line(&heading));
+        rows.iter().for_each(|row| out.push_str(&(line(row) + "\n")));
+    }
+    let advice = advice(report);
+    if !advice.is_empty() {
+        let _ = writeln!(out, "\n## From which length on speculation pays\n");
+        let _ = writeln!(out, "| prompt | method | break-even | faster at |\n|---|---|---|---|");
+        advice.iter().for_each(|advice| out.push_str(&advised(advice)));
+    }
+    let answers = answers(report);
+    if !answers.is_empty() {
+        let _ = writeln!(out, "\n## Published\n\nOther models on other devices: what a figure means, not a target.\n");
+        let _ = writeln!(out, "| | metric | published | corrected | ours | |\n|---|---|---:|---:|---|---|");
+        out.push_str(&answers);
+    }
+    out
+}
+
+/// A row: `| once | auto | after 70.0 tokens (66.1 to 74.0) | 64: ar, 128: auto |`.
+fn advised(advice: &Advice) -> String {
+    let interval = match advice.interval {
+        Some([low, high]) if low != high => format!(" ({low} to {high})"),
+        _ => String::new(),
+    };
+    let name = |choice: Choice| match choice {
+        Choice::Method => advice.method.name(),
+        Choice::Plain => Method::Ar.name(),
+        Choice::Either => "either",
+    };
+    let by_length: Vec<String> = advice.by_length.iter().map(|&(n, choice)| format!("{n}: {}", name(choice))).collect();
+    let (prompt, method) = (plain(&advice.prompt), &advice.method);
+    format!("| {prompt} | {method} | {}{interval} | {} |\n", advice.break_even, by_length.join(", "))
+}
+
+/// Metrics of the Markdown table.
+const SHOWN: [Metric; 8] = [
+    Metric::StartTtft,
+    Metric::Ttft,
+    Metric::Tpot,
+    Metric::Itl,
+    Metric::E2el,
+    Metric::OutputRate,
+    Metric::AcceptanceLength,
+    Metric::Repetition,
+];
+
+fn table(report: &Report, cases: &[(usize, &CaseReport)]) -> String {
+    // A request to a resident model is its own start.
+    let is_start = cases.iter().any(|(_, of)| of.case.start != StartState::Warm);
+    let has = |metric: &Metric| {
+        (is_start || *metric != Metric::StartTtft) && cases.iter().any(|(_, of)| of.summary_of(*metric).is_some())
+    };
+    let shown: Vec<Metric> = SHOWN.into_iter().filter(has).collect();
+    let mut out = String::from("| prompt | tokens | method | runs |");
+    for metric in &shown {
+        let _ = write!(out, " {} |", named(metric.definition()));
+    }
+    let limits = report.protocol.limits.is_some();
+    let goodput = if limits { " goodput |" } else { "" };
+    let rule = "---|".repeat(shown.len() + usize::from(limits));
+    let _ = writeln!(out, " speed-up |{goodput} flags |\n|---|---:|---|---:|{rule}---|---|");
+    for (index, of) in cases {
+        let case = &of.case;
+        let (prompt, method) = (plain(&case.prompt.id), &case.method);
+        let _ = write!(out, "| {prompt} | {} | {method} | {} |", case.max_new_tokens, of.samples.len());
+        for metric in &shown {
+            let text = of.summary_of(*metric).map_or(String::new(), |summary| estimate(&summary.median));
+            let _ = write!(out, " {text} |");
+        }
+        let speed_up = report.speed_up(*index).map_or(String::new(), |ratio| estimate(&ratio));
+        let flags: Vec<&str> = of.flags.iter().map(|flag| flag_name(flag.kind)).collect();
+        let goodput = of.goodput.map_or(String::new(), |share| format!(" {} |", percent(share)));
+        let _ = writeln!(out, " {speed_up} |{goodput} {} |", flags.join(", "));
+    }
+    out
+}
+
+/// Rows of published figures with ours beside them: over all prompts of a case that fits, from the least to the most.
+fn answers(report: &Report) -> String {
+    let mut out = String::new();
+    for figure in published::of(&report.protocol.scenario) {
+        let known = definition_name(&figure);
+        let corrected = figure.corrected.map_or(String::new(), rounded);
+        let ours = ours(report, &figure);
+        let _ = writeln!(
+            out,
+            "| {} | {known} | {} | {corrected} | {ours} | {} |",
+            figure.subject,
+            rounded(figure.published),
+            figure.note
+        );
+    }
+    out
+}
+
+fn definition_name(figure: &Published) -> String {
+    definitions::find(figure.metric).map_or(figure.metric.into(), named)
+}
+
+/// Ours beside a published figure, over all prompts of the cases that fit; empty where there is none.
+pub fn ours(report: &Report, figure: &Published) -> String {
+    let fits = |of: &CaseReport| {
+        let ours = &figure.ours;
+        ours.method.is_none_or(|method| method == of.case.method)
+            && ours.length.is_none_or(|length| length == of.case.max_new_tokens)
+            && ours.start.is_none_or(|start| start == of.case.start)
+    };
+    let value = |(index, of): (usize, &CaseReport)| match Metric::find(figure.metric) {
+        Some(metric) => Some(of.summary_of(metric)?.median.value),
+        None if figure.metric == definitions::SPEED_UP.id => Some(report.speed_up(index)?.value),
+        None => None,
+    };
+    let values: Vec<f64> = report.cases.iter().enumerate().filter(|(_, of)| fits(of)).filter_map(value).collect();
+    let least = values.iter().copied().reduce(f64::min);
+    match (least, values.iter().copied().reduce(f64::max)) {
+        (Some(least), Some(most)) if rounded(least) != rounded(most) => {
+            format!("{} to {} over {} cases", rounded(least), rounded(most), values.len())
+        }
+        (Some(value), _) => rounded(value),
+        _ => String::new(),
+    }
+}
+
+/// `7.93 (7.85 to 8.02)`.
+fn estimate(estimate: &Estimate) -> String {
+    let value = rounded(estimate.value);
+    match estimate.interval {
+        // Nothing varied, as far as is shown.
+        Some([low, high]) if rounded(low) != value || rounded(high) != value => {
+            format!("{value} ({} to {})", rounded(low), rounded(high))
+        }
+        _ => value,
+    }
+}
+
+/// As people read it.
+pub fn flag_name(kind: super::report::FlagKind) -> &'static str {
+    use super::report::FlagKind as F;
+    match kind {
+        F::Drift => "drift",
+        F::Outliers => "outliers",
+        F::Stalls => "stalls",
+        F::Hidden => "hidden",
+        F::DebugBuild => "debug build",
+        F::SoftwareAdapter => "software adapter",
+        F::Load => "load",
+        F::OnBattery => "on battery",
+        F::Throttled => "throttled",
+        F::CoarseTimer => "coarse timer",
+        F::Synthetic => "synthetic",
+        F::FewRuns => "few runs",
+        F::OutputDiffers => "output differs",
+        F::PromptReused => "prompt reused",
+        F::Partial => "partial",
+        F::CachesKept => "caches kept",
+    }
+}
+
+/// Text of a file inside Markdown: no markup of its own, one line.
+fn plain(text: &str) -> String {
+    let mut out = String::new();
+    for character in text.chars() {
+        match character {
+            '\n' | '\r' => out.push(' '),
+            '|' | '<' | '>' | '*' | '_' | '`' | '[' | ']' | '\\' | '#' => {
+                out.push('\\');
+                out.push(character);
+            }
+            other => out.push(other),
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Limits;
+    use crate::testing::{bare, full, report};
+
+    #[test]
+    fn a_line_a_run_with_as_many_cells_as_the_heading() {
+        for report in [full(), bare()] {
+            let csv = csv(&report);
+            let mut lines = csv.lines();
+            let heading = lines.next().unwrap();
+            let runs: usize = report.cases.iter().map(|of| of.samples.len()).sum();
+            assert_eq!(lines.clone().count(), runs);
+            // No text of these reports holds a comma but methods' names, which are quoted where it does.
+            for line in lines {
+                assert_eq!(line.split(',').count(), heading.split(',').count(), "{line}");
+            }
+        }
+        let csv = csv(&full());
+        let first = csv.lines().nth(1).unwrap();
+        assert!(first.starts_with("test-full,full,") && first.contains(",10,10,1,660,"), "{first}");
+        assert!(first.ends_with(":1") && first.contains(" 40:1 50:1 "), "{first}");
+    }
+
+    #[test]
+    fn cells_are_quoted_and_no_formulas() {
+        assert_eq!(cell("a b"), "a b");
+        assert_eq!(cell("say \"a, b\""), "\"say \"\"a, b\"\"\"");
+        assert_eq!(cell("=1+1"), "'=1+1");
+    }
+
+    #[test]
+    fn limits_and_what_they_let_through_are_told() {
+        let mut report = report("one", 10, |method, n| 5.0 + 4.0 * method as f64 + 0.1 * n as f64);
+        assert!(!markdown(&report).contains("oodput"));
+        report.protocol.limits = Some(Limits { ttft_ms: 1e3, tpot_ms: 9.45 });
+        report.conclude();
+        let text = markdown(&report);
+        let row =
+            |method: &str| text.lines().find(|line| line.starts_with(&format!("| once | 64 | {method}"))).unwrap();
+        assert!(text.contains("a TTFT of 1000 ms and a TPOT of 9.45 ms at most"), "{text}");
+        assert!(row("ar").contains("| 100 % |") && row("linear").contains("| 50.0 % |"), "{text}");
+        assert!(text.contains("\n## The slowest runs\n") && text.contains("TPOT p90, ms"), "{text}");
+    }
+
+    #[test]
+    fn the_summary_has_medians_with_intervals() {
+        let mut report = report("my | device", 10, |method, n| 10.0 - 2.0 * method as f64 + 0.5 * (n % 3) as f64);
+        let text = markdown(&report);
+        assert!(text.starts_with("# quick: my \\| device\n"), "{text}");
+        assert!(text.contains("\n## warm\n"));
+        let line = text.lines().find(|line| line.starts_with("| once | 64 | linear (k 6) | 10 |")).unwrap();
+        assert!(line.contains(" 8.50 (") && line.contains("| 30.0 |") && line.contains(" 1.24"), "{line}");
+        let heading = text.lines().find(|line| line.starts_with("| prompt")).unwrap();
+        assert_eq!(heading.matches('|').count(), line.matches('|').count());
+        assert!(heading.contains("| Output tokens/s |") && !heading.contains("of a start"), "{heading}");
+        assert!(!text.contains("Published"));
+        report.protocol.scenario = "pair".into();
+        let text = markdown(&report);
+        // Break-even is no metric of a run: its cell stays empty here, and its table stands above.
+        assert!(text.contains("| once | linear (k 6) | at once | 64: linear |"), "{text}");
+        assert!(text.contains("| speculative | Acceptance rate | 0.865 |  | 0.500 |"), "{text}");
+        assert!(text.contains("| 163 | 23.4 | "), "{text}");
+    }
+}

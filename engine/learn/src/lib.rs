@@ -1,0 +1,3 @@
+//! The models in burn: the oracle that the kernels are tested against.
+
+pub mod reference;

@@ -1,0 +1,77 @@
+//! Which bytes a model is made of.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use understory_protocol::{Error, Result};
+
+use super::files::ModelFiles;
+
+const INDEX: &str = "model.safetensors.index.json";
+/// What is hashed at once.
+const PIECE: u64 = 8 << 20;
+
+/// SHA-256 of the weights: of the one file, or of the shards' hashes (hex, one a line) in the order of their names.
+///
+/// # Errors
+/// Those of reading, and [`Error::BadFile`] for an index that is none.
+pub fn weights(files: &dyn ModelFiles) -> Result<Option<String>> {
+    if let Some(hash) = file(files, "model.safetensors")? {
+        return Ok(Some(hash));
+    }
+    let Some(index) = files.read(INDEX)? else { return Ok(None) };
+    let index: Value = serde_json::from_slice(&index)
+        .map_err(|error| Error::BadFile { file: INDEX.into(), reason: format!("not JSON: {error}") })?;
+    let map = index["weight_map"].as_object().into_iter().flatten();
+    let shards: BTreeSet<&str> = map.filter_map(|(_, shard)| shard.as_str()).collect();
+    let mut lines = String::new();
+    for shard in shards {
+        let Some(hash) = file(files, shard)? else { return Ok(None) };
+        lines.push_str(&hash);
+        lines.push('\n');
+    }
+    Ok(Some(hex(&Sha256::digest(lines.as_bytes()))).filter(|_| !lines.is_empty()))
+}
+
+/// SHA-256 of one file; `None` if there is none of that name.
+///
+/// # Errors
+/// Those of reading.
+pub fn file(files: &dyn ModelFiles, name: &str) -> Result<Option<String>> {
+    let Some(len) = files.len(name)? else { return Ok(None) };
+    let mut hash = Sha256::new();
+    let mut at = 0;
+    while at < len {
+        let piece = PIECE.min(len - at);
+        hash.update(&files.range(name, at, piece)?[..]);
+        at += piece;
+    }
+    Ok(Some(hex(&hash.finalize())))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::files::StaticFiles;
+
+    /// The hash of `abc` is that of FIPS 180-2. Shards in the order of the index, not of their names, fail the second.
+    #[test]
+    fn weights_are_one_file_or_shards_by_name() {
+        let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        let one = StaticFiles { name: "one", files: &[("model.safetensors", b"abc")] };
+        assert_eq!(weights(&one).unwrap().as_deref(), Some(abc));
+        const INDEX_TEXT: &[u8] =
+            br#"{"weight_map": {"a": "2.safetensors", "b": "1.safetensors", "c": "2.safetensors"}}"#;
+        static SHARDS: [(&str, &[u8]); 3] = [(INDEX, INDEX_TEXT), ("1.safetensors", b"abc"), ("2.safetensors", b"")];
+        let sharded = StaticFiles { name: "sharded", files: &SHARDS };
+        let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        let both = hex(&Sha256::digest(format!("{abc}\n{empty}\n").as_bytes()));
+        assert_eq!(weights(&sharded).unwrap(), Some(both));
+        assert_eq!(file(&one, "tokenizer.json").unwrap(), None);
+    }
+}

@@ -1,0 +1,19 @@
+//! A model on the host: configuration as data, files and what a repository holds, weights, tokenizer and chat template.
+//!
+//! *Architecture Invariant:* no device. What is here reads, checks and converts; the runtime uploads.
+
+pub mod chat;
+pub mod config;
+pub mod files;
+pub mod fingerprints;
+pub mod halves;
+mod pair;
+pub mod repository;
+mod safetensors;
+mod shape;
+pub mod text;
+pub mod tokenizer;
+pub mod weights;
+
+pub use pair::check_pair;
+pub use shape::Shape;

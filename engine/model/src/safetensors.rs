@@ -1,0 +1,162 @@
+//! The header of a safetensors file: eight bytes of length, then JSON that says which tensor lies where.
+//!
+//! Read through [`ModelFiles::range`], so that only the header is touched; the `safetensors` crate would want the
+//! whole file in one slice. Its rules hold: the tensors fill the file from the header to the end, without gaps.
+
+use std::collections::HashMap;
+
+use serde::Deserialize;
+use understory_protocol::{Error, Result};
+
+use super::files::ModelFiles;
+
+/// The limit of the `safetensors` crate; a longer header is a sign of something else than a header.
+const MAX_HEADER_BYTES: u64 = 100_000_000;
+const LENGTH_BYTES: u64 = 8;
+
+/// Element types that weights may have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Dtype {
+    F32,
+    F16,
+    Bf16,
+}
+
+impl Dtype {
+    fn named(name: &str) -> Option<Self> {
+        match name {
+            "F32" => Some(Self::F32),
+            "F16" => Some(Self::F16),
+            "BF16" => Some(Self::Bf16),
+            _ => None,
+        }
+    }
+
+    pub fn bytes(self) -> u64 {
+        match self {
+            Self::F32 => 4,
+            Self::F16 | Self::Bf16 => 2,
+        }
+    }
+}
+
+/// One tensor as the header describes it; the dtype is anything until somebody needs the tensor.
+#[derive(Clone, Debug)]
+pub(crate) struct TensorEntry {
+    pub dtype: String,
+    pub shape: Vec<u64>,
+    /// from the start of the file
+    pub offset: u64,
+    pub len: u64,
+}
+
+impl TensorEntry {
+    /// # Errors
+    /// [`Error::UnknownDtype`].
+    pub fn dtype(&self, name: &str) -> Result<Dtype> {
+        let unknown = || Error::UnknownDtype { name: name.into(), dtype: self.dtype.clone() };
+        Dtype::named(&self.dtype).ok_or_else(unknown)
+    }
+}
+
+#[derive(Deserialize)]
+struct RawEntry {
+    dtype: String,
+    shape: Vec<u64>,
+    data_offsets: [u64; 2],
+}
+
+/// The tensors of one file by name.
+///
+/// # Errors
+/// [`Error::NotAModel`] where the file is absent; [`Error::Truncated`] where it ends before what its header promises;
+/// [`Error::BadFile`] for a header that is none, or offsets that overlap, leave gaps or do not fit the shapes.
+pub(crate) fn read_header(files: &dyn ModelFiles, file: &str) -> Result<HashMap<String, TensorEntry>> {
+    let missing = || Error::NotAModel { path: files.name().into(), missing: file.into() };
+    let bad = |reason: String| Error::BadFile { file: file.into(), reason };
+    let actual = files.len(file)?.ok_or_else(missing)?;
+    if actual < LENGTH_BYTES {
+        return Err(Error::Truncated { file: file.into(), expected: LENGTH_BYTES, actual });
+    }
+    let length = files.range(file, 0, LENGTH_BYTES)?;
+    let length: [u8; 8] = length[..].try_into().map_err(|_| bad("gave fewer bytes than asked for".into()))?;
+    if length.starts_with(b"version ") {
+        return Err(bad("is a Git LFS pointer, not the weights themselves; fetch them with `git lfs pull`".into()));
+    }
+    let header_bytes = u64::from_le_bytes(length);
+    if header_bytes > MAX_HEADER_BYTES {
+        return Err(bad(format!("is not a safetensors file: a header of {header_bytes} bytes is too long")));
+    }
+    let data_start = LENGTH_BYTES + header_bytes;
+    if data_start > actual {
+        return Err(Error::Truncated { file: file.into(), expected: data_start, actual });
+    }
+    let header = files.range(file, LENGTH_BYTES, header_bytes)?;
+    let mut raw: HashMap<String, serde_json::Value> =
+        serde_json::from_slice(&header).map_err(|error| bad(format!("has a header that is not JSON: {error}")))?;
+    raw.remove("__metadata__");
+    let mut tensors = Vec::with_capacity(raw.len());
+    for (name, value) in raw {
+        let entry = RawEntry::deserialize(&value)
+            .map_err(|error| bad(format!("describes the tensor `{name}` in a way that is not understood: {error}")))?;
+        tensors.push((name, entry));
+    }
+    tensors.sort_by_key(|(_, entry)| entry.data_offsets);
+    let mut end = 0;
+    for (name, RawEntry { dtype, shape, data_offsets: [from, to] }) in &tensors {
+        if *from != end || to < from {
+            return Err(bad(format!("places tensor `{name}` at bytes {from} to {to}; expected it to begin at {end}")));
+        }
+        let given = to - from;
+        // Of other types nobody reads anything, so their sizes are not our business.
+        if let Some(known) = Dtype::named(dtype)
+            && shape.iter().try_fold(known.bytes(), |product, &n| product.checked_mul(n)) != Some(given)
+        {
+            return Err(bad(format!(
+                "gives tensor `{name}` {given} bytes; {dtype} of shape {shape:?} has another size"
+            )));
+        }
+        end = *to;
+    }
+    let expected = data_start.saturating_add(end);
+    if expected > actual {
+        return Err(Error::Truncated { file: file.into(), expected, actual });
+    }
+    if expected < actual {
+        return Err(bad(format!("has {} bytes after its last tensor", actual - expected)));
+    }
+    let place = |(name, raw): (String, RawEntry)| {
+        let [from, to] = raw.data_offsets;
+        (name, TensorEntry { dtype: raw.dtype, shape: raw.shape, offset: data_start + from, len: to - from })
+    };
+    Ok(tensors.into_iter().map(place).collect())
+}
+
+/// Which files hold the tensors: the single one, or those that the index lists.
+///
+/// # Errors
+/// [`Error::NotAModel`] where there is neither; [`Error::BadFile`] for an index that is not one or that names files
+/// outside of the model's folder.
+pub(crate) fn weight_files(files: &dyn ModelFiles) -> Result<Vec<String>> {
+    const SINGLE: &str = "model.safetensors";
+    const INDEX: &str = "model.safetensors.index.json";
+    if files.len(SINGLE)?.is_some() {
+        return Ok(vec![SINGLE.into()]);
+    }
+    let Some(index) = files.read(INDEX)? else {
+        return Err(Error::NotAModel { path: files.name().into(), missing: SINGLE.into() });
+    };
+    #[derive(Deserialize)]
+    struct Index {
+        weight_map: HashMap<String, String>,
+    }
+    let bad = |reason: String| Error::BadFile { file: INDEX.into(), reason };
+    let index: Index = serde_json::from_slice(&index).map_err(|error| bad(format!("is not an index: {error}")))?;
+    let mut names: Vec<String> = index.weight_map.into_values().collect();
+    names.sort_unstable();
+    names.dedup();
+    match names.iter().find(|name| name.contains(['/', '\\', ':']) || name.starts_with('.')) {
+        Some(name) => Err(bad(format!("names the file `{name}`; expected one beside it"))),
+        None => Ok(names),
+    }
+}

@@ -1,0 +1,43 @@
+//! How a model is loaded, and how far that is.
+
+use serde::{Deserialize, Serialize};
+
+use crate::KernelSet;
+
+/// How weights are stored on the device. Activations and accumulation are always f32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Dtype {
+    F16,
+    F32,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct LoadOptions {
+    pub dtype: Dtype,
+    /// `None`: by the adapter's type
+    pub profile: Option<KernelSet>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "stage", rename_all = "snake_case")]
+pub enum Progress {
+    /// files of a model on their way to this device
+    Fetch {
+        done_bytes: u64,
+        total_bytes: u64,
+    },
+    Upload {
+        done_bytes: u64,
+        total_bytes: u64,
+    },
+    Pipelines {
+        done: usize,
+        total: usize,
+    },
+    /// prompt tokens through the model (prefill, evaluation)
+    Tokens {
+        done: usize,
+        total: usize,
+    },
+}

@@ -1,0 +1,178 @@
+//! The kernels around the products: embedding, rotation, attention, Gemma's norm, the head and the choice of a token.
+//! All of one row, as in decoding; attention also of a few.
+
+use understory_model::config::NormKind;
+use understory_protocol::{Dtype, Result, Sampling};
+
+use super::kernels::{Bench, Cost, Pass, all};
+use super::products::Spec;
+use crate::gpu::Dispatch;
+use crate::kernels::{self, Attention, Rope, split_keys};
+
+const CONTEXTS: [usize; 4] = [128, 512, 1024, 2048];
+/// Rows of attention: decoding, and verification.
+const ATTENTION_ROWS: [usize; 2] = [1, 8];
+const TOP_P: Sampling =
+    Sampling { temperature: 0.8, top_k: 0, top_p: 0.9, min_p: 0.0, repetition_penalty: 1.0, seed: 1 };
+
+fn bytes_of_f32(values: usize) -> Cost {
+    Cost { bytes: 4 * values as u64, flops: None }
+}
+
+fn refs(dispatches: &[Dispatch]) -> Vec<&Dispatch> {
+    dispatches.iter().collect()
+}
+
+fn is_reduce(dispatch: &Dispatch) -> bool {
+    dispatch.variants[0].as_ref().is_some_and(|(pipeline, _)| pipeline.shader.kernel == "attention_reduce")
+}
+
+impl Bench<'_> {
+    fn contexts(&self) -> impl Iterator<Item = usize> {
+        let most = self.config.max_position_embeddings;
+        CONTEXTS.into_iter().filter(move |&context| context <= most)
+    }
+
+    fn splits(&self, context: usize) -> u32 {
+        context.div_ceil(split_keys(self.profile)) as u32
+    }
+
+    /// Measurements that this file makes.
+    pub fn n_around(&self) -> usize {
+        let attention: usize = self.contexts().map(|c| if self.splits(c) > 1 { 2 } else { 1 }).sum();
+        ATTENTION_ROWS.len() * attention + 6
+    }
+
+    pub async fn embed(&mut self) -> Result<()> {
+        let (d, vocab, norm) = (self.config.hidden_size, self.config.vocab_size, self.config.norm.kind);
+        let table = self.operands.matrix(self.dtype, vocab.div_ceil(4), d).await?;
+        let tokens = self.operands.words(&[vocab as u32 / 2]).await?;
+        let x = self.operands.floats(d.next_multiple_of(8)).await?;
+        let stats = self.operands.floats(2 * d.div_ceil(4)).await?;
+        let state = self.state.clone();
+        let buffers = [&tokens, &state, &x, &stats];
+        let dispatches = kernels::embed(&mut self.builder(norm), &table, None, [d as f32, 1.0], buffers).await?;
+        let row_bytes = d * if self.dtype == Dtype::F16 { 2 } else { 4 };
+        let mut cost = bytes_of_f32(d + 2 * d.div_ceil(4));
+        cost.bytes += row_bytes as u64;
+        self.row(("embed", format!("{vocab} x {d}")), &refs(&dispatches), 1, Pass::rows(1), cost).await
+    }
+
+    pub async fn rope(&mut self) -> Result<()> {
+        let config = self.config;
+        let head_stride = config.head_dim.next_multiple_of(4);
+        let row = config.q_dim() + 2 * config.kv_dim();
+        let qkv = self.operands.floats(row).await?;
+        let q = self.operands.floats(config.n_heads * head_stride).await?;
+        let k_cache = self.operands.floats(config.n_kv_heads * head_stride).await?;
+        let v_cache = self.operands.floats(config.n_kv_heads * head_stride).await?;
+        let rotary_dim = config.ropes.first().map(|rope| rope.rotary_dim);
+        let angles = self.operands.floats(rotary_dim.unwrap_or(0)).await?;
+        let state = self.state.clone();
+        let rope = Rope {
+            qkv: &qkv,
+            state: &state,
+            angles: rotary_dim.map(|dim| (&angles, dim)),
+            qk_gamma: None,
+            q: &q,
+            k_cache: &k_cache,
+            v_cache: &v_cache,
+        };
+        let dispatch = kernels::rope(&mut self.builder(config.norm.kind), config, rope).await?;
+        let shape = format!("{} + 2 x {} heads of {}", config.n_heads, config.n_kv_heads, config.head_dim);
+        self.row(("rope", shape), &[&dispatch], 1, Pass::rows(1), bytes_of_f32(2 * row)).await
+    }
+
+    /// Over contexts, with a KV cache a layer; where it is split, the reduction also alone.
+    pub async fn attention(&mut self) -> Result<()> {
+        let config = self.config;
+        let head_stride = config.head_dim.next_multiple_of(4);
+        let most = self.contexts().max().unwrap_or(1);
+        let cache_row = config.n_kv_heads * head_stride;
+        let rows = ATTENTION_ROWS[ATTENTION_ROWS.len() - 1];
+        let q = self.operands.floats(rows * config.n_heads * head_stride).await?;
+        let out = self.operands.floats(rows * config.q_dim().next_multiple_of(8)).await?;
+        let n_splits = self.splits(most);
+        let part_values = config.n_heads * (head_stride + 4);
+        let parts = self.operands.floats(rows * part_values * n_splits as usize).await?;
+        let state = self.state.clone();
+        let mut dispatches = Vec::new();
+        for layer in &config.layers[..self.layers] {
+            let k_cache = self.operands.floats(most * cache_row).await?;
+            let v_cache = self.operands.floats(most * cache_row).await?;
+            let attention = Attention {
+                q: &q,
+                k_cache: &k_cache,
+                v_cache: &v_cache,
+                state: &state,
+                out: &out,
+                out_stride: config.q_dim(),
+                parts: (n_splits > 1).then_some((&parts, n_splits)),
+            };
+            dispatches.extend(kernels::attention(&mut self.builder(config.norm.kind), config, layer, attention).await?);
+        }
+        let cases: Vec<_> = self.contexts().flat_map(|c| ATTENTION_ROWS.map(|rows| (c, rows))).collect();
+        for (context, rows) in cases {
+            let splits = self.splits(context);
+            let pass = Pass { rows, base: context - rows, splits };
+            let name =
+                if splits > 1 { format!("context {context}, {splits} splits") } else { format!("context {context}") };
+            let cost = Cost {
+                flops: Some(4 * (rows * context * config.q_dim()) as u64),
+                ..bytes_of_f32(2 * context * cache_row + 2 * rows * config.q_dim())
+            };
+            self.row(("attention", name.clone()), &refs(&dispatches), self.layers, pass, cost).await?;
+            if splits > 1 {
+                let reduce: Vec<_> = dispatches.iter().filter(|d| is_reduce(d)).collect();
+                let cost = bytes_of_f32(rows * (part_values * splits as usize + config.q_dim()));
+                self.row(("attention_reduce", name), &reduce, self.layers, pass, cost).await?;
+            }
+        }
+        Ok(())
+    }
+
+    pub async fn norm_residual(&mut self) -> Result<()> {
+        let config = self.config;
+        let d = config.hidden_size;
+        let (t, gamma) =
+            (self.operands.floats(d.next_multiple_of(8)).await?, self.operands.floats(d.next_multiple_of(8)).await?);
+        let (x, y) =
+            (self.operands.floats(d.next_multiple_of(8)).await?, self.operands.floats(d.next_multiple_of(8)).await?);
+        let stats = self.operands.floats(2 * d.div_ceil(4)).await?;
+        let out_stats = self.operands.floats(2 * d.div_ceil(4)).await?;
+        let state = self.state.clone();
+        // Only models with RMS norms have it.
+        let mut b = self.builder(NormKind::Rms);
+        let dispatch = kernels::norm_residual(&mut b, config, &gamma, &state, [&t, &stats, &x, &y, &out_stats]).await?;
+        let cost = bytes_of_f32(4 * d + 4 * d.div_ceil(4));
+        self.row(("norm_residual", format!("{d}")), &[&dispatch], 1, Pass::rows(1), cost).await
+    }
+
+    pub async fn head(&mut self) -> Result<()> {
+        let spec = Spec::head(self.config);
+        let made = self.made(&spec, 1, 1).await?;
+        self.row(("matmul", spec.shape()), &all(&made), 1, Pass::rows(1), spec.cost(self.dtype, 1)).await
+    }
+
+    pub async fn sample(&mut self) -> Result<()> {
+        let (vocab, norm) = (self.config.vocab_size, self.config.norm.kind);
+        let n_blocks = vocab.div_ceil(4);
+        let logits = self.operands.floats(vocab).await?;
+        let best = |i: u32| [(1.0 + (i % 97) as f32).to_bits(), 4 * i];
+        let block_max: Vec<u32> = (0..n_blocks as u32).flat_map(best).collect();
+        let block_max = self.operands.words(&block_max).await?;
+        let tokens = self.operands.words(&[0]).await?;
+        let history = self.operands.words(&[0; 2]).await?;
+        let seen = self.operands.words(&vec![0; vocab.div_ceil(32)]).await?;
+        let state = self.state.clone();
+        let buffers = [&logits, &block_max, &state, &tokens, &history, &seen];
+        let sampler = kernels::sampler(&mut self.builder(norm), vocab, buffers).await?;
+        let greedy = Sampling::default();
+        for (name, sampling, values) in [("greedy", greedy, 2 * n_blocks), ("top-p 0.9", TOP_P, vocab)] {
+            sampler.prepare(self.gpu, &sampling, vocab);
+            let shape = format!("{name}, {vocab} tokens");
+            self.row(("sample", shape), &[sampler.choice(&sampling)], 1, Pass::rows(1), bytes_of_f32(values)).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,130 @@
+//! How a model comes onto a device.
+
+use understory_model::config::ModelConfig;
+use understory_model::files::ModelFiles;
+use understory_model::tokenizer::Tokenizer;
+use understory_model::weights::ModelWeights;
+use understory_protocol::{KernelSet, LoadOptions, Progress, Result};
+use web_time::Instant;
+
+use crate::device_weights;
+use crate::forward::Forward;
+use crate::gpu::{Gpu, Pipelines};
+use crate::kernels::first_kernels;
+
+/// An open device, with kernels that may be on their way. Where compiling goes on aside (in a browser), they are asked
+/// for as soon as a model's configuration is known, and compile while its weights are fetched, checked and uploaded.
+pub struct LoadContext {
+    pub(super) gpu: Gpu,
+    pub(super) pipelines: Pipelines,
+    /// what opening it took
+    pub(super) device_ms: Option<f64>,
+}
+
+impl LoadContext {
+    /// # Errors
+    /// Those of [`Gpu::open`].
+    pub async fn open(adapter: Option<usize>) -> Result<LoadContext> {
+        let mut clock = Lap::new();
+        let gpu = Gpu::open(adapter).await?;
+        Ok(LoadContext { device_ms: clock.lap(), ..LoadContext::from(gpu) })
+    }
+
+    pub fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    pub(super) fn from(gpu: Gpu) -> LoadContext {
+        LoadContext { gpu, pipelines: Pipelines::default(), device_ms: None }
+    }
+
+    /// Asks for the kernels of the first token of a model with this configuration; what the driver says against them
+    /// is reported when the model is opened.
+    pub fn compile_for(&mut self, config: &ModelConfig, options: &LoadOptions) {
+        let profile = kernel_set(options, &self.gpu);
+        self.pipelines.begin(&self.gpu, &first_kernels(config, options.dtype, profile));
+    }
+}
+
+/// The kernels asked for, or else those that fit the adapter.
+fn kernel_set(options: &LoadOptions, gpu: &Gpu) -> KernelSet {
+    options.profile.unwrap_or(gpu.report().profile)
+}
+
+/// Reads and checks what a model's files say.
+pub(super) fn read_model<'a>(files: &'a dyn ModelFiles, config: &ModelConfig) -> Result<(ModelWeights<'a>, Tokenizer)> {
+    Ok((ModelWeights::open(files, config)?, Tokenizer::from_files(files, config)?))
+}
+
+/// Uploads a model and compiles its pipelines; the time that the upload took.
+pub(super) async fn load(
+    gpu: &Gpu,
+    config: ModelConfig,
+    weights: &ModelWeights<'_>,
+    options: &LoadOptions,
+    pipelines: Pipelines,
+    clock: &mut Lap,
+    on_progress: &mut dyn FnMut(Progress),
+) -> Result<(Forward, Option<f64>)> {
+    let profile = kernel_set(options, gpu);
+    let mut on_upload = |done_bytes, total_bytes| on_progress(Progress::Upload { done_bytes, total_bytes });
+    let device_weights = device_weights::upload(gpu, weights, &config, options.dtype, profile, &mut on_upload).await?;
+    let upload = clock.lap();
+    let forward = Forward::new(gpu, config, device_weights, options.dtype, profile, pipelines, &mut |done, total| {
+        on_progress(Progress::Pipelines { done, total });
+    })
+    .await?;
+    Ok((forward, upload))
+}
+
+/// Time since the last lap, in milliseconds.
+pub(super) struct Lap(Instant);
+
+impl Lap {
+    pub(super) fn new() -> Self {
+        Lap(Instant::now())
+    }
+    pub(super) fn lap(&mut self) -> Option<f64> {
+        let ms = self.0.elapsed().as_secs_f64() * 1e3;
+        self.0 = Instant::now();
+        Some(ms)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::engine::Engine;
+    use understory_model::files::FolderFiles;
+    use understory_protocol::{Dtype, KernelSet};
+
+    #[test]
+    fn first_kernels_are_those_of_a_pass_over_one_row() {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fixtures");
+        let folders =
+            std::fs::read_dir(fixtures).expect("fixtures/ exists").map(|entry| entry.expect("readable").path());
+        let mut seen = 0;
+        for folder in folders.filter(|folder| folder.join("config.json").exists()) {
+            let files = FolderFiles::open(&folder).expect("a fixture opens");
+            for profile in [KernelSet::Cpu, KernelSet::Gpu] {
+                let options = LoadOptions { dtype: Dtype::F16, profile: Some(profile) };
+                let engine = pollster::block_on(async {
+                    Engine::open(Gpu::open(None).await?, &files, &options, &mut |_| {}).await
+                })
+                .expect("a fixture loads");
+                let mut used: Vec<_> =
+                    engine.forward.one_row_kernels().map(|s| (s.kernel, s.features.to_vec())).collect();
+                let mut named = first_kernels(engine.config(), options.dtype, profile);
+                named.iter_mut().for_each(|(_, features)| features.sort_unstable());
+                used.sort();
+                used.dedup();
+                named.sort();
+                assert_eq!(named, used, "{} on {profile:?}", folder.display());
+                seen += 1;
+            }
+        }
+        assert!(seen >= 16, "every family on both profiles");
+    }
+}

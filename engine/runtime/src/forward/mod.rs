@@ -1,0 +1,403 @@
+//! One model's passes on one device: scratch buffers, the plan of dispatches, and their recording.
+//!
+//! A pass takes rows of tokens at consecutive positions through every layer. Per layer: the product for
+//! q, k, v (norm on load), rotation + KV append, attention, output projection + residual, gate and up +
+//! activation (norm on load), down + residual: six dispatches, eight where half-blocks have a norm of their own.
+
+mod plan;
+mod scratch;
+
+use plan::Plan;
+use scratch::Scratch;
+use understory_model::config::ModelConfig;
+use understory_protocol::{Dtype, KernelSet, Result};
+
+use crate::cache::KvCache;
+use crate::device_weights::DeviceWeights;
+use crate::gpu::{Buffer, DEFER_COMPILATION, Dispatch, Gpu, Pipelines, RowClass, record};
+use crate::kernels::state::{LIMIT, N_NODES, N_ROWS};
+use crate::kernels::{self, Builder, Epilogue, Product, Sampler, split_keys};
+
+/// Rows up to which a pass gives the same bits a row as a pass of one.
+pub const MAX_INVARIANT_ROWS: usize = 64;
+/// Rows of a prompt that go through the tiled product together at most.
+pub const MAX_PREFILL_ROWS: usize = 512;
+/// Budget for the scratch of a prefill chunk.
+const SCRATCH_BYTES: usize = 24 << 20;
+/// Rows of a prompt up to which it goes row by row while the kernels for several rows are not compiled.
+const SHORT: usize = 32;
+const ALL_LOGITS_BYTES: usize = 32 << 20;
+
+/// Logits of every row: for trees, for evaluation and for tests.
+struct AllLogits {
+    head: Vec<Dispatch>,
+    logits: Buffer,
+    block_max: Buffer,
+    rows: usize,
+}
+
+/// Whose accepted path moves this model's KV rows.
+struct Commit {
+    /// of the target
+    state: wgpu::Buffer,
+    /// this model is the draft
+    draft: bool,
+}
+
+/// Buffers that the kernels of speculation read and write.
+pub struct Buffers<'a> {
+    pub state: &'a wgpu::Buffer,
+    pub tokens: &'a wgpu::Buffer,
+    pub history: &'a wgpu::Buffer,
+    pub seen: &'a wgpu::Buffer,
+    /// of all rows
+    pub logits: &'a wgpu::Buffer,
+    pub block_max: &'a wgpu::Buffer,
+}
+
+/// What ends a pass.
+pub enum Tail<'a> {
+    Nothing,
+    /// logits of the last row, and the choice
+    Sample(&'a Dispatch),
+    /// logits of all rows into [`Forward::all_logits`]
+    AllLogits,
+}
+
+pub struct Forward {
+    pub config: ModelConfig,
+    pub weights: DeviceWeights,
+    pub cache: KvCache,
+    pub pipelines: Pipelines,
+    pub sampler: Sampler,
+    profile: KernelSet,
+    dtype: Dtype,
+    max_rows: usize,
+    scratch: Scratch,
+    plan: Option<Plan>,
+    head: Vec<Dispatch>,
+    all: Option<AllLogits>,
+    commit: Option<Commit>,
+    /// Single rows go through the pipelines of trees: where the self-test found other bits between the two.
+    pub shared_pipeline: bool,
+}
+
+impl Forward {
+    /// Allocates scratch and compiles the pipelines that are not among `pipelines`, calling `on_progress(done, total)` a
+    /// few times.
+    pub async fn new(
+        gpu: &Gpu,
+        config: ModelConfig,
+        weights: DeviceWeights,
+        dtype: Dtype,
+        profile: KernelSet,
+        mut pipelines: Pipelines,
+        on_progress: &mut dyn FnMut(usize, usize),
+    ) -> Result<Forward> {
+        let max_rows = match profile {
+            KernelSet::Cpu => MAX_INVARIANT_ROWS,
+            KernelSet::Gpu => {
+                let rows = SCRATCH_BYTES / scratch::bytes_per_row(&config);
+                (rows / 32 * 32).clamp(MAX_INVARIANT_ROWS, MAX_PREFILL_ROWS)
+            }
+        };
+        let scratch = Scratch::new(gpu, &config, max_rows)?;
+        let mut b = Builder { gpu, pipelines: &mut pipelines, profile, dtype, norm: config.norm.kind };
+        on_progress(0, 3);
+        let last_row = Product {
+            extra: Some(&scratch.block_max),
+            epilogue: Epilogue::Logits,
+            last_row: true,
+            ..head_product(&config, &weights, &scratch, &scratch.logits)
+        };
+        let head = kernels::product(&mut b, last_row).await?;
+        let s = &scratch;
+        let sampler = kernels::sampler(
+            &mut b,
+            config.vocab_size,
+            [&s.logits, &s.block_max, &s.state, &s.tokens, &s.history, &s.seen],
+        )
+        .await?;
+        on_progress(1, 3);
+        let cache = KvCache::new(&config);
+        let mut forward = Forward {
+            config,
+            weights,
+            cache,
+            pipelines,
+            sampler,
+            profile,
+            dtype,
+            max_rows,
+            scratch,
+            plan: None,
+            head,
+            all: None,
+            commit: None,
+            shared_pipeline: false,
+        };
+        forward.reserve(gpu, 1).await?;
+        on_progress(2, 3);
+        forward.warm_up(gpu).await?;
+        on_progress(3, 3);
+        Ok(forward)
+    }
+
+    /// Runs every compiled pipeline once with no rows: drivers that compile at the first dispatch do it here.
+    async fn warm_up(&self, gpu: &Gpu) -> Result<()> {
+        let rows: &[usize] = if DEFER_COMPILATION { &[1] } else { &[1, 2, self.max_rows] };
+        let both = self.sampler.both();
+        let choices = if DEFER_COMPILATION { &both[..1] } else { &both };
+        for &rows in rows {
+            self.set_rows(gpu, &[], 0);
+            gpu.submit_pass(|pass| {
+                for choice in choices {
+                    self.record(pass, rows, 0, &Tail::Sample(choice));
+                }
+            });
+            gpu.wait("warming up the kernels").await?;
+        }
+        Ok(())
+    }
+
+    /// Compiles one of the pipelines that were put off; false: there is none left.
+    ///
+    /// # Errors
+    /// [`understory_protocol::Error::Device`], [`understory_protocol::Error::DeviceLost`].
+    pub async fn compile_one(&self, gpu: &Gpu) -> Result<bool> {
+        self.pipelines.compile_one(gpu).await
+    }
+
+    /// Makes the KV cache hold `positions`; plans again if its buffers changed.
+    ///
+    /// # Errors
+    /// [`understory_protocol::Error::OutOfDeviceMemory`]: the cache is empty then, and smaller requests still work.
+    pub async fn reserve(&mut self, gpu: &Gpu, positions: usize) -> Result<()> {
+        if positions <= self.cache.capacity() && self.plan.is_some() {
+            return Ok(());
+        }
+        // The plan's bind groups hold the old buffers.
+        self.plan = None;
+        if let Err(e) = self.cache.reserve(gpu, &self.config, positions).await {
+            self.cache = KvCache::new(&self.config);
+            return Err(e);
+        }
+        self.plan = Some(self.make_plan(gpu).await?);
+        Ok(())
+    }
+
+    /// Rows of the next pass when `remaining` rows of a prompt are still to come from position `base` on.
+    pub fn next_chunk(&self, base: usize, remaining: usize) -> usize {
+        // Sooner done row by row than with kernels that are still to be compiled.
+        if remaining <= SHORT && !self.pipelines.are_compiled() {
+            return 1;
+        }
+        let rows = remaining.min(self.max_rows);
+        if rows > MAX_INVARIANT_ROWS { rows } else { rows.min(self.few_rows(base)) }
+    }
+
+    /// Rows that a pass at positions `base ..` may have when its rows must not depend on their number.
+    pub fn few_rows(&self, base: usize) -> usize {
+        if self.splits(base + MAX_INVARIANT_ROWS) > 1 { self.plan().parts_rows } else { MAX_INVARIANT_ROWS }
+    }
+
+    /// Rows that a tree may have while the cache holds up to `positions` positions.
+    pub fn tree_rows(&self, positions: usize) -> usize {
+        match self.splits(positions) {
+            1 => MAX_INVARIANT_ROWS,
+            // A cache that an earlier request made larger has longer rows of parts, and fewer of them.
+            _ => {
+                let capacity = self.cache.capacity().max(KvCache::capacity_for(positions));
+                plan::parts_rows(&self.config, self.profile, capacity)
+            }
+        }
+    }
+
+    fn splits(&self, positions: usize) -> u32 {
+        positions.div_ceil(split_keys(self.profile)).max(1) as u32
+    }
+
+    /// Begins a request: nothing chosen, tokens to be chosen for positions below `limit`, `prompt` as history.
+    /// `draft_len` rows of the draft's cache are of use.
+    pub fn begin(&self, gpu: &Gpu, prompt: &[u32], limit: usize, draft_len: usize) {
+        let mut head = [0u32; 32];
+        head[N_NODES] = 1;
+        head[LIMIT] = limit as u32;
+        head[kernels::state::DRAFT_LEN] = draft_len as u32;
+        gpu.queue().write_buffer(&self.scratch.state, 0, bytemuck::cast_slice(&head));
+        gpu.queue().write_buffer(&self.scratch.history, 0, bytemuck::cast_slice(prompt));
+        self.set_seen(gpu, prompt);
+    }
+
+    /// Writes the tokens and the place of the next pass: `tokens` at positions `base ..`.
+    pub fn set_rows(&self, gpu: &Gpu, tokens: &[u32], base: usize) {
+        let place = [tokens.len() as u32, base as u32];
+        gpu.queue().write_buffer(&self.scratch.state, 4 * N_ROWS as u64, bytemuck::cast_slice(&place));
+        gpu.queue().write_buffer(&self.scratch.tokens, 0, bytemuck::cast_slice(tokens));
+    }
+
+    /// Writes words of the state from `at` on.
+    pub fn set_words(&self, gpu: &Gpu, at: usize, words: &[u32]) {
+        gpu.queue().write_buffer(&self.scratch.state, 4 * at as u64, bytemuck::cast_slice(words));
+    }
+
+    /// Marks `tokens` as seen (for the repetition penalty), and nothing else.
+    pub fn set_seen(&self, gpu: &Gpu, tokens: &[u32]) {
+        let mut bits = vec![0u32; self.config.vocab_size.div_ceil(32)];
+        for &token in tokens {
+            bits[token as usize / 32] |= 1 << (token % 32);
+        }
+        gpu.queue().write_buffer(&self.scratch.seen, 0, bytemuck::cast_slice(&bits));
+    }
+
+    /// Records one pass over `rows` rows at `base ..`; returns its dispatches.
+    pub fn record(&self, pass: &mut wgpu::ComputePass<'_>, rows: usize, base: usize, tail: &Tail<'_>) -> usize {
+        let class = match rows {
+            0 | 1 if self.shared_pipeline => RowClass::Tree,
+            0 | 1 => RowClass::One,
+            _ if rows <= MAX_INVARIANT_ROWS => RowClass::Few,
+            _ => RowClass::Many,
+        };
+        let splits = if class == RowClass::Many { 1 } else { self.splits(base + rows) };
+        let mut count = record(pass, &self.plan().body, class, rows as u32, splits);
+        match tail {
+            Tail::Nothing => {}
+            Tail::Sample(choice) => {
+                let class = if self.shared_pipeline { RowClass::Few } else { RowClass::One };
+                count += record(pass, &self.head, class, 1, 1);
+                count += record(pass, [*choice], RowClass::One, 1, 1);
+            }
+            Tail::AllLogits => {
+                let class = if rows == 1 && !self.shared_pipeline { RowClass::One } else { RowClass::Few };
+                count += record(pass, &self.all().head, class, rows as u32, 1);
+            }
+        }
+        count
+    }
+
+    /// Records a tree pass of up to `rows` rows, which see fewer than `positions` positions, and the logits of all
+    /// rows; returns its dispatches.
+    pub fn record_tree(&self, pass: &mut wgpu::ComputePass<'_>, rows: usize, positions: usize) -> usize {
+        let splits = self.splits(positions);
+        let count = record(pass, &self.plan().body, RowClass::Tree, rows as u32, splits);
+        count + record(pass, &self.all().head, RowClass::Tree, rows as u32, 1)
+    }
+
+    /// Records the move of the accepted path's KV rows; returns its dispatches.
+    pub fn record_commit(&self, pass: &mut wgpu::ComputePass<'_>) -> usize {
+        record(pass, &self.plan().commit, RowClass::One, 1, 1)
+    }
+
+    fn plan(&self) -> &Plan {
+        self.plan.as_ref().expect("reserve() before a pass")
+    }
+
+    fn all(&self) -> &AllLogits {
+        self.all.as_ref().expect("prepare_all_logits() before a pass with all logits")
+    }
+
+    /// Makes this model's KV rows follow the accepted paths of `target` (its own state, unless it is the `draft`).
+    pub fn commit_with(&mut self, target: &wgpu::Buffer, draft: bool) {
+        self.commit = Some(Commit { state: target.clone(), draft });
+        // Planned again, with it, at the next reserve().
+        self.plan = None;
+    }
+
+    /// Makes the buffers for logits of all rows; returns how many rows they hold.
+    pub async fn prepare_all_logits(&mut self, gpu: &Gpu) -> Result<usize> {
+        if let Some(all) = &self.all {
+            return Ok(all.rows);
+        }
+        let vocab = self.config.vocab_size;
+        let rows = (ALL_LOGITS_BYTES / (4 * vocab)).clamp(1, MAX_INVARIANT_ROWS);
+        let logits = gpu.storage("logits of all rows", (rows * vocab * 4) as u64).await?;
+        let block_max = gpu.storage("logits of all rows", (rows * vocab.div_ceil(4) * 8) as u64).await?;
+        let mut b = Builder {
+            gpu,
+            pipelines: &mut self.pipelines,
+            profile: self.profile,
+            dtype: self.dtype,
+            norm: self.config.norm.kind,
+        };
+        let every_row = Product {
+            extra: Some(&block_max),
+            epilogue: Epilogue::Logits,
+            ..head_product(&self.config, &self.weights, &self.scratch, &logits)
+        };
+        let head = kernels::product(&mut b, every_row).await?;
+        self.all = Some(AllLogits { head, logits, block_max, rows });
+        Ok(rows)
+    }
+
+    /// Launch glue for this model's kernels.
+    pub fn builder<'a>(&'a mut self, gpu: &'a Gpu) -> (Builder<'a>, Buffers<'a>) {
+        let all = self.all.as_ref().expect("prepare_all_logits() before builder()");
+        let s = &self.scratch;
+        let buffers = Buffers {
+            state: &s.state,
+            tokens: &s.tokens,
+            history: &s.history,
+            seen: &s.seen,
+            logits: &all.logits,
+            block_max: &all.block_max,
+        };
+        let b = Builder {
+            gpu,
+            pipelines: &mut self.pipelines,
+            profile: self.profile,
+            dtype: self.dtype,
+            norm: self.config.norm.kind,
+        };
+        (b, buffers)
+    }
+
+    /// `[rows, vocab_size]` f32 of the last pass with the logits of all rows.
+    pub fn all_logits(&self) -> &wgpu::Buffer {
+        &self.all().logits
+    }
+
+    /// Where the state lies; `kernels::state` says what its words are.
+    pub fn state(&self) -> &wgpu::Buffer {
+        &self.scratch.state
+    }
+
+    /// What the speed of passes depends on.
+    pub fn shape(&self) -> (&ModelConfig, Dtype, KernelSet) {
+        (&self.config, self.dtype, self.profile)
+    }
+
+    pub fn profile(&self) -> KernelSet {
+        self.profile
+    }
+
+    /// The kernels of a pass over one row with a greedy choice.
+    #[cfg(test)]
+    pub fn one_row_kernels(&self) -> impl Iterator<Item = &'static understory_shaders::Shader> {
+        let [greedy, _] = self.sampler.both();
+        let dispatches = self.plan().body.iter().chain(&self.head).chain([greedy]);
+        dispatches.filter_map(|dispatch| Some(dispatch.variants[RowClass::One as usize].as_ref()?.0.shader))
+    }
+}
+
+/// Final norm and lm_head; what the two heads share.
+fn head_product<'a>(
+    config: &ModelConfig,
+    weights: &'a DeviceWeights,
+    s: &'a Scratch,
+    logits: &'a wgpu::Buffer,
+) -> Product<'a> {
+    Product {
+        matrix: weights.lm_head.as_ref().unwrap_or(&weights.embedding),
+        vectors: &weights.head_vectors,
+        state: &s.state,
+        x: &s.x[0],
+        norm: Some((&s.stats[0], config.hidden_size, config.norm.eps)),
+        res: None,
+        y: logits,
+        y_stride: config.vocab_size,
+        n_out: config.vocab_size,
+        extra: None,
+        epilogue: Epilogue::Store,
+        last_row: false,
+    }
+}

@@ -1,0 +1,190 @@
+//! The dispatches of a pass, with bind groups over the KV cache's buffers.
+
+use understory_model::config::{self, ModelConfig, Residual};
+use understory_protocol::{KernelSet, Result};
+
+use super::{Forward, MAX_INVARIANT_ROWS};
+use crate::gpu::{Buffer, Dispatch, Gpu};
+use crate::kernels::{self, Attention, Builder, Epilogue, Product, Rope, split_keys};
+
+const DOING: &str = "planning a pass";
+/// Budget for the parts of split attention; splits are small on CPU adapters.
+fn parts_bytes(profile: KernelSet) -> usize {
+    match profile {
+        KernelSet::Gpu => 32 << 20,
+        KernelSet::Cpu => 64 << 20,
+    }
+}
+
+/// What depends on the KV cache's buffers.
+pub(super) struct Plan {
+    /// embedding and layers
+    pub body: Vec<Dispatch>,
+    /// KV commit, where the model takes part in speculation
+    pub commit: Vec<Dispatch>,
+    /// (cos, sin) by position, one table a rope
+    _angles: Vec<Buffer>,
+    /// parts of split attention, and the rows it has room for
+    _parts: Option<Buffer>,
+    pub parts_rows: usize,
+}
+
+impl Forward {
+    pub(super) async fn make_plan(&mut self, gpu: &Gpu) -> Result<Plan> {
+        let (config, weights, s) = (&self.config, &self.weights, &self.scratch);
+        let capacity = self.cache.capacity();
+        let mut b = Builder {
+            gpu,
+            pipelines: &mut self.pipelines,
+            profile: self.profile,
+            dtype: self.dtype,
+            norm: config.norm.kind,
+        };
+        let mut angles = Vec::new();
+        for rope in &config.ropes {
+            angles.push(gpu.storage_from(DOING, bytemuck::cast_slice(&angle_table(rope, capacity))).await?);
+        }
+        let n_splits = capacity.div_ceil(split_keys(self.profile)).max(1);
+        let split_bytes = split_bytes(config, self.profile, capacity);
+        let parts_rows = parts_rows(config, self.profile, capacity);
+        let parts = match self.profile == KernelSet::Cpu || n_splits > 1 {
+            true => Some(gpu.storage(DOING, (parts_rows * split_bytes) as u64).await?),
+            false => None,
+        };
+        let d = config.hidden_size;
+        let d_pad = d.next_multiple_of(8);
+        let mut body = kernels::embed(
+            &mut b,
+            &weights.embedding,
+            weights.positions.as_deref(),
+            [d as f32, config.embedding_scale],
+            [&s.tokens, &s.state, &s.x[0], &s.stats[0]],
+        )
+        .await?;
+        for (i, layer) in weights.layers.iter().enumerate() {
+            let (kind, kv) = (&config.layers[i], &self.cache.layers[i]);
+            let normed = |stats| Some((stats, d, config.norm.eps));
+            let common = |matrix, vectors, x| Product {
+                matrix,
+                vectors,
+                state: &s.state,
+                x,
+                norm: None,
+                res: None,
+                y: &s.qkv,
+                y_stride: 0,
+                n_out: 0,
+                extra: None,
+                epilogue: Epilogue::Store,
+                last_row: false,
+            };
+            let qkv_out = config.q_dim() + 2 * config.kv_dim();
+            body.extend(
+                kernels::product(
+                    &mut b,
+                    Product {
+                        norm: normed(&*s.stats[0]),
+                        y_stride: qkv_out,
+                        n_out: qkv_out,
+                        ..common(&layer.qkv, &layer.qkv_vectors, &s.x[0])
+                    },
+                )
+                .await?,
+            );
+            let rope = Rope {
+                qkv: &s.qkv,
+                state: &s.state,
+                angles: kind.rope.map(|r| (&*angles[r], config.ropes[r].rotary_dim)),
+                qk_gamma: layer.qk_gamma.as_deref(),
+                q: &s.q,
+                k_cache: &kv.k,
+                v_cache: &kv.v,
+            };
+            body.push(kernels::rope(&mut b, config, rope).await?);
+            let attention = Attention {
+                q: &s.q,
+                k_cache: &kv.k,
+                v_cache: &kv.v,
+                state: &s.state,
+                out: &s.attn,
+                out_stride: config.q_dim().next_multiple_of(8),
+                parts: parts.as_deref().map(|p| (p, n_splits as u32)),
+            };
+            body.extend(kernels::attention(&mut b, config, kind, attention).await?);
+
+            // x[0] + attention -> x[1]
+            let residual = |matrix, vectors, x, res, out: usize| {
+                let half = s.half.as_ref();
+                Product {
+                    res: if half.is_some() { None } else { Some(res) },
+                    y: half.map_or(&*s.x[out], |(t, _)| t),
+                    y_stride: d_pad,
+                    n_out: d,
+                    extra: Some(half.map_or(&*s.stats[out], |(_, stats)| stats)),
+                    epilogue: Epilogue::Residual,
+                    ..common(matrix, vectors, x)
+                }
+            };
+            body.extend(
+                kernels::product(&mut b, residual(&layer.attn_out, &layer.attn_out_vectors, &*s.attn, &*s.x[0], 1))
+                    .await?,
+            );
+            if let (Some((t, ts)), Some(gamma)) = (&s.half, &layer.post_attn_gamma) {
+                let buffers = [&**t, ts, &s.x[0], &s.x[1], &s.stats[1]];
+                body.push(kernels::norm_residual(&mut b, config, gamma, &s.state, buffers).await?);
+            }
+            // A parallel block's MLP reads what attention read.
+            let from = if config.residual == Residual::Parallel { 0 } else { 1 };
+            body.extend(
+                kernels::product(
+                    &mut b,
+                    Product {
+                        norm: normed(&*s.stats[from]),
+                        y: &s.hidden,
+                        y_stride: config.intermediate_size.next_multiple_of(8),
+                        n_out: config.intermediate_size,
+                        epilogue: match config.mlp_gated {
+                            true => Epilogue::Gated(config.activation),
+                            false => Epilogue::Act(config.activation),
+                        },
+                        ..common(&layer.mlp_up, &layer.mlp_up_vectors, &s.x[from])
+                    },
+                )
+                .await?,
+            );
+            // x[1] + MLP -> x[0]
+            body.extend(
+                kernels::product(&mut b, residual(&layer.mlp_down, &layer.mlp_down_vectors, &*s.hidden, &*s.x[1], 0))
+                    .await?,
+            );
+            if let (Some((t, ts)), Some(gamma)) = (&s.half, &layer.post_mlp_gamma) {
+                let buffers = [&**t, ts, &s.x[1], &s.x[0], &s.stats[0]];
+                body.push(kernels::norm_residual(&mut b, config, gamma, &s.state, buffers).await?);
+            }
+        }
+        let commit = match &self.commit {
+            Some(of) => kernels::commit(&mut b, &self.cache.layers, self.cache.row(), &of.state, of.draft).await?,
+            None => Vec::new(),
+        };
+        Ok(Plan { body, commit, _angles: angles, _parts: parts, parts_rows })
+    }
+}
+
+/// Bytes of one row's parts of split attention.
+fn split_bytes(config: &ModelConfig, profile: KernelSet, capacity: usize) -> usize {
+    let n_splits = capacity.div_ceil(split_keys(profile)).max(1);
+    config.n_heads * n_splits * (config.head_dim.next_multiple_of(4) + 4) * 4
+}
+
+/// Rows whose parts of split attention there is room for.
+pub(super) fn parts_rows(config: &ModelConfig, profile: KernelSet, capacity: usize) -> usize {
+    (parts_bytes(profile) / split_bytes(config, profile, capacity)).clamp(1, MAX_INVARIANT_ROWS)
+}
+
+/// (cos, sin) of every angle, `[positions, rotary_dim / 2]`, computed in f64.
+fn angle_table(rope: &config::Rope, positions: usize) -> Vec<[f32; 2]> {
+    let angle = |p: usize, f: &f32| p as f64 * f64::from(*f);
+    (0..positions)
+        .flat_map(|p| rope.inv_freq.iter().map(move |f| [angle(p, f).cos() as f32, angle(p, f).sin() as f32]))
+        .collect()
+}

@@ -1,0 +1,196 @@
+//! Compute pipelines by kernel and features, each compiled once, with explicit layouts that permutations
+//! share: a bind group made for one row count serves all of them.
+
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
+
+use understory_protocol::{Error, Result};
+use understory_shaders::{Access, Binding, Shader};
+
+use super::device::Gpu;
+
+/// Whether kernels that the first token can do without are compiled later: in a browser, where nothing of an earlier
+/// visit need be left to make it fast.
+pub const DEFER_COMPILATION: bool = cfg!(target_family = "wasm");
+const DOING: &str = "compiling a kernel";
+
+/// A kernel, compiled when it is first used if not before.
+pub struct Pipeline {
+    raw: OnceLock<wgpu::ComputePipeline>,
+    device: wgpu::Device,
+    pub layout: wgpu::BindGroupLayout,
+    pub shader: &'static Shader,
+}
+
+/// The pipelines of one device; a clone begins with what was compiled so far.
+#[derive(Clone, Default)]
+pub struct Pipelines {
+    by_shader: HashMap<*const Shader, Arc<Pipeline>>,
+    /// by the bindings' indices and kinds
+    layouts: HashMap<Vec<(u32, Access)>, wgpu::BindGroupLayout>,
+}
+
+impl Pipelines {
+    pub fn len(&self) -> usize {
+        self.by_shader.len()
+    }
+    pub fn is_empty(&self) -> bool {
+        self.by_shader.is_empty()
+    }
+
+    /// The pipeline of `kernel` with `features`, compiled.
+    ///
+    /// # Errors
+    /// [`Error::Device`] when the driver rejects the shader.
+    ///
+    /// # Panics
+    /// When no such permutation was built: a programmer's mistake.
+    pub async fn get(&mut self, gpu: &Gpu, kernel: &str, features: &[&str]) -> Result<Arc<Pipeline>> {
+        let pipeline = self.named(gpu, kernel, features);
+        pipeline.compile(gpu).await?;
+        Ok(pipeline)
+    }
+
+    /// As [`Self::get`], but compiled later where that is the rule ([`DEFER_COMPILATION`]).
+    pub async fn get_deferred(&mut self, gpu: &Gpu, kernel: &str, features: &[&str]) -> Result<Arc<Pipeline>> {
+        if DEFER_COMPILATION { Ok(self.named(gpu, kernel, features)) } else { self.get(gpu, kernel, features).await }
+    }
+
+    /// Asks for pipelines before they are needed, where they compile beside what comes next: in a browser, whose
+    /// graphics process does it. What the driver says against them reaches [`Gpu::check`].
+    pub fn begin(&mut self, gpu: &Gpu, kernels: &[(&'static str, Vec<&'static str>)]) {
+        if !DEFER_COMPILATION {
+            return;
+        }
+        for (kernel, features) in kernels {
+            self.named(gpu, kernel, features).raw();
+        }
+        // Chromium keeps commands back until something must go.
+        gpu.queue().submit([]);
+    }
+
+    /// Compiles one of the pipelines that were put off; false: there is none left.
+    ///
+    /// # Errors
+    /// [`Error::Device`] when the driver rejects the shader.
+    pub async fn compile_one(&self, gpu: &Gpu) -> Result<bool> {
+        match self.put_off() {
+            Some(pipeline) => pipeline.compile(gpu).await.map(|()| true),
+            None => Ok(false),
+        }
+    }
+
+    /// Whether none is still to be compiled.
+    pub fn are_compiled(&self) -> bool {
+        self.put_off().is_none()
+    }
+
+    fn put_off(&self) -> Option<&Arc<Pipeline>> {
+        self.by_shader.values().find(|pipeline| pipeline.raw.get().is_none())
+    }
+
+    #[cfg_attr(target_family = "wasm", allow(clippy::arc_with_non_send_sync, reason = "threads are native only"))]
+    fn named(&mut self, gpu: &Gpu, kernel: &str, features: &[&str]) -> Arc<Pipeline> {
+        let shader = understory_shaders::find(kernel, features)
+            .unwrap_or_else(|| panic!("kernel {kernel} has no permutation {features:?}"));
+        let key: *const Shader = shader;
+        if let Some(found) = self.by_shader.get(&key) {
+            return found.clone();
+        }
+        let signature: Vec<_> = shader.bindings.iter().map(|b| (b.index, b.access)).collect();
+        let layout = self.layouts.entry(signature).or_insert_with(|| bind_group_layout(gpu, shader.bindings)).clone();
+        let pipeline = Arc::new(Pipeline { raw: OnceLock::new(), device: gpu.device().clone(), layout, shader });
+        self.by_shader.insert(key, pipeline.clone());
+        pipeline
+    }
+}
+
+fn bind_group_layout(gpu: &Gpu, bindings: &[Binding]) -> wgpu::BindGroupLayout {
+    let entries: Vec<_> = bindings
+        .iter()
+        .map(|b| wgpu::BindGroupLayoutEntry {
+            binding: b.index,
+            visibility: wgpu::ShaderStages::COMPUTE,
+            ty: wgpu::BindingType::Buffer {
+                ty: match b.access {
+                    Access::Uniform => wgpu::BufferBindingType::Uniform,
+                    Access::Read => wgpu::BufferBindingType::Storage { read_only: true },
+                    Access::ReadWrite => wgpu::BufferBindingType::Storage { read_only: false },
+                },
+                has_dynamic_offset: false,
+                min_binding_size: None,
+            },
+            count: None,
+        })
+        .collect();
+    gpu.device().create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries })
+}
+
+impl Pipeline {
+    /// Compiled now if it was not before; what the driver says against it reaches [`Gpu::check`].
+    pub fn raw(&self) -> &wgpu::ComputePipeline {
+        self.raw.get_or_init(|| {
+            let (device, label) = (&self.device, Some(self.shader.kernel));
+            let source = wgpu::ShaderSource::Wgsl(self.shader.wgsl.into());
+            let descriptor = wgpu::ShaderModuleDescriptor { label, source };
+            // SAFETY: the kernels are this project's own and constant; every access is guarded by the sizes in its
+            // parameters, which are those of the buffers bound (see each kernel's preconditions), and their loops end.
+            let module =
+                unsafe { device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) };
+            let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
+                label,
+                bind_group_layouts: &[Some(&self.layout)],
+                ..Default::default()
+            });
+            device.create_compute_pipeline(&wgpu::ComputePipelineDescriptor {
+                label,
+                layout: Some(&layout),
+                module: &module,
+                entry_point: Some(self.shader.entry_point),
+                compilation_options: wgpu::PipelineCompilationOptions {
+                    // kernels write workgroup memory before they read it
+                    zero_initialize_workgroup_memory: false,
+                    ..Default::default()
+                },
+                cache: None,
+            })
+        })
+    }
+
+    async fn compile(&self, gpu: &Gpu) -> Result<()> {
+        if self.raw.get().is_some() {
+            return Ok(());
+        }
+        let scope = gpu.device().push_error_scope(wgpu::ErrorFilter::Validation);
+        self.raw();
+        if let Some(error) = scope.pop().await {
+            let Shader { kernel, features, .. } = self.shader;
+            return Err(Error::Device { doing: DOING, reason: format!("kernel {kernel} {features:?}: {error}") });
+        }
+        gpu.check(DOING)
+    }
+
+    /// Binds `buffers` by the names that the kernel gives them; names it does not use are left out.
+    ///
+    /// # Panics
+    /// When a buffer of the kernel is missing: a programmer's mistake.
+    pub fn bind(&self, gpu: &Gpu, buffers: &[(&str, &wgpu::Buffer)]) -> wgpu::BindGroup {
+        let entries: Vec<_> = self
+            .shader
+            .bindings
+            .iter()
+            .map(|b| {
+                let (_, buffer) = buffers
+                    .iter()
+                    .find(|(name, _)| *name == b.name)
+                    .unwrap_or_else(|| panic!("kernel {}: no buffer `{}`", self.shader.kernel, b.name));
+                wgpu::BindGroupEntry { binding: b.index, resource: buffer.as_entire_binding() }
+            })
+            .collect();
+        gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
+            label: Some(self.shader.kernel),
+            layout: &self.layout,
+            entries: &entries,
+        })
+    }
+}

@@ -1,0 +1,34 @@
+//! `norm_residual.wesl`: Gemma's norm after a half-block, and the residual.
+
+use bytemuck::{Pod, Zeroable};
+use understory_model::config::ModelConfig;
+use understory_protocol::Result;
+
+use super::Builder;
+use crate::gpu::{Dispatch, Grid};
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    k8: u32,
+    width: u32,
+    eps: f32,
+    pad: u32,
+}
+
+/// Y = X + norm(T) * gamma, with the partial sums of Y; buffers: t, its partial sums, x, y, y's partial sums.
+pub async fn norm_residual(
+    b: &mut Builder<'_>,
+    config: &ModelConfig,
+    gamma: &wgpu::Buffer,
+    state: &wgpu::Buffer,
+    [t, stats, x, y, out_stats]: [&wgpu::Buffer; 5],
+) -> Result<Dispatch> {
+    let width = config.hidden_size as u32;
+    let params = Params { k8: width.div_ceil(8), width, eps: config.norm.eps, pad: 0 };
+    let buffers =
+        [("t", t), ("x", x), ("state", state), ("stats", stats), ("gamma", gamma), ("y", y), ("out_stats", out_stats)];
+    let grid = Grid::RowsY(width.div_ceil(4).div_ceil(64));
+    let profile = b.profile.name();
+    b.one("norm_residual", &[profile, b.norm_feature()], grid, &params, &buffers).await
+}

@@ -1,0 +1,168 @@
+//! `matmul.wesl` and `matmul_prefill.wesl`: every product of the model with its norm on load and its epilogue.
+
+use bytemuck::{Pod, Zeroable};
+use understory_model::config::{Activation, NormKind};
+use understory_protocol::{Dtype, KernelSet, Result};
+
+use super::{Builder, dtype_feature, norm_feature};
+use crate::device_weights::{Matrix, Vectors};
+use crate::gpu::{Dispatch, Grid, When};
+
+/// What happens to finished outputs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Epilogue {
+    Store,
+    Act(Activation),
+    Gated(Activation),
+    /// add the residual (if one is bound) and leave the norm's partial sums
+    Residual,
+    /// leave the largest logit of each block
+    Logits,
+}
+
+/// One product `y = epilogue(W norm(x) + bias)`.
+pub struct Product<'a> {
+    pub matrix: &'a Matrix,
+    pub vectors: &'a Vectors,
+    pub state: &'a wgpu::Buffer,
+    pub x: &'a wgpu::Buffer,
+    /// the norm on x: its partial sums, the elements in a row, epsilon
+    pub norm: Option<(&'a wgpu::Buffer, usize, f32)>,
+    pub res: Option<&'a wgpu::Buffer>,
+    pub y: &'a wgpu::Buffer,
+    pub y_stride: usize,
+    /// outputs of a row; a gated product has half as many as its matrix has rows
+    pub n_out: usize,
+    /// residual: partial sums; logits: block maxima
+    pub extra: Option<&'a wgpu::Buffer>,
+    pub epilogue: Epilogue,
+    /// only the last row of x
+    pub last_row: bool,
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct Params {
+    k8: u32,
+    blocks: u32,
+    grid_x: u32,
+    out0: u32,
+    n_out: u32,
+    y_stride: u32,
+    bias4: u32,
+    has_bias: u32,
+    activation: u32,
+    width: u32,
+    eps: f32,
+    last_row: u32,
+    has_res: u32,
+    lane_bits: u32,
+    pad: [u32; 2],
+}
+
+/// Blocks that one workgroup of the CPU profile computes (8 threads, 4 each).
+const CPU_BLOCKS: u32 = 32;
+/// Threads of a workgroup of the GPU profile.
+const GPU_THREADS: u32 = 64;
+/// Blocks that one prefill tile covers.
+const TILE_BLOCKS: u32 = 8;
+
+/// Threads of the GPU profile that share a block of W, a power of two from 8 to 64: about 4 words of 8 columns for each
+/// before it joins its sums with the others'. A property of the matrix, so that the bits of a row depend on nothing else.
+fn lanes(k8: u32) -> u32 {
+    k8.div_ceil(4).next_power_of_two().clamp(8, GPU_THREADS)
+}
+
+fn activation_code(a: Activation) -> u32 {
+    match a {
+        Activation::Silu => 0,
+        Activation::Gelu => 1,
+        Activation::GeluTanh => 2,
+        Activation::Relu => 3,
+    }
+}
+
+/// The kernel of up to 64 rows, and on CPU adapters of any number.
+pub(super) fn few_rows_kernel(profile: KernelSet) -> &'static str {
+    match profile {
+        KernelSet::Gpu => "matmul",
+        KernelSet::Cpu => "matmul_cpu",
+    }
+}
+
+/// Its features but for the rows at once; every product but a residual one has a norm on load.
+pub(super) fn features(dtype: Dtype, profile: KernelSet, norm: NormKind, epilogue: Epilogue) -> Vec<&'static str> {
+    let mut features = vec![dtype_feature(dtype), profile.name(), norm_feature(norm)];
+    features.extend(match epilogue {
+        Epilogue::Store => ["norm", "store"].as_slice(),
+        Epilogue::Act(_) => &["norm", "act"],
+        Epilogue::Gated(_) => &["norm", "gated"],
+        Epilogue::Residual => &["residual"],
+        Epilogue::Logits => &["norm", "logits"],
+    });
+    features
+}
+
+/// One dispatch for each part of the matrix.
+pub async fn product(b: &mut Builder<'_>, op: Product<'_>) -> Result<Vec<Dispatch>> {
+    let activation = match op.epilogue {
+        Epilogue::Act(a) | Epilogue::Gated(a) => activation_code(a),
+        Epilogue::Store | Epilogue::Residual | Epilogue::Logits => 0,
+    };
+    let features = features(b.dtype, b.profile, b.norm, op.epilogue);
+    let with = |extra: &[&'static str]| [features.as_slice(), extra].concat();
+    let (kernel, block) = (few_rows_kernel(b.profile), if b.profile == KernelSet::Gpu { "cb4" } else { "cb8" });
+    let one = b.pipelines.get(b.gpu, kernel, &with(&["cb1"])).await?;
+    let few = b.pipelines.get_deferred(b.gpu, kernel, &with(&[block])).await?;
+    let many = match b.profile {
+        KernelSet::Gpu => Some(b.pipelines.get_deferred(b.gpu, "matmul_prefill", &with(&["cb4"])).await?),
+        KernelSet::Cpu => None,
+    };
+    let lanes = lanes(op.matrix.k8);
+    let mut dispatches = Vec::new();
+    for part in &op.matrix.parts {
+        let groups = match b.profile {
+            KernelSet::Gpu => part.blocks.div_ceil(GPU_THREADS / lanes),
+            KernelSet::Cpu => part.blocks.div_ceil(CPU_BLOCKS),
+        };
+        // The prefill kernel reads the same `grid_x`, in tiles: the grid is made so that both agree.
+        let (grid_x, grid_y) = b.spread(groups);
+        let tiles = part.blocks.div_ceil(TILE_BLOCKS);
+        let params = Params {
+            k8: op.matrix.k8,
+            blocks: part.blocks,
+            grid_x,
+            out0: part.row0,
+            n_out: op.n_out as u32,
+            y_stride: op.y_stride as u32,
+            bias4: op.vectors.bias4,
+            has_bias: op.vectors.has_bias as u32,
+            activation,
+            width: op.norm.map_or(0, |(_, width, _)| width as u32),
+            eps: op.norm.map_or(0.0, |(_, _, eps)| eps),
+            last_row: op.last_row as u32,
+            has_res: op.res.is_some() as u32,
+            lane_bits: lanes.ilog2(),
+            pad: [0; 2],
+        };
+        let mut buffers: Vec<(&str, &wgpu::Buffer)> =
+            vec![("w", &part.buffer), ("x", op.x), ("state", op.state), ("vecs", &op.vectors.buffer), ("y", op.y)];
+        buffers.extend(op.norm.map(|(stats, _, _)| ("stats", stats)));
+        // Without a residual its binding still needs a buffer; the flag keeps it unread.
+        buffers.push(("res", op.res.unwrap_or(op.x)));
+        buffers.extend(op.extra.iter().flat_map(|e| [("out_stats", *e), ("out_max", *e)]));
+        let (bind_group, uniform) = b.bind(&one, &params, &buffers)?;
+        let rows = Grid::Fixed([grid_x, grid_y, 1]);
+        let tile_x = tiles.min(grid_x);
+        let prefill = many.clone().map(|p| (p, Grid::Tiles { x: tile_x, z: tiles.div_ceil(grid_x) }));
+        // A single row never needs tiles.
+        let many = if op.last_row || prefill.is_none() { Some((few.clone(), rows)) } else { prefill };
+        dispatches.push(Dispatch {
+            variants: [Some((one.clone(), rows)), Some((few.clone(), rows)), many, Some((few.clone(), rows))],
+            when: When::Always,
+            bind_group,
+            params: uniform,
+        });
+    }
+    Ok(dispatches)
+}

@@ -1,0 +1,320 @@
+//! `matmul.wesl` and `matmul_prefill.wesl` with every norm and epilogue.
+
+use understory_model::config::{Activation, NormKind};
+use understory_protocol::{Dtype, KernelSet};
+use understory_runtime::device_weights::Vectors;
+use understory_runtime::gpu::{Buffer, RowClass};
+use understory_runtime::kernels::{Epilogue, NO_TOKEN, Product, product};
+
+use crate::device::{DTYPES, Device, PROFILES, pad, rounded};
+use crate::random::Random;
+use crate::{assert_close, assert_stats, limit, reference, unpad};
+
+/// What a product is, before its shape.
+pub const KINDS: [(NormKind, Epilogue); 16] = {
+    use Activation::{Gelu, GeluTanh, Relu, Silu};
+    use Epilogue::{Act, Gated, Logits, Residual, Store};
+    use NormKind::{Layer, Rms};
+    [
+        (Rms, Store),
+        (Rms, Act(Silu)),
+        (Rms, Act(Gelu)),
+        (Rms, Gated(Silu)),
+        (Rms, Gated(GeluTanh)),
+        (Rms, Residual),
+        (Rms, Residual),
+        (Rms, Logits),
+        (Layer, Store),
+        (Layer, Act(GeluTanh)),
+        (Layer, Act(Relu)),
+        (Layer, Gated(Relu)),
+        (Layer, Gated(Gelu)),
+        (Layer, Residual),
+        (Layer, Residual),
+        (Layer, Logits),
+    ]
+};
+
+/// A product of random values.
+pub struct Problem {
+    pub dtype: Dtype,
+    pub profile: KernelSet,
+    pub kind: NormKind,
+    pub epilogue: Epilogue,
+    pub k: usize,
+    /// rows of W
+    pub n: usize,
+    pub rows: usize,
+    pub blocks_per_part: usize,
+    pub last_row: bool,
+    pub w: Vec<f32>,
+    pub x: Vec<f32>,
+    pub gamma: Vec<f32>,
+    pub beta: Vec<f32>,
+    pub bias: Option<Vec<f32>>,
+    pub res: Option<Vec<f32>>,
+}
+
+/// What a product leaves.
+pub struct Outputs {
+    /// `[rows + 1, y_stride]`, the last row untouched
+    pub y: Vec<f32>,
+    pub y_stride: usize,
+    /// residual: partial sums; logits: block maxima
+    pub extra: Vec<[u32; 2]>,
+}
+
+const EPS: f32 = 1e-5;
+
+impl Problem {
+    pub fn new(random: &mut Random, (kind, epilogue): (NormKind, Epilogue), dtype: Dtype, rows: usize) -> Self {
+        // On GPUs 8, 16, 32 and 64 threads share a block up to 256, 512, 1024 and more columns.
+        let k = random.pick(&[1, 3, 8, 20, 63, 64, 96, 130, 300, 600, 1100]);
+        let n_out = random.pick(&[1, 2, 3, 5, 8, 31, 33, 64, 70]);
+        let n = if matches!(epilogue, Epilogue::Gated(_)) { 2 * n_out } else { n_out };
+        Self {
+            dtype,
+            profile: random.pick(&PROFILES),
+            kind,
+            epilogue,
+            k,
+            n,
+            rows,
+            blocks_per_part: random.pick(&[1, 2, 5, 100]),
+            last_row: epilogue == Epilogue::Logits && random.below(2) == 0,
+            w: rounded(dtype, &random.values(n * k)),
+            x: random.values(rows * k).iter().map(|v| v + 0.5).collect(),
+            gamma: random.gamma(k),
+            beta: random.values(k),
+            bias: (random.below(2) == 0).then(|| random.values(n)),
+            res: (epilogue == Epilogue::Residual && random.below(4) > 0).then(|| random.values(rows * n)),
+        }
+    }
+
+    pub fn what(&self, class: RowClass) -> String {
+        let Self { dtype, profile, kind, epilogue, k, n, rows, blocks_per_part, last_row, .. } = self;
+        let (bias, res) = (self.bias.is_some(), self.res.is_some());
+        format!(
+            "{dtype:?} {profile:?} {kind:?} {epilogue:?} {class:?}, W {n} x {k} by {blocks_per_part} blocks, rows {rows}, \
+             bias {bias}, residual {res}, last row only {last_row}"
+        )
+    }
+
+    /// Residual products read what is normed already.
+    fn norms(&self) -> bool {
+        self.epilogue != Epilogue::Residual
+    }
+
+    pub fn n_out(&self) -> usize {
+        if matches!(self.epilogue, Epilogue::Gated(_)) { self.n / 2 } else { self.n }
+    }
+
+    pub fn norm(&self) -> reference::Norm {
+        match self.kind {
+            NormKind::Rms => reference::Norm::Rms,
+            NormKind::Layer => reference::Norm::Layer,
+        }
+    }
+
+    pub fn expected(&self) -> (Vec<f64>, Vec<[f64; 2]>) {
+        let x = if self.last_row { &self.x[(self.rows - 1) * self.k..] } else { &self.x };
+        let on_load = reference::NormOnLoad { gamma: &self.gamma, beta: &self.beta, eps: EPS };
+        reference::matmul(&reference::Matmul {
+            w: &self.w,
+            x,
+            k: self.k,
+            norm: self.norm(),
+            on_load: self.norms().then_some(on_load),
+            bias: self.bias.as_deref(),
+            res: self.res.as_deref(),
+            epilogue: epilogue(self.epilogue),
+        })
+    }
+
+    /// W or the bias (`width` 1) in the kernels' order of rows: two gate rows, then the two up rows they gate.
+    fn ordered(&self, values: &[f32], width: usize) -> Vec<f32> {
+        if !matches!(self.epilogue, Epilogue::Gated(_)) {
+            return values.to_vec();
+        }
+        let half = self.n / 2;
+        let mut out = Vec::new();
+        for i in (0..half).step_by(2) {
+            for (row, exists) in [(i, true), (i + 1, i + 1 < half), (half + i, true), (half + i + 1, i + 1 < half)] {
+                out.extend((0..width).map(|c| if exists { values[row * width + c] } else { 0.0 }));
+            }
+        }
+        out
+    }
+
+    fn vectors(&self, device: &Device) -> Vectors {
+        let k = self.k.next_multiple_of(8);
+        let mut all = Vec::new();
+        if self.norms() {
+            all.extend(pad(&self.gamma, self.k, k));
+            if self.kind == NormKind::Layer {
+                all.extend(pad(&self.beta, self.k, k));
+            }
+        }
+        let bias4 = all.len() as u32 / 4;
+        if let Some(bias) = &self.bias {
+            all.extend(self.ordered(bias, 1));
+        }
+        all.resize(all.len().next_multiple_of(4).max(4), 0.0);
+        Vectors { buffer: device.buffer(&all), bias4, has_bias: self.bias.is_some() }
+    }
+
+    /// The product of rows `first ..= last` as one pass of `class`.
+    pub fn run(&self, device: &mut Device, [first, last]: [usize; 2], class: RowClass) -> Outputs {
+        let rows = last - first + 1;
+        let k = self.k.next_multiple_of(8);
+        let x = &self.x[first * self.k..(last + 1) * self.k];
+        let stats: Vec<[f32; 2]> = x
+            .chunks_exact(self.k)
+            .flat_map(|row| reference::row_blocks(self.norm(), &row.iter().map(|&v| v.into()).collect::<Vec<_>>()))
+            .map(|s| s.map(|v| v as f32))
+            .collect();
+        let w = self.ordered(&self.w, self.k);
+        let matrix = device.matrix(self.dtype, self.profile, &w, self.k, self.blocks_per_part);
+        let vectors = self.vectors(device);
+        let (x, stats, state) = (device.buffer(&pad(x, self.k, k)), device.buffer(&stats), device.state(rows, 0));
+        let n_out = self.n_out();
+        let y_stride = n_out.next_multiple_of(8);
+        let res: Option<Buffer> =
+            self.res.as_ref().map(|r| device.buffer(&pad(&r[first * n_out..(last + 1) * n_out], n_out, y_stride)));
+        let y = device.marked((rows + 1) * y_stride);
+        let extra = device.marked(rows * n_out.div_ceil(4) * 2);
+        let op = Product {
+            matrix: &matrix,
+            vectors: &vectors,
+            state: &state,
+            x: &x,
+            norm: self.norms().then_some((&*stats, self.k, EPS)),
+            res: res.as_deref(),
+            y: &y,
+            y_stride,
+            n_out,
+            extra: matches!(self.epilogue, Epilogue::Residual | Epilogue::Logits).then_some(&*extra),
+            epilogue: self.epilogue,
+            last_row: self.last_row,
+        };
+        let mut b = device.builder(self.profile, self.dtype, self.kind);
+        let dispatches = pollster::block_on(product(&mut b, op)).expect("builds");
+        device.run(&dispatches, class, rows, 1);
+        let y = device.read(&y, (rows + 1) * y_stride);
+        Outputs { y, y_stride, extra: device.read(&extra, rows * n_out.div_ceil(4)) }
+    }
+
+    /// Runs the whole problem and compares.
+    fn check(&self, device: &mut Device, class: RowClass) {
+        let what = self.what(class);
+        let (want, want_stats) = self.expected();
+        let out = self.run(device, [0, self.rows - 1], class);
+        let out_rows = if self.last_row { 1 } else { self.rows };
+        let y = unpad(&what, &out.y, out.y_stride, self.n_out(), out_rows);
+        let limit = match self.epilogue {
+            Epilogue::Act(_) | Epilogue::Gated(_) => limit::ACTIVATED,
+            _ => limit::SUM,
+        };
+        assert_close(&what, &y, &want, limit);
+        match self.epilogue {
+            Epilogue::Residual => {
+                let stats: Vec<_> = out.extra.iter().map(|s| s.map(f32::from_bits)).collect();
+                assert_stats(&what, &stats, &want_stats);
+            }
+            Epilogue::Logits => {
+                for (i, block) in y.chunks(self.n_out()).flat_map(|row| row.chunks(4).enumerate()).enumerate() {
+                    let (b, values) = block;
+                    let best = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+                    let token = 4 * b + values.iter().position(|&v| v == best).expect("the largest is one of them");
+                    assert_eq!(out.extra[i], [best.to_bits(), token as u32], "{what}, maximum of block {i}");
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn epilogue(e: Epilogue) -> reference::Epilogue {
+    let activation = |a| match a {
+        Activation::Silu => reference::Activation::Silu,
+        Activation::Gelu => reference::Activation::Gelu,
+        Activation::GeluTanh => reference::Activation::GeluTanh,
+        Activation::Relu => reference::Activation::Relu,
+    };
+    match e {
+        Epilogue::Store => reference::Epilogue::Store,
+        Epilogue::Act(a) => reference::Epilogue::Act(activation(a)),
+        Epilogue::Gated(a) => reference::Epilogue::Gated(activation(a)),
+        Epilogue::Residual => reference::Epilogue::Residual,
+        Epilogue::Logits => reference::Epilogue::Logits,
+    }
+}
+
+/// Seen to fail here: gate and up exchanged, the bias left out, and layer norm's mean left out.
+#[test]
+fn products_of_every_kind_and_class() {
+    let mut device = Device::open();
+    let mut random = Random::new(4);
+    for kind in KINDS {
+        for dtype in DTYPES {
+            for profile in PROFILES {
+                for (class, rows) in [
+                    (RowClass::One, 1),
+                    (RowClass::Few, random.pick(&[2, 3, 5])),
+                    (RowClass::Few, random.pick(&[1, 31, 64])),
+                    (RowClass::Many, random.pick(&[1, 31, 33, 64])),
+                ] {
+                    let problem = Problem { profile, ..Problem::new(&mut random, kind, dtype, rows) };
+                    problem.check(&mut device, class);
+                }
+            }
+        }
+    }
+}
+
+/// More blocks than one dimension of a dispatch holds.
+#[test]
+fn products_wider_than_a_grid() {
+    let mut device = Device::open();
+    let mut random = Random::new(5);
+    let n = 4 * 65_535 + 6;
+    for (class, rows) in [(RowClass::One, 1), (RowClass::Many, 33)] {
+        let problem = Problem::new(&mut random, (NormKind::Rms, Epilogue::Store), Dtype::F16, rows);
+        let w = rounded(Dtype::F16, &random.values(n * 3));
+        let x = random.values(3 * rows);
+        let problem =
+            Problem { profile: KernelSet::Gpu, k: 3, n, w, x, bias: None, blocks_per_part: usize::MAX / 64, ..problem };
+        problem.check(&mut device, class);
+    }
+}
+
+/// Shaders may be compiled as if NaN did not exist; the logits' epilogue must still see one.
+#[test]
+fn a_nan_among_logits_is_no_token() {
+    let mut device = Device::open();
+    let mut random = Random::new(6);
+    for profile in PROFILES {
+        for dtype in DTYPES {
+            for class in [RowClass::One, RowClass::Few, RowClass::Many] {
+                let problem = Problem::new(&mut random, (NormKind::Rms, Epilogue::Logits), dtype, 1);
+                let (k, n) = (20, 31);
+                let mut problem = Problem {
+                    profile,
+                    k,
+                    n,
+                    w: rounded(dtype, &random.values(n * k)),
+                    x: random.values(k),
+                    gamma: random.gamma(k),
+                    bias: None,
+                    ..problem
+                };
+                let bad = random.below(n);
+                problem.w[bad * k + random.below(k)] = f32::NAN;
+                let out = problem.run(&mut device, [0, 0], class);
+                for (block, [_, token]) in out.extra.iter().enumerate() {
+                    assert_eq!(*token == NO_TOKEN, block == bad / 4, "{}: block {block}", problem.what(class));
+                }
+            }
+        }
+    }
+}

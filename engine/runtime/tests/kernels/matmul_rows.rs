@@ -1,0 +1,63 @@
+//! The promise that speculative decoding rests on: the bits of an output row do not depend on how many rows go
+//! through a product together.
+
+use understory_protocol::KernelSet;
+use understory_runtime::gpu::RowClass;
+use understory_runtime::kernels::Epilogue;
+
+use crate::device::{DTYPES, Device, PROFILES};
+use crate::matmul::{KINDS, Outputs, Problem};
+use crate::random::Random;
+
+impl Outputs {
+    /// Bits of row `m`: outputs, and what goes with them.
+    fn row(&self, problem: &Problem, m: usize) -> (Vec<u32>, Vec<[u32; 2]>) {
+        let blocks = problem.n_out().div_ceil(4);
+        let y = &self.y[m * self.y_stride..][..problem.n_out()];
+        let extra = match problem.epilogue {
+            Epilogue::Residual | Epilogue::Logits => self.extra[m * blocks..][..blocks].to_vec(),
+            _ => Vec::new(),
+        };
+        (y.iter().map(|v| v.to_bits()).collect(), extra)
+    }
+}
+
+/// Seen to fail here: the prefill kernel, which sums in another order.
+#[test]
+fn one_row_has_the_bits_it_has_among_many() {
+    let mut device = Device::open();
+    let mut random = Random::new(7);
+    for kind in KINDS {
+        for dtype in DTYPES {
+            for profile in PROFILES {
+                for rows in [2, 5, 64] {
+                    let problem = Problem { profile, last_row: false, ..Problem::new(&mut random, kind, dtype, rows) };
+                    let together = problem.run(&mut device, [0, rows - 1], RowClass::Few);
+                    for m in [0, random.below(rows), rows - 1] {
+                        let alone = problem.run(&mut device, [m, m], RowClass::One);
+                        let what = problem.what(RowClass::Few);
+                        assert_eq!(together.row(&problem, m), alone.row(&problem, 0), "{what}: row {m}");
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// The same for the parts of a matrix: where it is cut changes nothing.
+#[test]
+fn parts_have_the_bits_of_the_whole() {
+    let mut device = Device::open();
+    let mut random = Random::new(8);
+    for kind in KINDS {
+        for class in [RowClass::Few, RowClass::Many] {
+            let dtype = random.pick(&DTYPES);
+            let cut =
+                Problem { blocks_per_part: 1, profile: KernelSet::Gpu, ..Problem::new(&mut random, kind, dtype, 5) };
+            let in_parts = cut.run(&mut device, [0, 4], class);
+            let whole = Problem { blocks_per_part: 100, ..cut };
+            let out = whole.run(&mut device, [0, 4], class);
+            assert_eq!(in_parts.row(&whole, 0), out.row(&whole, 0), "{}", whole.what(class));
+        }
+    }
+}
