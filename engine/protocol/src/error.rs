@@ -1,5 +1,5 @@
-//! The one error type of the engine. A message says what was given, what was expected and what to do;
-//! asserts are for programmers' mistakes only.
+//! The one error type of the engine. A message says what was given and what was expected; what to do about it is said by
+//! the front end, which knows its own flags and buttons. Asserts are for programmers' mistakes only.
 
 use std::path::PathBuf;
 
@@ -8,23 +8,16 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum Error {
     // ---- device
-    #[error(
-        "no usable GPU adapter was found (looked for {backends}). Install a Vulkan driver \
-         (Debian/Ubuntu without a GPU: `apt-get install mesa-vulkan-drivers`), or run on a machine with Metal or DX12"
-    )]
+    #[error("no usable GPU adapter was found (looked for {backends})")]
     NoAdapter { backends: String },
-    #[error(
-        "adapter {asked} was asked for, but this computer has {available}, numbered from 0; `understory devices` lists them"
-    )]
+    #[error("adapter {asked} was asked for, but this computer has {available}, numbered from 0")]
     NoSuchAdapter { asked: usize, available: usize },
     #[error("the adapter `{adapter}` refused to open a device: {reason}")]
     DeviceRefused { adapter: String, reason: String },
-    #[error(
-        "the device was lost while {doing}: {reason}. Nothing can be saved from its memory; run again, or pick another device with --device"
-    )]
+    #[error("the device was lost while {doing}: {reason}. Nothing can be saved from its memory")]
     DeviceLost { doing: &'static str, reason: String },
     #[error(
-        "the device ran out of memory while {doing} ({asked_bytes} bytes asked for, {allocated_bytes} already in use). Use --dtype f16, a smaller model or a shorter --max-new-tokens"
+        "the device ran out of memory while {doing} ({asked_bytes} bytes asked for, {allocated_bytes} already in use)"
     )]
     OutOfDeviceMemory { doing: &'static str, asked_bytes: u64, allocated_bytes: u64 },
     #[error("the device rejected a command while {doing}: {reason}")]
@@ -41,7 +34,7 @@ pub enum Error {
     NotAModel { path: PathBuf, missing: String },
     #[error("{file}: {reason}")]
     BadFile { file: String, reason: String },
-    #[error("{file} is cut short: its header promises {expected} bytes, the file has {actual}. Download it again")]
+    #[error("{file} is cut short: its header promises {expected} bytes, the file has {actual}")]
     Truncated { file: String, expected: u64, actual: u64 },
     #[error("{file}: key `{key}` {reason}")]
     BadConfig { file: String, key: String, reason: String },
@@ -53,16 +46,14 @@ pub enum Error {
     WrongShape { name: String, expected: Vec<usize>, actual: Vec<usize> },
     #[error("tensor `{name}` is stored as {dtype}; known: F32, F16, BF16")]
     UnknownDtype { name: String, dtype: String },
-    #[error(
-        "tensor `{name}` holds {value} at index {index}, beyond what f16 can hold (65504). Load it with --dtype f32"
-    )]
+    #[error("tensor `{name}` holds {value} at index {index}, beyond what f16 can hold (65504)")]
     F16Overflow { name: String, value: f32, index: usize },
     #[error(
         "the tokenizer knows {tokenizer} tokens, config.json says vocab_size = {config}: they belong to different models"
     )]
     VocabularyMismatch { tokenizer: usize, config: usize },
     #[error(
-        "draft and target have different vocabularies (sizes {draft_size} and {target_size}): token {token} is {} to the draft and {} to the target. Use a draft of the target's own family, or none (--draft none)",
+        "draft and target have different vocabularies (sizes {draft_size} and {target_size}): token {token} is {} to the draft and {} to the target",
         spelled(draft),
         spelled(target)
     )]
@@ -83,9 +74,7 @@ pub enum Error {
     BadParameter { name: &'static str, value: String, expected: &'static str },
     #[error("token {token} is not in the vocabulary of {vocab_size}")]
     BadToken { token: u32, vocab_size: usize },
-    #[error(
-        "the model produced NaN logits at position {position}: its weights or their conversion are broken (with --dtype f16, try f32)"
-    )]
+    #[error("the model produced NaN logits at position {position}: its weights or their conversion are broken")]
     NanLogits { position: usize },
 }
 

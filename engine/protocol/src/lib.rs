@@ -9,6 +9,7 @@ pub mod adapter;
 mod bench;
 pub mod definitions;
 pub mod error;
+mod failure;
 pub mod figures;
 pub mod formulas;
 pub mod hash;
@@ -27,10 +28,13 @@ pub use bench::{
     PageFacts, Power, ReportFile, ReportInput,
 };
 pub use error::{Error, Result};
+pub use failure::{Failure, FailureKind};
 pub use loading::{Dtype, LoadOptions, Progress};
 pub use messages::*;
 pub use method::{Method, Schedule};
-pub use prediction::{Case, Lora, Measured, Precision, PredictReply, PredictRequest, PredictedDevice, PredictedModel};
+pub use prediction::{
+    Case, Lora, Measured, Precision, PredictReply, PredictRequest, PredictedDevice, PredictedModel, SelectOption,
+};
 pub use sampling::Sampling;
 pub use speculation::{
     Costs, DepthCount, GovernorDecision, Lossless, NodeOrigin, Round, RoundMode, RoundNode, Speculation,

@@ -5,8 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AdapterReport, BenchRequest, BenchStep, Benched, Compared, Costs, Dtype, KernelSet, LoadOptions, Method, Metrics,
-    Phases, PredictReply, PredictRequest, Progress, ReportInput, Round, Sampling, Speculation,
+    AdapterReport, BenchRequest, BenchStep, Benched, Compared, Costs, Dtype, Failure, KernelSet, LoadOptions, Method,
+    Metrics, Phases, PredictReply, PredictRequest, Progress, ReportInput, Round, Sampling, Speculation,
 };
 
 /// A request or a reply on its way; replies carry the id of their request.
@@ -151,9 +151,7 @@ pub enum Reply {
         persisted: Option<bool>,
     },
     Predicted(Box<PredictReply>),
-    Failed {
-        message: String,
-    },
+    Failed(Failure),
 }
 
 impl Reply {

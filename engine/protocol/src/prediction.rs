@@ -46,14 +46,23 @@ pub struct Measured {
     pub tpot_ms: f64,
 }
 
-/// Ready markup without a script, texts escaped, so that the page's module has no code for it.
+/// One entry of a list to choose from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SelectOption {
+    pub value: String,
+    pub label: String,
+    pub selected: bool,
+    pub enabled: bool,
+}
+
+/// What was predicted, and what else can be asked for.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PredictReply {
-    /// options of what can be chosen, what was asked for among them selected
-    pub models: String,
-    pub drafts: String,
-    pub devices: String,
-    pub dtypes: String,
+    /// what can be chosen, what was asked for among it selected
+    pub models: Vec<SelectOption>,
+    pub drafts: Vec<SelectOption>,
+    pub devices: Vec<SelectOption>,
+    pub dtypes: Vec<SelectOption>,
     /// why [`PredictedDevice::Here`] cannot be predicted for, if it cannot
     pub not_here: Option<String>,
     /// figures, charts, operators, memory, what is assumed; a button with `data-figure` asks for the definition of

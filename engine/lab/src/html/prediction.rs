@@ -6,7 +6,9 @@ use std::fmt::Write as _;
 use understory_protocol::definitions::Definition;
 use understory_protocol::definitions::prediction::explain;
 use understory_protocol::figures::{bytes, rounded};
-use understory_protocol::{Measured, Precision, PredictReply, PredictRequest, PredictedDevice, PredictedModel, Result};
+use understory_protocol::{
+    Measured, Precision, PredictReply, PredictRequest, PredictedDevice, PredictedModel, Result, SelectOption,
+};
 
 use crate::predict::ask::{Answer, Point, Predictor};
 use crate::predict::models::{self, Shape};
@@ -34,7 +36,7 @@ pub fn reply(predictor: &mut Predictor, request: &PredictRequest) -> Result<Pred
         None => ("none is loaded".into(), false),
     };
     let shapes = models::models()?;
-    let named = |chosen: Option<&PredictedModel>| -> String {
+    let named = |chosen: Option<&PredictedModel>| -> Vec<SelectOption> {
         let is = |name: &str| chosen == Some(&PredictedModel::Named(name.into()));
         shapes.iter().map(|model| option(&model.name, &model.name, is(&model.name), true)).collect()
     };
@@ -49,21 +51,25 @@ pub fn reply(predictor: &mut Predictor, request: &PredictRequest) -> Result<Pred
     };
     let dtype = |dtype: Precision| option(dtype.name(), dtype.name(), dtype == request.case.dtype, true);
     Ok(PredictReply {
-        models: option("target", &target, *model == PredictedModel::Target, has_target) + &named(Some(model)),
-        drafts: option("none", "none: plain decoding", drafted.is_none(), true)
-            + &option("draft", &draft, drafted == Some(&PredictedModel::Draft), has_draft)
-            + &named(drafted),
-        devices: here + &device::devices()?.into_iter().map(device).collect::<String>(),
-        dtypes: Precision::ALL.map(dtype).concat(),
+        models: [vec![option("target", &target, *model == PredictedModel::Target, has_target)], named(Some(model))]
+            .concat(),
+        drafts: [
+            vec![
+                option("none", "none: plain decoding", drafted.is_none(), true),
+                option("draft", &draft, drafted == Some(&PredictedModel::Draft), has_draft),
+            ],
+            named(drafted),
+        ]
+        .concat(),
+        devices: std::iter::once(here).chain(device::devices()?.into_iter().map(device)).collect(),
+        dtypes: Precision::ALL.map(dtype).into(),
         not_here: answer.not_here.clone(),
         html: html(&answer),
     })
 }
 
-fn option(value: &str, label: &str, selected: bool, enabled: bool) -> String {
-    let selected = if selected { " selected" } else { "" };
-    let disabled = if enabled { "" } else { " disabled" };
-    format!("<option value=\"{}\"{selected}{disabled}>{}</option>", escape(value), escape(label))
+fn option(value: &str, label: &str, selected: bool, enabled: bool) -> SelectOption {
+    SelectOption { value: value.into(), label: label.into(), selected, enabled }
 }
 
 fn figures(answer: &Answer) -> String {
