@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use understory_lab::experiment::Site;
 use understory_lab::report::{Adapter, Build, Device, EngineBuild, Runtime, RuntimeKind};
-use understory_protocol::{AdapterReport, BenchRequest, Failure, KernelSet, PageFacts, Reply};
+use understory_protocol::{AdapterReport, BenchRequest, Failure, FailureKind, KernelSet, PageFacts, Reply};
 use understory_session::{Session, Watch};
 
 use crate::pressure::Pressure;
@@ -60,7 +60,7 @@ pub async fn bench(
     stopped: &dyn Fn() -> bool,
     emit: &mut dyn FnMut(Reply),
 ) -> Result<Reply, Failure> {
-    let page = request.page.clone().ok_or("a page has to say what it runs in")?;
+    let page = request.page.clone().ok_or_else(|| FailureKind::Protocol.with("a page has to say what it runs in"))?;
     tab.0.since.set(false);
     tab.is_hidden(page.hidden);
     let label = request.label.clone();
