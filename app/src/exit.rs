@@ -3,6 +3,8 @@
 use std::fmt;
 use std::process::ExitCode;
 
+use understory_protocol::{Error, Failure, FailureKind};
+
 use crate::output;
 
 /// An end that is not simply a failure of the work.
@@ -44,7 +46,8 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
             ExitCode::from(2)
         }
         None => {
-            output::error(&chain(error));
+            let advice = known(error).and_then(advice).map_or_else(String::new, |advice| format!("\n{advice}"));
+            output::error(&format!("{}{advice}", chain(error)));
             ExitCode::FAILURE
         }
     }
@@ -63,11 +66,50 @@ pub fn chain(error: &anyhow::Error) -> String {
     text
 }
 
+/// The engine's error behind `error`, if there is one.
+fn known(error: &anyhow::Error) -> Option<&Error> {
+    error.chain().find_map(|cause| cause.downcast_ref())
+}
+
+/// As it goes to a page: the kind, and the message with its causes.
+pub fn failure(error: &anyhow::Error) -> Failure {
+    known(error).map_or(FailureKind::Other, FailureKind::from).with(chain(error))
+}
+
+/// What somebody at a terminal can do about it.
+fn advice(error: &Error) -> Option<&'static str> {
+    Some(match error {
+        Error::NoAdapter { .. } => {
+            "Install a Vulkan driver (Debian, Ubuntu without a GPU: `apt-get install mesa-vulkan-drivers`), or run on a \
+             machine with Metal or DX12."
+        }
+        Error::NoSuchAdapter { .. } => "`understory devices` lists the adapters.",
+        Error::DeviceLost { .. } => "Run again, or choose another adapter with --device.",
+        Error::OutOfDeviceMemory { .. } => "Use --dtype f16, a smaller model or a shorter --max-new-tokens.",
+        Error::Truncated { .. } => "Download the file again.",
+        Error::F16Overflow { .. } => "Load the model with --dtype f32.",
+        Error::NanLogits { .. } => "If the model was loaded with --dtype f16, try --dtype f32.",
+        Error::PairMismatch { .. } => "Use a draft of the target's own family, or none (--draft none).",
+        _ => return None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use anyhow::Context;
 
-    use super::chain;
+    use super::*;
+
+    /// A message that is searched for words instead of a kind fails this: the context hides none of it.
+    #[test]
+    fn advice_and_kind_are_found_behind_a_context() {
+        let lost = understory_protocol::Error::DeviceLost { doing: "generating", reason: "reset".into() };
+        let error = anyhow::Error::from(lost).context("cannot go on");
+        assert!(known(&error).and_then(advice).is_some_and(|advice| advice.contains("--device")));
+        let failure = failure(&error);
+        assert_eq!(failure.kind, FailureKind::DeviceLost);
+        assert!(!failure.message.contains("--"), "{}", failure.message);
+    }
 
     #[test]
     fn a_cause_is_named_once() {

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use understory_lab::report_loader;
-use understory_protocol::{HubAccess, LoadRequest, Loaded, Message, Progress, Reply, Request};
+use understory_protocol::{Failure, FailureKind, HubAccess, LoadRequest, Loaded, Message, Progress, Reply, Request};
 use understory_runtime::LoadContext;
 use understory_runtime::gpu::list_adapters;
 use understory_session::Session;
@@ -107,7 +107,9 @@ impl Connection {
     pub fn take(&self, text: &str) -> Option<Message<Reply>> {
         let Message { id, body } = match serde_json::from_str::<Message<Request>>(text) {
             Ok(message) => message,
-            Err(error) => return Some(failed(0, format!("a message that is no request: {error}"))),
+            Err(error) => {
+                return Some(failed(0, FailureKind::Protocol.with(format!("a message that is no request: {error}"))));
+            }
         };
         match body {
             Request::Stop { id } => {
@@ -118,8 +120,10 @@ impl Connection {
             }
             // A hidden tab slows its browser down, not this computer.
             Request::VisibilityChanged { .. } => None,
-            Request::DestroyDevice => Some(failed(id, "this server does not destroy its device".into())),
-            body => self.queue(id, body).err().map(|message| failed(id, message)),
+            Request::DestroyDevice => {
+                Some(failed(id, FailureKind::Other.with("this server does not destroy its device")))
+            }
+            body => self.queue(id, body).err().map(|message| failed(id, FailureKind::Other.with(message))),
         }
     }
 
@@ -162,8 +166,8 @@ impl Link {
     }
 }
 
-pub fn failed(id: u64, message: String) -> Message<Reply> {
-    Message { id, body: Reply::Failed { message } }
+pub fn failed(id: u64, failure: Failure) -> Message<Reply> {
+    Message { id, body: Reply::Failed(failure) }
 }
 
 /// The thread, until nobody holds the other end of the queue.
@@ -193,7 +197,7 @@ fn run(queue: &Receiver<Job>, models: Models, monitor: &Monitor) {
         }
         locked(&link.waiting).remove(&id);
         // With its causes, as on a terminal.
-        link.say(id, reply.unwrap_or_else(|error| Reply::Failed { message: crate::exit::chain(&error) }));
+        link.say(id, reply.unwrap_or_else(|error| Reply::Failed(crate::exit::failure(&error))));
     }
 }
 

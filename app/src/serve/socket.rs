@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message as Frame, WebSocket, WebSocketUpgrade, close_code};
 use axum::response::Response;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
-use understory_protocol::{Message, Reply};
+use understory_protocol::{FailureKind, Message, Reply};
 
 use super::Server;
 use super::engine::failed;
@@ -64,7 +64,7 @@ impl Socket {
 /// Serves the page until it goes; the code to close with.
 async fn serve(socket: &mut Socket, server: &Server) -> u16 {
     let Ok(connected) = timeout(PATIENCE, server.0.engine.connect()).await else {
-        let _ = socket.say(&failed(0, BUSY.into())).await;
+        let _ = socket.say(&failed(0, FailureKind::Other.with(BUSY))).await;
         return close_code::AGAIN;
     };
     let Some((connection, mut replies)) = connected else { return close_code::AWAY };
@@ -79,12 +79,12 @@ async fn serve(socket: &mut Socket, server: &Server) -> u16 {
                 heard = Instant::now();
                 let answer = match frame {
                     Some(Ok(Frame::Text(text))) => connection.take(&text),
-                    Some(Ok(Frame::Binary(_))) => Some(failed(0, "a binary message: expected a JSON text".into())),
+                    Some(Ok(Frame::Binary(_))) => Some(failed(0, FailureKind::Protocol.with("a binary message: expected a JSON text"))),
                     Some(Ok(Frame::Ping(_) | Frame::Pong(_))) => None,
                     Some(Ok(Frame::Close(_))) | None => break,
                     Some(Err(error)) => {
                         let message = format!("not understood: {error}; a message has at most {LONGEST} bytes");
-                        let _ = socket.say(&failed(0, message)).await;
+                        let _ = socket.say(&failed(0, FailureKind::Protocol.with(message))).await;
                         return close_code::SIZE;
                     }
                 };

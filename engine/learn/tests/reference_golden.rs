@@ -9,7 +9,6 @@
 //! rotation; Gemma's two rope tables swapped; no embedding scale; no post-norms; serial in place of parallel
 //! residual; RMS in place of layer norm; query heads dealt to KV heads in turn in place of in groups;
 //! positions that restart with each piece; and the two GELUs exchanged, the finest of them.
-#![cfg(feature = "reference")]
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;

@@ -125,6 +125,12 @@ impl From<&Error> for Failure {
     }
 }
 
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        (&error).into()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

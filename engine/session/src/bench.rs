@@ -11,8 +11,8 @@ use understory_lab::{environment, html, link, rendering};
 use understory_model::files::ModelFiles;
 use understory_model::fingerprints;
 use understory_protocol::{
-    AdapterReport, BenchRequest, BenchStep, Benched, Error, FinishReason, KernelSet, LoadRequest, Method, ModelSource,
-    Reply, ReportFile, Result,
+    AdapterReport, BenchRequest, BenchStep, Benched, Error, FailureKind, FinishReason, KernelSet, LoadRequest, Method,
+    ModelSource, Reply, ReportFile, Result,
 };
 use understory_runtime::engine::Engine;
 use web_time::{Instant, SystemTime};
@@ -87,7 +87,7 @@ impl Session {
             Some(Ended::Failed(error)) => Some(format!("a run failed: {error}")),
             Some(Ended::Stopped) if measured.cases.is_empty() => {
                 let message = "stopped before a run was measured, so there is nothing to report";
-                return Ok(Reply::Failed { message: message.into() });
+                return Ok(Reply::Failed(FailureKind::Other.with(message)));
             }
             Some(Ended::Stopped) => Some("stopped by hand".into()),
             None => None,

@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use understory_lab::experiment::Site;
 use understory_lab::report::{Adapter, Build, Device, EngineBuild, Runtime, RuntimeKind};
-use understory_protocol::{AdapterReport, BenchRequest, KernelSet, PageFacts, Reply};
+use understory_protocol::{AdapterReport, BenchRequest, Failure, FailureKind, KernelSet, PageFacts, Reply};
 use understory_session::{Session, Watch};
 
 use crate::pressure::Pressure;
@@ -59,8 +59,8 @@ pub async fn bench(
     tab: &Tab,
     stopped: &dyn Fn() -> bool,
     emit: &mut dyn FnMut(Reply),
-) -> Result<Reply, String> {
-    let page = request.page.clone().ok_or("a page has to say what it runs in")?;
+) -> Result<Reply, Failure> {
+    let page = request.page.clone().ok_or_else(|| FailureKind::Protocol.with("a page has to say what it runs in"))?;
     tab.0.since.set(false);
     tab.is_hidden(page.hidden);
     let label = request.label.clone();
@@ -68,7 +68,7 @@ pub async fn bench(
     session
         .bench(request, site, &Here { stopped, tab, pressure: Pressure::listen() }, emit)
         .await
-        .map_err(|error| error.to_string())
+        .map_err(Failure::from)
 }
 
 fn site(

@@ -20,7 +20,7 @@ use futures_channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use understory_lab::report_loader;
 use understory_model::config::ModelConfig;
 use understory_model::files::ModelFiles;
-use understory_protocol::{LoadRequest, Message, Reply, Request};
+use understory_protocol::{Failure, FailureKind, LoadRequest, Message, Reply, Request};
 use understory_runtime::{LoadContext, gpu};
 use understory_session::Session;
 use wasm_bindgen::prelude::*;
@@ -71,7 +71,9 @@ fn post(id: u64, body: Reply) {
 #[wasm_bindgen(start)]
 fn start() {
     // A panic ends the module: the page hears of it once and starts another worker.
-    std::panic::set_hook(Box::new(|panic| post(0, Reply::Failed { message: format!("the engine failed: {panic}") })));
+    std::panic::set_hook(Box::new(|panic| {
+        post(0, Reply::Failed(FailureKind::Crashed.with(format!("the engine failed: {panic}"))))
+    }));
     let (requests, queue) = unbounded();
     let idle = requests.clone();
     let session = Session::default();
@@ -96,11 +98,13 @@ fn start() {
             // Arithmetic alone: it does not wait for a model that is being loaded.
             Ok(Message { id, body: Request::Predict(request) }) => {
                 let said = predictor.answer(&request).map(|reply| Reply::Predicted(Box::new(reply)));
-                post(id, said.unwrap_or_else(|error| Reply::Failed { message: error.to_string() }));
+                post(id, said.unwrap_or_else(|error| Reply::Failed((&error).into())));
             }
             // The queue lives as long as the worker.
             Ok(message) => drop(requests.unbounded_send(Work::Request(message))),
-            Err(error) => post(0, Reply::Failed { message: format!("a message that is no request: {error}") }),
+            Err(error) => {
+                post(0, Reply::Failed(FailureKind::Protocol.with(format!("a message that is no request: {error}"))))
+            }
         }
     });
     scope().set_onmessage(Some(on_message.as_ref().unchecked_ref()));
@@ -119,7 +123,7 @@ async fn serve(mut session: Session, mut queue: UnboundedReceiver<Work>, idle: U
             Work::Request(Message { id, body }) => {
                 let reply = handle(&mut session, id, body, &known).await;
                 known.stopped.borrow_mut().remove(&id);
-                post(id, reply.unwrap_or_else(|message| Reply::Failed { message }));
+                post(id, reply.unwrap_or_else(Reply::Failed));
                 handled += 1;
                 idle::after(idle::PAUSE_MS, &idle, Work::Idle(handled));
             }
@@ -137,30 +141,34 @@ async fn handle(
     id: u64,
     request: Request,
     Known { stopped, tab, folders }: &Known,
-) -> Result<Reply, String> {
-    let text = |error: understory_protocol::Error| error.to_string();
+) -> Result<Reply, Failure> {
     let mut emit = |reply| post(id, reply);
     let ends = || stopped.borrow().contains(&id);
     match request {
         Request::Devices => Ok(Reply::Devices { adapters: gpu::list_adapters().await }),
         Request::Load(request) => load(session, request, folders, &mut emit).await,
-        Request::Calibrate { cached } => session.calibrate(cached).await.map(Reply::Costs).map_err(text),
+        Request::Calibrate { cached } => Ok(Reply::Costs(session.calibrate(cached).await?)),
         Request::Generate(request) => {
-            let generation = session.generate(&request, &ends, &mut emit).await.map_err(text)?;
+            let generation = session.generate(&request, &ends, &mut emit).await?;
             Ok(Reply::Generated(Box::new(generation)))
         }
         Request::Bench(request) => bench::bench(session, &request, tab, &ends, &mut emit).await,
         Request::Compare { reports, own } => Ok(Reply::Compared(report_loader::look(&reports, own.as_deref()))),
-        Request::Models => Store::open().await?.models().await,
-        Request::Forget { model } => {
-            let store = Store::open().await?;
-            store.forget(&model).await?;
-            store.models().await
-        }
+        Request::Models => models(None).await.map_err(|message| FailureKind::Other.with(message)),
+        Request::Forget { model } => models(Some(&model)).await.map_err(|message| FailureKind::Other.with(message)),
         Request::Predict(_) | Request::Stop { .. } | Request::VisibilityChanged { .. } | Request::DestroyDevice => {
             unreachable!("never queued")
         }
     }
+}
+
+/// What is kept, after `forgotten` is deleted.
+async fn models(forgotten: Option<&str>) -> Result<Reply, String> {
+    let store = Store::open().await?;
+    if let Some(model) = forgotten {
+        store.forget(model).await?;
+    }
+    store.models().await
 }
 
 async fn load(
@@ -168,13 +176,14 @@ async fn load(
     request: LoadRequest,
     folders: &Folders,
     emit: &mut dyn FnMut(Reply),
-) -> Result<Reply, String> {
-    let text = |error: understory_protocol::Error| error.to_string();
-    let mut begun = LoadContext::open(request.adapter).await.map_err(text)?;
+) -> Result<Reply, Failure> {
+    let mut begun = LoadContext::open(request.adapter).await?;
     let mut on_config = |config: &ModelConfig| begun.compile_for(config, &request.options());
-    let found = sources::find(&request, folders, &mut on_config, emit).await?;
+    let found = sources::find(&request, folders, &mut on_config, emit)
+        .await
+        .map_err(|message| FailureKind::Download.with(message))?;
     let draft = found.draft.map(|files| Box::new(files) as Box<dyn ModelFiles>);
-    let mut loaded = session.load(begun, request, Box::new(found.target), draft, emit).await.map_err(text)?;
+    let mut loaded = session.load(begun, request, Box::new(found.target), draft, emit).await?;
     let (fetch, hash) = (found.phases.fetch, found.phases.hash);
     for phases in [Some(&mut loaded.phases_ms), session.phases_mut()].into_iter().flatten() {
         (phases.instantiate, phases.fetch, phases.hash) = (INSTANTIATED_MS.get(), fetch, hash);

@@ -418,9 +418,19 @@ mod tests {
         let tpot = predictor.ask(&request).unwrap().prediction.tpot_ms.unwrap();
         let plain = reply(&mut predictor, &request).unwrap();
         assert!(plain.html.contains(&format!("<dd>{} ms</dd>", rounded(tpot))), "{}", plain.html);
-        assert!(plain.models.contains("\"llama-3.1-8b\" selected>") && plain.models.contains("\"target\" disabled>"));
-        assert!(plain.drafts.contains("\"none\" selected>") && plain.dtypes.contains("\"bf16\" selected>"));
-        assert!(plain.devices.contains("\"here\" disabled>") && plain.not_here.is_some());
+        let selected = |options: &[SelectOption]| -> Vec<String> {
+            options.iter().filter(|option| option.selected).map(|option| option.value.clone()).collect()
+        };
+        let disabled = |options: &[SelectOption]| -> Vec<String> {
+            options.iter().filter(|option| !option.enabled).map(|option| option.value.clone()).collect()
+        };
+        assert_eq!(
+            (selected(&plain.models), disabled(&plain.models)),
+            (vec!["llama-3.1-8b".into()], vec!["target".into()])
+        );
+        assert_eq!((selected(&plain.drafts), selected(&plain.dtypes)), (vec!["none".into()], vec!["bf16".into()]));
+        assert_eq!(disabled(&plain.devices), ["here"]);
+        assert!(plain.not_here.is_some());
         request.draft = Some(PredictedModel::Named("llama-3.2-1b".into()));
         let drafted = reply(&mut predictor, &request).unwrap();
         assert!(drafted.html.contains("<dd>never</dd>") && drafted.html.contains("Speculation with llama-3.2-1b"));
