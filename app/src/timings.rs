@@ -49,7 +49,7 @@ pub fn table(subject: &Subject<'_>, generation: &Generation) -> String {
     table
 }
 
-/// What speculation did. Definitions: README, "Numbers".
+/// What speculation did. Definitions: docs/numbers.md.
 fn speculated(subject: &Subject<'_>, speculation: &Speculation) -> Vec<(&'static str, String)> {
     let draft = subject.draft.map_or_else(|| "no draft model".into(), |draft| format!("draft model {draft}"));
     let mut rows = vec![("method", format!("{}, {draft}", speculation.method))];

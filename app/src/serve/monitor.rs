@@ -1,5 +1,5 @@
 //! What the engine behind the page measures, for Prometheus to collect: every metric of this file is at `/metrics`. They
-//! are those of README, "Numbers", in seconds as Prometheus wants them, and of this run of the program.
+//! are those of docs/numbers.md, in seconds as Prometheus wants them, and of this run of the program.
 
 use metrics::{
     Counter, Gauge, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,

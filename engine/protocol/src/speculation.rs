@@ -58,7 +58,7 @@ pub enum RoundMode {
     Draft,
 }
 
-/// What speculation did in one request. Definitions: README, "Numbers".
+/// What speculation did in one request. Definitions: docs/numbers.md.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Speculation {
     pub method: Method,

@@ -60,7 +60,7 @@ fn known<const N: usize>(phases: [(&'static str, Option<f64>); N]) -> impl Itera
     phases.into_iter().filter_map(|(name, ms)| Some((name, ms?)))
 }
 
-/// Times in milliseconds from the moment the request was submitted. See README, "Numbers".
+/// Times in milliseconds from the moment the request was submitted. See docs/numbers.md.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Metrics {
     /// to the first non-empty text

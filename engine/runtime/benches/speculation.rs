@@ -1,7 +1,7 @@
 //! Every method of speculation beside plain decoding, in one process, interleaved: acceptance, nodes, tokens per pass
 //! of the target, speed relative to plain decoding, and how much the text repeats itself.
 //!
-//!     cargo bench -p understory-engine --bench speculation -- --prompts bench/prompts/tales.jsonl \
+//!     cargo bench -p understory-runtime --bench speculation -- --prompts bench/prompts/tales.jsonl \
 //!         --lengths 100,300 --every 4 --out bench/runs/NAME
 //!
 //! `--methods ar,lookup,auto` runs these only (`ar` among them, or there is no speed to tell), `--every N` takes every

@@ -1,4 +1,4 @@
-//! What speculation did in one request, counted round by round. Definitions: README, "Numbers".
+//! What speculation did in one request, counted round by round. Definitions: docs/numbers.md.
 
 use understory_protocol::{DepthCount, GovernorDecision, Lossless, Method, Round, Speculation, formulas};
 
