@@ -64,7 +64,8 @@ fn kernels(binary: &Path, out: &Path) -> Result<bool> {
 fn synthetic(out: &Path) -> Result<()> {
     let mut lines = String::new();
     let mut command = process::cargo();
-    command.args(["bench", "--package", "understory-engine", "--all-features", "--bench", "decode"]);
+    // With the program beside it, nothing that the program has is compiled again with other features.
+    command.args(["bench", "--package", "understory-learn", "--package", "understory", "--bench", "decode"]);
     let success = process::run_lines(command.args(["--", "synthetic"]), |line| {
         lines.push_str(line);
         lines.push('\n');
@@ -85,17 +86,9 @@ fn peers(binary: &Path, out: &Path, rounds: u32) -> Result<()> {
 /// Builds the command line for release; where it lies.
 ///
 /// # Errors
-/// If it does not compile.
+/// If it does not compile, or it cannot be told where builds lie.
 pub fn understory() -> Result<PathBuf> {
     process::run(process::cargo().args(["build", "--release", "--package", "understory"]))?;
-    built_understory()
-}
-
-/// Where a release build of the command line lies, if there is one.
-///
-/// # Errors
-/// If it cannot be told where builds lie.
-pub fn built_understory() -> Result<PathBuf> {
     Ok(release_dir()?.join(format!("understory{}", env::consts::EXE_SUFFIX)))
 }
 

@@ -3,6 +3,11 @@
 
 mod bench;
 mod browser;
+mod features;
+mod layers;
+mod links;
+mod markdown;
+mod metadata;
 mod offline;
 mod packages;
 mod process;
@@ -24,7 +29,8 @@ cargo xtask COMMAND
   run [ARGS]   set-up, then a demo: stories from the bundled models, streamed, with a table of timings;
                with ARGS, `understory ARGS` instead (try: cargo xtask run --help);
                `run serve` builds the page first, where it is not there
-  test         set-up, then formatting, clippy, every test, the page and its tests in a headless Chromium
+  test         set-up, then formatting, the order of crates, the links of the documents, clippy, the documentation,
+               every test, the page and its tests in a headless Chromium
   setup        find a Vulkan driver (Linux), or install Mesa's software one (Debian, Ubuntu)
   web          build the page into web/dist, and check its size
   browser      build the page and run its tests in a headless Chromium

@@ -61,6 +61,19 @@ pub fn run_lines(command: &mut Command, mut each: impl FnMut(&str)) -> Result<bo
     Ok(child.wait()?.success())
 }
 
+/// Prints and runs a command; its standard output.
+///
+/// # Errors
+/// If it cannot be started, does not succeed, or prints something else than text.
+pub fn capture(command: &mut Command) -> Result<String> {
+    let shown = announce(command)?;
+    let output = command.stderr(Stdio::inherit()).output().with_context(|| format!("cannot start `{shown}`"))?;
+    if !output.status.success() {
+        bail!("`{shown}` failed ({})", output.status);
+    }
+    String::from_utf8(output.stdout).with_context(|| format!("the output of `{shown}` is not UTF-8"))
+}
+
 /// Whether a command can be started and succeeds, its output thrown away.
 pub fn answers(program: &str, args: &[&str]) -> bool {
     let mut command = Command::new(program);

@@ -6,7 +6,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::{bench, browser, packages, process, setup, sizes, web};
+use crate::{bench, browser, features, layers, links, packages, process, setup, sizes, web};
+
+/// Tools, built apart from what is shipped: their dependencies would bring other features into it.
+pub const APART: [&str; 2] = ["understory-bindgen", "xtask"];
 
 /// How many tests (or checks) held and how many did not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -20,7 +23,14 @@ pub fn all() -> ExitCode {
     let mut report = Report::default();
     report.step("set-up", || setup::ensure_adapter().and_then(|()| packages::ensure_components()).map(one));
     report.step("formatting", || process::run(process::cargo().args(["fmt", "--all", "--check"])).map(one));
+    report.step("layers", || layers::check().map(one));
+    report.step("links", || links::check().map(one));
+    // Elsewhere a second compilation costs time only there; what is named is what Linux needs.
+    if cfg!(target_os = "linux") {
+        report.step("features", || features::check().map(one));
+    }
     report.step("clippy", || process::run(&mut clippy()).map(one));
+    report.step("docs", || process::run(&mut docs()).map(one));
     report.step("tests", tests);
     report.step("page", || web::build().and_then(|dist| sizes::check(&dist)).map(one));
     report.step("browser tests", browser_tests);
@@ -68,19 +78,38 @@ fn one((): ()) -> Tally {
 
 fn clippy() -> Command {
     let mut command = process::cargo();
-    command.args(["clippy", "--release", "--workspace", "--all-targets", "--all-features", "--", "-D", "warnings"]);
+    command.args(["clippy", "--release", "--workspace", "--all-targets", "--", "-D", "warnings"]);
     command
 }
 
-/// Every test, the documentation's included. A run that fails without a failed test (it does not compile, or a
-/// test binary dies) counts as one failure.
-fn tests() -> Result<Tally> {
-    let mut tally = Tally::default();
+/// The documentation of every crate, from what clippy has just checked: nothing of others is compiled for it.
+fn docs() -> Command {
     let mut command = process::cargo();
-    command.args(["test", "--release", "--workspace", "--all-features", "--no-fail-fast"]);
+    command.args(["doc", "--release", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings");
+    command
+}
+
+/// Every test, the documentation's included.
+fn tests() -> Result<Tally> {
+    let mut shipped = process::cargo();
+    shipped.args(["test", "--release", "--workspace", "--no-fail-fast"]);
+    shipped.args(APART.iter().flat_map(|name| ["--exclude", *name]));
     // Tests keep every core busy: lavapipe need not spread each dispatch over threads of its own.
-    command.env("LP_NUM_THREADS", "0");
-    let success = process::run_lines(&mut command, |line| {
+    shipped.env("LP_NUM_THREADS", "0");
+    // As `cargo xtask` builds it. The other tool has no tests: the page's build runs it.
+    let mut own = process::cargo();
+    own.args(["test", "--package", "xtask"]);
+    let (mut tally, own) = (cargo_test(&mut shipped)?, cargo_test(&mut own)?);
+    tally.passed += own.passed;
+    tally.failed += own.failed;
+    Ok(tally)
+}
+
+/// Runs tests and counts them. A run that fails without a failed test (it does not compile, or a test binary dies)
+/// counts as one failure.
+fn cargo_test(command: &mut Command) -> Result<Tally> {
+    let mut tally = Tally::default();
+    let success = process::run_lines(command, |line| {
         if let Some(result) = parse_result(line) {
             tally.passed += result.passed;
             tally.failed += result.failed;
@@ -92,12 +121,9 @@ fn tests() -> Result<Tally> {
     Ok(tally)
 }
 
-/// The page's tests, with the program that the tests before them compiled for themselves: to build it alone is to build
-/// much of it again, with other features.
+/// The page's tests, with the program of the tests before them: it has the same features, so nothing is compiled.
 fn browser_tests() -> Result<Tally> {
-    let built = bench::built_understory()?;
-    let understory = if built.is_file() { built } else { bench::understory()? };
-    let (passed, failed) = browser::test(&understory)?;
+    let (passed, failed) = browser::test(&bench::understory()?)?;
     Ok(Tally { passed, failed })
 }
 
