@@ -31,6 +31,7 @@ cargo xtask COMMAND
                `run serve` builds the page first, where it is not there
   test         set-up, then formatting, the order of crates, the links of the documents, clippy, the documentation,
                every test, the page and its tests in a headless Chromium
+  check        of these, what compiles nothing: formatting, crates, links
   setup        find a Vulkan driver (Linux), or install Mesa's software one (Debian, Ubuntu)
   web          build the page into web/dist, and check its size
   browser      build the page and run its tests in a headless Chromium
@@ -68,6 +69,7 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
     match command {
         "run" => run(rest)?,
         "test" => return Ok(test::all()),
+        "check" => return Ok(test::texts()),
         "setup" => setup::ensure_adapter()?,
         "web" => eprintln!("the page is in {}", web()?.display()),
         "browser" => browser(&web()?)?,
