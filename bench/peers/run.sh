@@ -59,7 +59,7 @@ else
     echo "run.sh: no lavapipe here (cargo xtask setup): without llama.cpp's Vulkan backend" >&2
 fi
 [ -z "$understory" ] || engines+=(understory)
-decode=("${CARGO:-cargo}" bench --quiet --manifest-path "$root/Cargo.toml" -p understory-learn --bench decode)
+decode=("${CARGO:-cargo}" bench --quiet --manifest-path "$root/Cargo.toml" -p understory-learn -p understory --bench decode)
 if [ -n "$burn" ]; then
     "${decode[@]}" --no-run
     engines+=(burn)

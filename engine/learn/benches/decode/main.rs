@@ -1,8 +1,8 @@
 //! Decoding in one process, interleaved, one JSON line a run on stdout.
 //!
-//!     cargo bench -p understory-engine --all-features --bench decode -- [tales] [--rounds N] [--n-out N]
+//!     cargo bench -p understory-learn --bench decode -- [tales] [--rounds N] [--n-out N]
 //!         [--engines burn-f32,f16,f32] [--prompt TEXT] [--model DIR] [--device N] [--profile gpu|cpu]
-//!     cargo bench -p understory-engine --all-features --bench decode -- synthetic [--rounds N] [--n-out N]
+//!     cargo bench -p understory-learn --bench decode -- synthetic [--rounds N] [--n-out N]
 //!         [--n-prompt N] [--layers N] [--hidden N] [--heads N] [--vocab N] [--device N] [--profile gpu|cpu]
 //!
 //! `tales`: a model by this engine, and by the burn reference on a wgpu device of the same adapter (f32, with a KV
