@@ -72,7 +72,7 @@ pub async fn load(args: &LoadArgs, draft: Option<&str>, console: &Console) -> Re
     let phases = engine.phases_mut();
     phases.process_start = console.process_start_ms;
     phases.device.get_or_insert(device_ms);
-    let profile = engine.profile();
+    let profile = engine.kernel_set();
     Ok(Loaded { label, draft: draft.map(|draft| draft.label), dtype: options.dtype, profile, engine })
 }
 

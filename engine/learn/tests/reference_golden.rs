@@ -10,10 +10,14 @@
 //! residual; RMS in place of layer norm; query heads dealt to KV heads in turn in place of in groups;
 //! positions that restart with each piece; and the two GELUs exchanged, the finest of them.
 
+#[path = "../../runtime/tests/common/folders.rs"]
+mod folders;
+
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use burn::tensor::Device;
+use folders::copy_with;
 use serde::Deserialize;
 use understory_learn::reference::{Reference, ReferenceCache, burn_device, cpu_device, generate_greedy, logits_to_vec};
 use understory_model::config::ModelConfig;
@@ -195,16 +199,10 @@ fn a_request_that_cannot_be_served_is_refused() {
 fn nan_logits_are_an_error() {
     let source = fixtures().into_iter().find(|folder| folder.join("model.safetensors").is_file());
     let source = source.expect("a fixture in one file");
-    let broken = tempfile::tempdir().expect("a temporary folder");
-    for file in std::fs::read_dir(source).expect("a readable folder") {
-        let file = file.expect("a readable folder");
-        std::fs::copy(file.path(), broken.path().join(file.file_name())).expect("a copy");
-    }
-    let path = broken.path().join("model.safetensors");
-    let mut bytes = std::fs::read(&path).expect("weights");
+    let mut bytes = std::fs::read(source.join("model.safetensors")).expect("weights");
     let last = bytes.len() - 2;
     bytes[last..].copy_from_slice(&half::f16::NAN.to_le_bytes());
-    std::fs::write(&path, bytes).expect("a writable copy");
+    let broken = copy_with(&source, &[("model.safetensors", &bytes)]);
     for device in [cpu_device(), pollster::block_on(open_wgpu_device())] {
         let (model, golden) = open(broken.path(), &device);
         let prompt = &golden.prompts[0].token_ids;

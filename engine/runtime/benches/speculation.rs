@@ -268,7 +268,7 @@ fn report(engine: &Engine, costs: &Costs, runs: &[Run], options: &Options) -> St
         out,
         "Device: {} ({:?} kernels). f16 weights, temperature {}. Raw runs: speculation.jsonl.",
         adapter.name,
-        engine.profile(),
+        engine.kernel_set(),
         options.temperature
     );
     let _ = writeln!(

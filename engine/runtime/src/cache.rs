@@ -21,8 +21,8 @@ pub struct KvCache {
     capacity: usize,
     /// f32 in a row of K, and of V
     row: usize,
-    /// the tokens whose rows are valid
-    pub tokens: Vec<u32>,
+    /// the tokens whose rows are valid, from position 0 on
+    tokens: Vec<u32>,
 }
 
 impl KvCache {
@@ -81,6 +81,27 @@ impl KvCache {
         }
         self.capacity = capacity;
         gpu.settle(DOING).await
+    }
+
+    /// The tokens whose rows are valid, from position 0 on.
+    pub fn tokens(&self) -> &[u32] {
+        &self.tokens
+    }
+
+    /// States that the rows from position 0 on are those of `tokens`, and that no row behind them is valid.
+    pub fn commit(&mut self, tokens: impl IntoIterator<Item = u32>) {
+        self.tokens.clear();
+        self.tokens.extend(tokens);
+    }
+
+    /// States that at most the first `rows` rows are valid.
+    pub fn truncate(&mut self, rows: usize) {
+        self.tokens.truncate(rows);
+    }
+
+    /// States that no row is valid. The buffers stay.
+    pub fn invalidate(&mut self) {
+        self.tokens.clear();
     }
 
     /// How many leading tokens of `prompt` need not be computed: the longest common prefix, but never the whole

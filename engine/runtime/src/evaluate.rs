@@ -26,7 +26,7 @@ pub async fn logits(
     forward.reserve(gpu, tokens.len()).await?;
     let held = forward.prepare_all_logits(gpu).await?;
     let mut staging = Staging::new(gpu, (held * vocab * 4) as u64).await?;
-    forward.cache.tokens.clear();
+    forward.cache.invalidate();
     let mut base = 0;
     while base < tokens.len() {
         let n = rows.clamp(1, held).min(forward.few_rows(base)).min(tokens.len() - base);
@@ -37,7 +37,7 @@ pub async fn logits(
         on_rows(base, &values)?;
         base += n;
     }
-    forward.cache.tokens = tokens.to_vec();
+    forward.cache.commit(tokens.iter().copied());
     Ok(())
 }
 

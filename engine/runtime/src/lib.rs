@@ -11,6 +11,7 @@ mod forward;
 mod generate;
 pub mod gpu;
 pub mod kernels;
+mod output;
 mod speculative;
 
 pub use engine::{Engine, LoadContext};

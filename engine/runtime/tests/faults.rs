@@ -3,16 +3,17 @@
 mod common;
 
 use std::ops::ControlFlow;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use common::{bundled, engine, fixtures, golden, gpu, name, request};
+use common::folders::copy_with;
+use common::{bundled, engine, fixture, golden, gpu, request};
 use understory_model::files::FolderFiles;
 use understory_protocol::{Dtype, Error, GenerateRequest, KernelSet, LoadOptions, Prompt, Sampling};
 use understory_runtime::Engine;
 use understory_runtime::gpu::Gpu;
 
-fn llama() -> std::path::PathBuf {
-    fixtures().into_iter().find(|f| name(f) == "llama").expect("the fixture exists")
+fn llama() -> PathBuf {
+    fixture("llama")
 }
 
 fn open(folder: &Path, gpu: Gpu, dtype: Dtype) -> Result<Engine, Error> {
@@ -30,10 +31,6 @@ fn fails(engine: &mut Engine, request: &GenerateRequest) -> Error {
 
 /// The llama fixture with the values of one tensor replaced, stored as f32.
 fn with_tensor(tensor: &str, value: f32) -> tempfile::TempDir {
-    let copy = tempfile::tempdir().expect("a temporary folder");
-    for file in ["config.json", "generation_config.json", "tokenizer.json"] {
-        std::fs::copy(llama().join(file), copy.path().join(file)).expect("copies");
-    }
     let bytes = std::fs::read(llama().join("model.safetensors")).expect("reads");
     let tensors = safetensors::SafeTensors::deserialize(&bytes).expect("a safetensors file");
     let values: Vec<(String, Vec<usize>, Vec<u8>)> = tensors
@@ -50,8 +47,7 @@ fn with_tensor(tensor: &str, value: f32) -> tempfile::TempDir {
         (name.clone(), view.expect("a view"))
     });
     let file = safetensors::serialize(views, None).expect("serialises");
-    std::fs::write(copy.path().join("model.safetensors"), file).expect("writes");
-    copy
+    copy_with(&llama(), &[("model.safetensors", &file)])
 }
 
 #[test]

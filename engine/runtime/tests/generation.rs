@@ -3,15 +3,11 @@
 mod common;
 
 use std::ops::ControlFlow;
-use std::path::{Path, PathBuf};
 
-use common::{bundled, engine, fixtures, generate, golden, name, request};
+use common::folders::copy_with;
+use common::{bundled, engine, fixture, generate, golden, request};
 use understory_protocol::{Dtype, Error, Event, FinishReason, GenerateRequest, KernelSet, Method, Prompt, Sampling};
 use understory_runtime::Engine;
-
-fn fixture(family: &str) -> PathBuf {
-    fixtures().into_iter().find(|f| name(f) == family).expect("the fixture exists")
-}
 
 fn tales() -> Engine {
     engine(&bundled("tales"), Dtype::F16, KernelSet::Cpu)
@@ -30,24 +26,11 @@ fn sampled(prompt: &str, seed: u64) -> GenerateRequest {
     }
 }
 
-/// A copy of a fixture with some of its files replaced.
-fn variant(folder: &Path, replaced: &[(&str, String)]) -> tempfile::TempDir {
-    let copy = tempfile::tempdir().expect("a temporary folder");
-    for entry in std::fs::read_dir(folder).expect("readable") {
-        let path = entry.expect("readable").path();
-        std::fs::copy(&path, copy.path().join(path.file_name().expect("a file"))).expect("copies");
-    }
-    for (file, text) in replaced {
-        std::fs::write(copy.path().join(file), text).expect("writes");
-    }
-    copy
-}
-
 #[test]
 fn greedy_tokens_are_the_arguments_of_the_largest_logits_while_the_cache_grows() {
     // From 9 tokens past 256 and 384: the cache is reserved for the first 128 new tokens and grows twice.
-    for profile in [KernelSet::Cpu, KernelSet::Gpu] {
-        let mut engine = engine(&fixture("qwen3"), Dtype::F16, profile);
+    for kernel_set in [KernelSet::Cpu, KernelSet::Gpu] {
+        let mut engine = engine(&fixture("qwen3"), Dtype::F16, kernel_set);
         let prompt = &golden(&fixture("qwen3")).prompts[0].token_ids;
         let out = generate(&mut engine, &request(prompt, 400));
         assert_eq!((out.token_ids.len(), out.finish_reason), (400, FinishReason::Length));
@@ -56,7 +39,7 @@ fn greedy_tokens_are_the_arguments_of_the_largest_logits_while_the_cache_grows()
         let logits = pollster::block_on(engine.logits(&all, 64)).expect("logits");
         for (i, row) in logits.chunks_exact(vocab).enumerate().skip(prompt.len() - 1).take(400) {
             let best = (0..vocab).rev().max_by(|&a, &b| row[a].total_cmp(&row[b])).expect("a vocabulary");
-            assert_eq!(all[i + 1] as usize, best, "{profile:?}, position {}", i + 1);
+            assert_eq!(all[i + 1] as usize, best, "{kernel_set:?}, position {}", i + 1);
         }
     }
 }
@@ -115,7 +98,7 @@ fn events_carry_every_token_and_the_whole_text() {
     assert_eq!((&text, &ids), (&out.text, &out.token_ids));
     assert_eq!(out.metrics.emit_ms.len(), 40);
     assert!(out.metrics.emit_ms.is_sorted());
-    // Seven a layer on the cpu profile, whose attention is always split and joined; six on the gpu profile.
+    // Seven a layer with the cpu kernels, whose attention is always split and joined; six with the gpu kernels.
     let dispatches = out.metrics.dispatches_per_token.expect("more than one token");
     assert!(dispatches <= (7 * engine.config().n_layers() + 6) as f64, "{dispatches}");
     assert!(out.metrics.peak_gpu_bytes <= out.metrics.weights_bytes + out.metrics.kv_bytes + (64 << 20));
@@ -165,7 +148,8 @@ fn an_end_token_ends_the_generation_unless_ignored() {
     let prompt = &golden(&family).prompts[1];
     let eos = prompt.greedy_ids[5];
     let end = prompt.greedy_ids.iter().position(|&t| t == eos).expect("it is there");
-    let folder = variant(&family, &[("generation_config.json", format!("{{\"eos_token_id\": [{eos}, 0]}}"))]);
+    let ends = format!("{{\"eos_token_id\": [{eos}, 0]}}");
+    let folder = copy_with(&family, &[("generation_config.json", ends.as_bytes())]);
     let mut engine = engine(folder.path(), Dtype::F32, KernelSet::Cpu);
     let mut ask = request(&prompt.token_ids, 48);
     ask.ignore_eos = false;

@@ -1,4 +1,4 @@
-//! The WGSL path against `transformers`, for every family, dtype and profile.
+//! The WGSL path against `transformers`, for every family, dtype and kernel set.
 //!
 //! Tried and seen to fail here: rotation of interleaved pairs, `w` in place of `1 + w` in Gemma's norms, a window
 //! one key too long, biases left out, and up and gate exchanged.
@@ -20,9 +20,9 @@ fn relative_difference(got: &[f32], want: &[f32]) -> f32 {
 fn greedy_tokens_logits_and_likelihood_match_transformers() {
     for folder in fixtures() {
         let golden = golden(&folder);
-        for (dtype, profile) in VARIANTS {
-            let what = format!("{} {dtype:?} {profile:?}", name(&folder));
-            let mut engine = engine(&folder, dtype, profile);
+        for (dtype, kernel_set) in VARIANTS {
+            let what = format!("{} {dtype:?} {kernel_set:?}", name(&folder));
+            let mut engine = engine(&folder, dtype, kernel_set);
             for (i, prompt) in golden.prompts.iter().enumerate() {
                 let logits = pollster::block_on(engine.logits(&prompt.token_ids, 64)).expect("logits");
                 let vocab = engine.config().vocab_size;
@@ -51,12 +51,12 @@ fn greedy_tokens_logits_and_likelihood_match_transformers() {
 fn weights_beyond_one_binding_are_split_and_change_nothing() {
     for folder in fixtures().iter().filter(|f| ["gemma3", "qwen3"].contains(&name(f).as_str())) {
         let prompt = &golden(folder).prompts[0];
-        for (dtype, profile) in VARIANTS {
+        for (dtype, kernel_set) in VARIANTS {
             let limit = if dtype == Dtype::F32 { 16 << 10 } else { 8 << 10 };
-            let mut whole = engine(folder, dtype, profile);
-            let mut split = engine_on(gpu().with_binding_limit(limit), folder, dtype, profile);
+            let mut whole = engine(folder, dtype, kernel_set);
+            let mut split = engine_on(gpu().with_binding_limit(limit), folder, dtype, kernel_set);
             let [a, b] = [&mut whole, &mut split].map(|e| generate(e, &request(&prompt.token_ids, 24)).token_ids);
-            assert_eq!(a, b, "{} {dtype:?} {profile:?}", name(folder));
+            assert_eq!(a, b, "{} {dtype:?} {kernel_set:?}", name(folder));
             assert_eq!(a, prompt.greedy_ids[..24]);
         }
     }

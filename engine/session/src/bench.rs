@@ -61,14 +61,14 @@ impl Session {
         }
         // No run waits for a kernel that was put off.
         while engine.compile_one().await? {}
-        let mut site = site(engine.gpu().report(), engine.profile(), environment::clock_step_ms());
+        let mut site = site(engine.gpu().report(), engine.kernel_set(), environment::clock_step_ms());
 
-        let course = Experiment::plan(&scenario, |text| engine.tokenizer().encode(text, true))?;
+        let experiment = Experiment::plan(&scenario, |text| engine.tokenizer().encode(text, true))?;
         let (started, clock) = (SystemTime::now(), Instant::now());
         let elapsed_ms = || clock.elapsed().as_secs_f64() * 1e3;
         let hidden = Cell::new(watch.hidden());
         let weights = Cell::new(None);
-        let measured = course
+        let measured = experiment
             .run(&mut async |step: Step<'_>| {
                 emit(Reply::Benching(progress(&step, elapsed_ms())));
                 let (submitted, load) = (elapsed_ms(), watch.load());

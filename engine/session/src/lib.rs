@@ -80,7 +80,7 @@ impl Session {
     /// Those of [`Engine::open`] and [`Engine::load_draft`].
     pub async fn load(
         &mut self,
-        begun: LoadContext,
+        context: LoadContext,
         request: LoadRequest,
         target: Box<dyn ModelFiles>,
         draft: Option<Box<dyn ModelFiles>>,
@@ -90,13 +90,13 @@ impl Session {
         self.engine = None;
         self.predictor.set(None);
         let models = self.models.insert(Models { request, target, draft, costs: None });
-        let engine = self.engine.insert(models.open(begun, &self.device, emit).await?);
+        let engine = self.engine.insert(models.open(context, &self.device, emit).await?);
         self.predictor.set(Some(models.shapes(engine)?));
         Ok(Loaded {
             target: models.target.name(),
             draft: models.draft.as_ref().map(|files| files.name()),
             device: engine.gpu().report().clone(),
-            profile: engine.profile(),
+            profile: engine.kernel_set(),
             dtype: models.request.dtype,
             has_chat_template: engine.chat_template().is_some(),
             context: engine.config().max_position_embeddings,
@@ -153,8 +153,8 @@ impl Session {
     async fn reopen(&mut self, method: Method, emit: &mut dyn FnMut(Reply)) -> Result<()> {
         self.engine = None;
         let models = self.models.as_ref().ok_or(Error::NothingLoaded)?;
-        let begun = LoadContext::open(models.request.adapter).await?;
-        let engine = self.engine.insert(models.open(begun, &self.device, emit).await?);
+        let context = LoadContext::open(models.request.adapter).await?;
+        let engine = self.engine.insert(models.open(context, &self.device, emit).await?);
         if method != Method::Ar {
             engine.calibrate(models.costs.clone()).await?;
         }
@@ -207,16 +207,16 @@ impl Models {
                 Dtype::F16 => Precision::F16,
                 Dtype::F32 => Precision::F32,
             },
-            tiling: tiling(engine.profile()),
+            tiling: tiling(engine.kernel_set()),
             device: format!("{name} ({})", report.backend),
         })
     }
 
-    async fn open(&self, begun: LoadContext, device: &SharedDevice, emit: &mut dyn FnMut(Reply)) -> Result<Engine> {
-        device.set(begun.gpu().device());
+    async fn open(&self, context: LoadContext, device: &SharedDevice, emit: &mut dyn FnMut(Reply)) -> Result<Engine> {
+        device.set(context.gpu().device());
         let options = self.request.options();
         let mut progress = |progress| emit(Reply::Progress(progress));
-        let mut engine = Engine::open_in(begun, &*self.target, &options, &mut progress).await?;
+        let mut engine = Engine::open_in(context, &*self.target, &options, &mut progress).await?;
         if let Some(draft) = &self.draft {
             engine.load_draft(&**draft, &options, &mut progress).await?;
         }

@@ -29,8 +29,8 @@ fn load(session: &mut Session) {
     let mut stages = Vec::new();
     let mut emit = |reply| stages.push(reply);
     let loaded = pollster::block_on(async {
-        let begun = LoadContext::open(request.adapter).await?;
-        session.load(begun, request, files("tales"), Some(files("tales-draft")), &mut emit).await
+        let context = LoadContext::open(request.adapter).await?;
+        session.load(context, request, files("tales"), Some(files("tales-draft")), &mut emit).await
     })
     .expect("loads");
     assert!(loaded.draft.as_deref() == Some("tales-draft") && loaded.phases_ms.device.is_some(), "{loaded:?}");

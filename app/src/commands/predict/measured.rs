@@ -217,7 +217,7 @@ pub fn calibrate(args: &PredictArgs, console: &Console) -> Result<(DeviceProfile
         let copy = most(bench::copy_bandwidth(gpu).await?.samples);
         let peak = most(bench::peak_arithmetic(gpu).await?.samples);
         bar.finish_and_clear();
-        let (report, kernels_for) = (gpu.report(), runners[0].engine.profile());
+        let (report, kernels_for) = (gpu.report(), runners[0].engine.kernel_set());
         let peaks = this_engine(
             format!("{} ({}), {} kernels, as measured", report.name, report.backend, kernels_for.name()),
             tiling(kernels_for),

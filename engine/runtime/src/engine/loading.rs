@@ -41,8 +41,8 @@ impl LoadContext {
     /// Asks for the kernels of the first token of a model with this configuration; what the driver says against them
     /// is reported when the model is opened.
     pub fn compile_for(&mut self, config: &ModelConfig, options: &LoadOptions) {
-        let profile = kernel_set(options, &self.gpu);
-        self.pipelines.begin(&self.gpu, &first_kernels(config, options.dtype, profile));
+        let kernel_set = kernel_set(options, &self.gpu);
+        self.pipelines.begin(&self.gpu, &first_kernels(config, options.dtype, kernel_set));
     }
 }
 
@@ -66,14 +66,16 @@ pub(super) async fn load(
     clock: &mut Lap,
     on_progress: &mut dyn FnMut(Progress),
 ) -> Result<(Forward, Option<f64>)> {
-    let profile = kernel_set(options, gpu);
+    let kernel_set = kernel_set(options, gpu);
     let mut on_upload = |done_bytes, total_bytes| on_progress(Progress::Upload { done_bytes, total_bytes });
-    let device_weights = device_weights::upload(gpu, weights, &config, options.dtype, profile, &mut on_upload).await?;
+    let device_weights =
+        device_weights::upload(gpu, weights, &config, options.dtype, kernel_set, &mut on_upload).await?;
     let upload = clock.lap();
-    let forward = Forward::new(gpu, config, device_weights, options.dtype, profile, pipelines, &mut |done, total| {
-        on_progress(Progress::Pipelines { done, total });
-    })
-    .await?;
+    let forward =
+        Forward::new(gpu, config, device_weights, options.dtype, kernel_set, pipelines, &mut |done, total| {
+            on_progress(Progress::Pipelines { done, total });
+        })
+        .await?;
     Ok((forward, upload))
 }
 
@@ -108,23 +110,23 @@ mod tests {
         let mut seen = 0;
         for folder in folders.filter(|folder| folder.join("config.json").exists()) {
             let files = FolderFiles::open(&folder).expect("a fixture opens");
-            for profile in [KernelSet::Cpu, KernelSet::Gpu] {
-                let options = LoadOptions { dtype: Dtype::F16, profile: Some(profile) };
+            for kernel_set in [KernelSet::Cpu, KernelSet::Gpu] {
+                let options = LoadOptions { dtype: Dtype::F16, profile: Some(kernel_set) };
                 let engine = pollster::block_on(async {
                     Engine::open(Gpu::open(None).await?, &files, &options, &mut |_| {}).await
                 })
                 .expect("a fixture loads");
                 let mut used: Vec<_> =
                     engine.forward.one_row_kernels().map(|s| (s.kernel, s.features.to_vec())).collect();
-                let mut named = first_kernels(engine.config(), options.dtype, profile);
+                let mut named = first_kernels(engine.config(), options.dtype, kernel_set);
                 named.iter_mut().for_each(|(_, features)| features.sort_unstable());
                 used.sort();
                 used.dedup();
                 named.sort();
-                assert_eq!(named, used, "{} on {profile:?}", folder.display());
+                assert_eq!(named, used, "{} on {kernel_set:?}", folder.display());
                 seen += 1;
             }
         }
-        assert!(seen >= 16, "every family on both profiles");
+        assert!(seen >= 16, "every family with both kernel sets");
     }
 }

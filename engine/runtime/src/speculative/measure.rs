@@ -1,24 +1,20 @@
-//! What this device is measured for before it speculates: whether rows of a tree have the bits of plain decoding, and
-//! what passes cost.
+//! What passes cost on this device: plain steps, verification and draft levels by rows, and the walk. Measured once,
+//! before the first text is speculated on.
 
 use std::collections::BTreeMap;
 
 use understory_protocol::formulas::median;
 use understory_protocol::method::MAX_ROWS;
-use understory_protocol::{Costs, Lossless, NodeOrigin, Result, Sampling};
-use understory_speculation::tree::{ANCESTOR_WORDS, DraftTree};
+use understory_protocol::{Costs, Lossless, Result};
 use web_time::Instant;
 
-use super::speculator::Speculator;
-use crate::forward::{Forward, Tail};
-use crate::gpu::{Gpu, Staging};
-use crate::kernels::state;
+use super::drafter::Drafter;
+use super::round::RoundKernels;
+use super::self_test::{PATH, self_test};
+use crate::forward::Forward;
+use crate::gpu::Gpu;
 
-const DOING: &str = "measuring the device";
-/// Tokens of the self-test's path.
-const PATH: usize = 4;
-/// Trees of these sizes are compared: every way in which the products take rows together.
-const TEST_ROWS: [usize; 6] = [1, 2, 3, 5, 8, 9];
+pub(super) const DOING: &str = "measuring the device";
 /// Sizes whose costs are measured: first those that tell most, and where a turn begins in the first half of the time the
 /// others as well.
 const COST_ROWS: [usize; 4] = [8, 16, 1, 4];
@@ -35,24 +31,24 @@ const CONTEXT: usize = 254;
 /// Time for both, in milliseconds, after which no further measurement begins.
 const BUDGET_MS: f64 = 220.0;
 
-/// Checks and measures `target`, with the draft of `speculator` if it has one. Leaves `target` in the mode that is
-/// lossless, and the caches empty.
+/// Checks and measures `target` with the drafters of `round`. Leaves `target` in the mode that is lossless, and the
+/// caches empty.
 ///
 /// # Errors
 /// [`understory_protocol::Error::DeviceLost`], [`understory_protocol::Error::OutOfDeviceMemory`].
-pub async fn measure(gpu: &Gpu, target: &mut Forward, speculator: &mut Speculator) -> Result<Costs> {
+pub async fn measure(gpu: &Gpu, target: &mut Forward, round: &mut RoundKernels) -> Result<Costs> {
     let start = Instant::now();
     let elapsed_ms = || start.elapsed().as_secs_f64() * 1e3;
     let base = CONTEXT.min(target.config.max_position_embeddings.saturating_sub(PATH + 2));
     let positions = base + PATH + MAX_ROWS;
     target.reserve(gpu, positions).await?;
-    target.cache.tokens.clear();
-    if let Some(draft) = &mut speculator.draft {
-        draft.forward.reserve(gpu, positions).await?;
-        draft.forward.cache.tokens.clear();
+    target.cache.invalidate();
+    for forward in round.drafters.each().filter_map(Drafter::forward_mut) {
+        forward.reserve(gpu, positions).await?;
+        forward.cache.invalidate();
     }
-    let tree_rows = speculator.tree_rows(target, positions);
-    warm_up(gpu, target, speculator, tree_rows, positions).await?;
+    let tree_rows = round.tree_rows(target, positions);
+    warm_up(gpu, target, round, tree_rows, positions).await?;
     let lossless = self_test(gpu, target, tree_rows, base).await?;
     target.shared_pipeline = lossless == Lossless::SharedPipeline;
 
@@ -65,25 +61,25 @@ pub async fn measure(gpu: &Gpu, target: &mut Forward, speculator: &mut Speculato
             if turn > 0 && elapsed_ms() > BUDGET_MS {
                 break 'measuring;
             }
-            samples.plain_step(time(gpu, || plain_step(gpu, target, base)).await?);
+            samples.plain_step(time(gpu, || target.submit_plain_step(gpu, base)).await?);
             if rows == 1 {
                 // With what a submission costs.
-                samples.fixed(time(gpu, || speculator.submit_accept(gpu, target, base)).await?);
+                samples.fixed(time(gpu, || round.submit_walk(gpu, target, base)).await?);
             }
             let most = rows.max(ROUND_ROWS.min(tree_rows));
-            samples.verify(rows, time(gpu, || speculator.submit_verification(gpu, target, rows, most, base)).await?);
-            if let Some(draft) = speculator.draft.as_ref().filter(|_| DRAFT_ROWS.contains(&rows)) {
+            samples.verify(rows, time(gpu, || round.submit_verification(gpu, target, rows, most, base)).await?);
+            if let Some(draft) = round.drafters.model.as_ref().filter(|_| DRAFT_ROWS.contains(&rows)) {
                 samples.draft(rows, time(gpu, || draft.submit_level(gpu, target, rows, base)).await?);
             }
         }
     }
-    samples.plain_step(time(gpu, || plain_step(gpu, target, base)).await?);
+    samples.plain_step(time(gpu, || target.submit_plain_step(gpu, base)).await?);
     target.begin(gpu, &[0], 1, 0);
     Ok(samples.costs(lossless, elapsed_ms()))
 }
 
-/// What was measured, in turns: a plain step before and after each few passes. Devices have company, and what comes and
-/// goes with it is the same for neighbours: they are compared with each other, and the median of those ratios counts.
+/// What was measured, in turns: a plain step before and after each few passes. Other processes add
+/// noise, which neighbours share: they are compared with each other, and the median of those ratios counts.
 #[derive(Default)]
 struct Samples {
     plain_ms: Vec<f64>,
@@ -163,112 +159,18 @@ async fn time(gpu: &Gpu, submit: impl FnOnce()) -> Result<f64> {
     Ok(start.elapsed().as_secs_f64() * 1e3)
 }
 
-fn plain_step(gpu: &Gpu, target: &Forward, base: usize) {
-    target.set_rows(gpu, &[0], base);
-    let choice = target.sampler.choice(&Sampling::default());
-    gpu.submit_pass(|pass| target.record(pass, 1, base, &Tail::Sample(choice)));
-}
-
 /// Runs every pipeline of a round once with no rows: drivers that compile at the first dispatch do it here.
 async fn warm_up(
     gpu: &Gpu,
     target: &Forward,
-    speculator: &mut Speculator,
+    round: &mut RoundKernels,
     tree_rows: usize,
     positions: usize,
 ) -> Result<()> {
     target.begin(gpu, &[0], 1, 0);
     target.set_rows(gpu, &[], 0);
-    speculator.submit_empty_round(gpu, target, tree_rows, positions);
+    round.submit_empty_round(gpu, target, tree_rows, positions);
     gpu.wait(DOING).await
-}
-
-/// Compares the logits of a path in trees of every size with those of plain steps, bit for bit.
-async fn self_test(gpu: &Gpu, target: &mut Forward, tree_rows: usize, base: usize) -> Result<Lossless> {
-    let vocab = target.config.vocab_size;
-    let bytes = |rows: usize| (rows * vocab * 4) as u64;
-    let mut staging = Staging::new(gpu, bytes(MAX_ROWS.min(16))).await?;
-    let path: Vec<u32> = (0..PATH as u32).map(|i| (i * 7919 + 12) % vocab as u32).collect();
-    for shared in [false, true] {
-        target.shared_pipeline = shared;
-        let mut plain = Vec::new();
-        for (i, &token) in path.iter().enumerate() {
-            target.set_rows(gpu, &[token], base + i);
-            // A single row through the trees' pipelines is the root of a tree.
-            target.set_words(gpu, state::ROW0, &[0]);
-            let (encoder, _) = gpu.encode_pass(|pass| target.record(pass, 1, base + i, &Tail::AllLogits));
-            plain.push(staging.read_floats(gpu, DOING, encoder, target.all_logits(), bytes(1)).await?);
-        }
-        let mut equal = true;
-        for rows in TEST_ROWS.into_iter().filter(|&rows| rows <= tree_rows) {
-            let (tree, on_path) = test_tree(&path, rows, vocab);
-            target.set_tree(gpu, &tree, base);
-            let (encoder, _) = gpu.encode_pass(|pass| target.record_tree(pass, rows, base + PATH + MAX_ROWS));
-            let logits = staging.read_floats(gpu, DOING, encoder, target.all_logits(), bytes(rows)).await?;
-            for (depth, &row) in on_path.iter().enumerate() {
-                let of_row = &logits[row * vocab..(row + 1) * vocab];
-                equal &= of_row.iter().zip(&plain[depth]).all(|(a, b)| a.to_bits() == b.to_bits());
-            }
-        }
-        if equal {
-            return Ok(if shared { Lossless::SharedPipeline } else { Lossless::Verified });
-        }
-        tracing::warn!(shared, "rows of a tree have other bits than plain decoding on this device");
-    }
-    Ok(Lossless::Off)
-}
-
-/// A tree of `rows` rows that holds as much of `path` as fits, its nodes spread among others; the rows of the path.
-fn test_tree(path: &[u32], rows: usize, vocab: usize) -> (DraftTree, Vec<usize>) {
-    let mut tree = DraftTree::new(path[0]);
-    let mut on_path = vec![0];
-    while tree.rows().len() < rows {
-        let row = tree.rows().len();
-        let left = path.len() - on_path.len();
-        // The path takes its next step where its share of the rows begins, or where only its own rows are left.
-        let due = left > 0 && (row * path.len() / rows >= on_path.len() || rows - row <= left);
-        let (parent, token) = match due {
-            true => (on_path[on_path.len() - 1], path[on_path.len()]),
-            false => (row / 2, (row * 104_729 % vocab) as u32),
-        };
-        // A sibling may hold the same token: any other serves as well.
-        let added = (0..vocab as u32)
-            .find_map(|i| tree.push(parent, (token + i) % vocab as u32, -1.0, NodeOrigin::Draft { rank: 1 }).ok());
-        match added {
-            Some(added) if due && tree.rows()[added].token == token => on_path.push(added),
-            Some(_) => {}
-            None => break,
-        }
-    }
-    (tree, on_path)
-}
-
-impl Forward {
-    /// Writes `tree` as the rows of the next tree pass, its root at position `base`.
-    pub fn set_tree(&self, gpu: &Gpu, tree: &DraftTree, base: usize) {
-        let rows = tree.rows();
-        let column = |of: &dyn Fn(usize) -> u32| (0..rows.len()).map(of).collect::<Vec<_>>();
-        let tokens = column(&|r| rows[r].token);
-        self.set_rows(gpu, &tokens, base);
-        self.set_words(gpu, state::ROW0, &[0]);
-        self.set_words(gpu, state::N_NODES, &[rows.len() as u32]);
-        self.set_words(gpu, state::TOKEN, &tokens);
-        self.set_words(gpu, state::PARENT, &column(&|r| rows[r].parent.map_or(state::NO_ROW, |p| p as u32)));
-        self.set_words(gpu, state::DEPTH, &column(&|r| rows[r].depth as u32));
-        let table = tree.ancestor_table();
-        debug_assert_eq!(table.len(), rows.len() * ANCESTOR_WORDS);
-        self.set_words(gpu, state::ANCESTORS, &table);
-    }
-}
-
-/// A root and `rows - 1` children.
-pub(super) fn star(rows: usize) -> DraftTree {
-    let mut tree = DraftTree::new(0);
-    for token in 1..rows as u32 {
-        let added = tree.push(0, token, -1.0, NodeOrigin::Draft { rank: 1 });
-        debug_assert!(added.is_ok(), "a star of up to 64 rows is a tree");
-    }
-    tree
 }
 
 #[cfg(test)]
@@ -307,19 +209,5 @@ mod tests {
             assert!((ms - want).abs() < 1e-9, "{costs:?}");
         }
         assert_eq!(costs.verify_ms[1], (8, 16.0));
-    }
-
-    #[test]
-    fn test_trees_hold_the_path() {
-        for rows in TEST_ROWS {
-            let (tree, on_path) = test_tree(&[5, 6, 7, 8], rows, 100);
-            assert_eq!(tree.rows().len(), rows);
-            assert_eq!(on_path.len(), rows.min(4), "{rows} rows");
-            let last = *on_path.last().expect("the root at least");
-            assert_eq!(tree.ancestors(last), on_path);
-            for (i, &row) in on_path.iter().enumerate() {
-                assert_eq!(tree.rows()[row].token, 5 + i as u32);
-            }
-        }
     }
 }

@@ -1,5 +1,16 @@
-//! Speculation on the device: the draft model's passes, the rounds, what they cost and what they leave.
+//! Speculation on the device.
+//!
+//! A round is one list of dispatches: the [`drafter`]s' levels, then the [`verifier`]'s pass, choice and walk, then the
+//! moves of KV rows. [`round`] records it, [`speculator`] holds it together with what it costs here, [`measure`] and
+//! [`self_test`] find that out through [`probes`], and [`record`] is what the host reads of it afterwards.
 
+pub(crate) mod draft_model;
+pub(crate) mod drafter;
+pub(crate) mod lookup;
 pub(crate) mod measure;
+pub(crate) mod probes;
 pub(crate) mod record;
+pub(crate) mod round;
+pub(crate) mod self_test;
 pub(crate) mod speculator;
+pub(crate) mod verifier;

@@ -1,6 +1,8 @@
 //! Fixtures made by `transformers` (fixtures/make_fixtures.py) and engines over them.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub mod folders;
+
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
@@ -48,6 +50,11 @@ pub fn fixtures() -> Vec<PathBuf> {
     all
 }
 
+/// The fixture of this family.
+pub fn fixture(family: &str) -> PathBuf {
+    fixtures().into_iter().find(|folder| name(folder) == family).expect("the fixture exists")
+}
+
 pub fn name(folder: &Path) -> String {
     folder.file_name().expect("a folder has a name").to_string_lossy().into_owned()
 }
@@ -69,18 +76,18 @@ pub const VARIANTS: [(Dtype, KernelSet); 4] = [
     (Dtype::F16, KernelSet::Gpu),
 ];
 
-pub fn engine(folder: &Path, dtype: Dtype, profile: KernelSet) -> Engine {
-    engine_on(gpu(), folder, dtype, profile)
+pub fn engine(folder: &Path, dtype: Dtype, kernel_set: KernelSet) -> Engine {
+    engine_on(gpu(), folder, dtype, kernel_set)
 }
 
 pub fn gpu() -> Gpu {
     pollster::block_on(Gpu::open(None)).expect("an adapter: `cargo xtask setup` installs one")
 }
 
-pub fn engine_on(gpu: Gpu, folder: &Path, dtype: Dtype, profile: KernelSet) -> Engine {
+pub fn engine_on(gpu: Gpu, folder: &Path, dtype: Dtype, kernel_set: KernelSet) -> Engine {
     pollster::block_on(async {
         let files = FolderFiles::open(folder).expect("a model folder");
-        let options = LoadOptions { dtype, profile: Some(profile) };
+        let options = LoadOptions { dtype, profile: Some(kernel_set) };
         Engine::open(gpu, &files, &options, &mut |_| {}).await.expect("the model loads")
     })
 }

@@ -1,0 +1,239 @@
+//! Generation, resident on the device: a chosen token stays there, the next steps or rounds are enqueued before it is
+//! read, and the host stops late: what ran beyond the end is dropped.
+//!
+//! Plain decoding and every method of speculation are the same loop; they differ in what a submission holds ([`plain`],
+//! [`speculative`]). [`pipeline`] keeps the submissions under way.
+
+mod pipeline;
+mod plain;
+mod speculative;
+
+use understory_protocol::method::MAX_ROWS;
+use understory_protocol::{Error, Result, Round, Sampling, Speculation};
+use web_time::Instant;
+
+use self::pipeline::{Horizon, IN_FLIGHT, InFlight, Pipeline};
+use self::speculative::{ReadTokens, SpeculationState};
+use crate::forward::Forward;
+use crate::gpu::{Gpu, Staging};
+use crate::kernels::state::{HEAD_WORDS, NO_TOKEN};
+use crate::speculative::record::Record;
+
+pub use self::speculative::SpeculativeTask;
+
+const DOING: &str = "generating";
+
+/// What the loop is to do.
+pub struct Task<'a> {
+    pub prompt: &'a [u32],
+    /// tokens at the prompt's end that were decoded before: their rows are computed as decoding does
+    pub n_decoded: usize,
+    pub max_new_tokens: usize,
+    pub sampling: &'a Sampling,
+}
+
+/// Tokens that came with one read.
+#[derive(Clone, Debug)]
+pub struct Emission {
+    pub tokens: Vec<u32>,
+    pub at_ms: f64,
+    /// the rounds they came from, oldest first; none for the first token and for plain decoding
+    pub rounds: Vec<Round>,
+}
+
+/// How many of an emission's tokens became part of the text, and whether more are wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Consumed {
+    pub kept: usize,
+    pub more: bool,
+}
+
+/// Times and counts of one run of the loop, in milliseconds from `start`.
+#[derive(Clone, Debug, Default)]
+pub struct Timeline {
+    pub submitted_ms: f64,
+    /// when each token was read
+    pub read_ms: Vec<f64>,
+    /// recorded after the prompt
+    pub dispatches: usize,
+    pub reused_tokens: usize,
+    pub host_syncs: usize,
+    pub emissions: usize,
+    pub speculation: Option<Speculation>,
+}
+
+/// Keeps the read-back buffers of a [`Forward`] between requests.
+pub struct Decoder {
+    staging: Vec<Staging>,
+}
+
+impl Decoder {
+    /// # Errors
+    /// [`Error::OutOfDeviceMemory`], [`Error::DeviceLost`].
+    pub async fn new(gpu: &Gpu) -> Result<Self> {
+        let mut staging = Vec::with_capacity(IN_FLIGHT);
+        for _ in 0..IN_FLIGHT {
+            staging.push(Staging::new(gpu, 4 * HEAD_WORDS as u64).await?);
+        }
+        Ok(Self { staging })
+    }
+
+    /// Runs `task`, decoding plainly where there is no `speculation`, and hands over each emission; from it comes how
+    /// many of its tokens are wanted, fewer than all end the run.
+    ///
+    /// # Errors
+    /// [`Error::EmptyPrompt`], [`Error::PromptTooLong`], [`Error::BadToken`] before any work; [`Error::NanLogits`],
+    /// [`Error::DeviceLost`], [`Error::OutOfDeviceMemory`].
+    pub async fn run(
+        &mut self,
+        gpu: &Gpu,
+        forward: &mut Forward,
+        task: &Task<'_>,
+        speculation: Option<SpeculativeTask<'_>>,
+        start: Instant,
+        on_emission: &mut dyn FnMut(&Emission) -> Result<Consumed>,
+    ) -> Result<Timeline> {
+        let context = forward.config.max_position_embeddings;
+        check_prompt(task.prompt, context, forward.config.vocab_size)?;
+        let horizon = Horizon::new(task.prompt.len(), task.max_new_tokens.min(context - task.prompt.len()));
+        let now = || start.elapsed().as_secs_f64() * 1e3;
+        let mut run = Run {
+            task,
+            pipeline: Pipeline::new(gpu, &mut self.staging, horizon),
+            chosen: Vec::new(),
+            timeline: Timeline { submitted_ms: now(), ..Default::default() },
+            speculation: speculation.map(|how| SpeculationState::new(how, forward, &horizon)),
+        };
+        let outcome = match run.prepare(forward).await {
+            Ok(()) => run.steps(forward, &now, on_emission).await,
+            Err(e) => Err(e),
+        };
+        let Run { chosen, mut timeline, speculation, pipeline, .. } = run;
+        let drained = pipeline.drain().await;
+        let fine = outcome.is_ok() && drained.is_ok();
+        timeline.speculation = speculation.map(|state| state.finish(&timeline, task, &chosen, fine));
+        if fine {
+            // The last token chosen has not been through the layers.
+            let decoded = &chosen[..chosen.len().saturating_sub(1)];
+            forward.cache.commit(task.prompt.iter().chain(decoded).copied());
+        }
+        if let (Ok(()), Err(error)) = (&outcome, &drained) {
+            // The text is whole: what became of the device is for the next request to find.
+            tracing::warn!("after the last token: {error}");
+            forward.cache.invalidate();
+        }
+        outcome.map(|()| timeline)
+    }
+}
+
+/// One run of the loop.
+struct Run<'a> {
+    task: &'a Task<'a>,
+    pipeline: Pipeline<'a>,
+    /// tokens that are part of the text
+    chosen: Vec<u32>,
+    timeline: Timeline,
+    speculation: Option<SpeculationState<'a>>,
+}
+
+impl Run<'_> {
+    async fn prepare(&mut self, forward: &mut Forward) -> Result<()> {
+        let (gpu, horizon, task) = (self.pipeline.gpu, self.pipeline.horizon, self.task);
+        forward.reserve(gpu, self.first_positions(forward)).await?;
+        forward.sampler.prepare(gpu, task.sampling, forward.config.vocab_size);
+        let reused = forward.cache.reusable(task.prompt);
+        self.timeline.reused_tokens = reused;
+        // Until the prompt is in, only the reused rows are known to be right.
+        forward.cache.truncate(reused);
+        let draft_cached = self.speculation.as_mut().map_or(0, |state| state.begin(gpu, forward, task));
+        forward.begin(gpu, task.prompt, horizon.n_prompt + horizon.limit, draft_cached);
+        Ok(())
+    }
+
+    /// Positions that the caches are to hold at first: those of the prompt and of up to 128 tokens and, with
+    /// speculation, the slots of a tree.
+    fn first_positions(&self, forward: &Forward) -> usize {
+        let Horizon { n_prompt, limit, .. } = self.pipeline.horizon;
+        let tokens = n_prompt + limit.min(128);
+        match self.speculation {
+            Some(_) => tokens + MAX_ROWS,
+            None => tokens.min(forward.config.max_position_embeddings),
+        }
+    }
+
+    /// Prefill, then submissions until the limit of tokens is reached or `on_emission` ends the run.
+    async fn steps(
+        &mut self,
+        forward: &mut Forward,
+        now: &dyn Fn() -> f64,
+        on_emission: &mut dyn FnMut(&Emission) -> Result<Consumed>,
+    ) -> Result<()> {
+        plain::submit_prompt(&mut self.pipeline, forward, self.task, self.timeline.reused_tokens);
+        while let Some(next) = self.pipeline.pop() {
+            while self.pipeline.wants_more(&next) {
+                self.enqueue(forward).await?;
+            }
+            let words = self.pipeline.read(&next).await?;
+            self.timeline.host_syncs += 1;
+            let emission = self.process_readback(&next, &Record(&words), now())?;
+            if emission.tokens.is_empty() {
+                continue;
+            }
+            let consumed = on_emission(&emission)?;
+            self.chosen.extend(&emission.tokens[..consumed.kept]);
+            self.timeline.read_ms.extend(std::iter::repeat_n(emission.at_ms, consumed.kept));
+            self.timeline.emissions += 1;
+            if let Some(state) = &mut self.speculation {
+                state.count(&emission.rounds, consumed.kept);
+            }
+            if !consumed.more {
+                break;
+            }
+            if next.is_first() && self.pipeline.horizon.limit > 1 {
+                self.enqueue(forward).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Submits the next steps or the next round.
+    async fn enqueue(&mut self, forward: &mut Forward) -> Result<()> {
+        let (pipeline, task) = (&mut self.pipeline, self.task);
+        self.timeline.dispatches += match &mut self.speculation {
+            None => plain::enqueue(pipeline, forward, task.sampling).await?,
+            Some(state) => state.enqueue(pipeline, forward, task, self.chosen.len()).await?,
+        };
+        Ok(())
+    }
+
+    /// What a read brought.
+    fn process_readback(&mut self, read: &InFlight, record: &Record<'_>, at_ms: f64) -> Result<Emission> {
+        let known = self.chosen.len();
+        let n_prompt = self.task.prompt.len();
+        let tokens = record.tokens(known);
+        if let Some(nth) = tokens.iter().position(|&t| t == NO_TOKEN) {
+            return Err(Error::NanLogits { position: n_prompt + known + nth });
+        }
+        self.pipeline.settle(read, tokens.len());
+        let rounds = self.speculation.as_mut().map_or_else(Vec::new, |state| {
+            let read_tokens = ReadTokens { chosen: &self.chosen, tokens: &tokens, at_ms };
+            state.observe(&read.work, record, &read_tokens, n_prompt)
+        });
+        Ok(Emission { tokens, at_ms, rounds })
+    }
+}
+
+/// # Errors
+/// [`Error::EmptyPrompt`], [`Error::PromptTooLong`], [`Error::BadToken`].
+fn check_prompt(prompt: &[u32], context: usize, vocab_size: usize) -> Result<()> {
+    if prompt.is_empty() {
+        return Err(Error::EmptyPrompt);
+    }
+    if prompt.len() >= context {
+        return Err(Error::PromptTooLong { prompt_tokens: prompt.len(), context });
+    }
+    match prompt.iter().find(|&&t| t as usize >= vocab_size) {
+        Some(&token) => Err(Error::BadToken { token, vocab_size }),
+        None => Ok(()),
+    }
+}
