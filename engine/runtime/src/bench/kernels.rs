@@ -4,7 +4,7 @@
 //! could hold one layer does not flatter the device. Of a large model as many layers are made as take 1 GiB. The
 //! activations are those of one layer; they lie in the caches in a model, too.
 
-use understory_model::Shape;
+use understory_model::MeasuredShape;
 use understory_model::config::{ModelConfig, NormKind};
 use understory_protocol::formulas::median;
 use understory_protocol::{Dtype, KernelSet, Result};
@@ -32,7 +32,7 @@ const VERIFY_BUDGET_MS: f64 = 20e3;
 #[derive(Clone, Copy, Debug)]
 pub struct KernelOptions {
     /// `None`: by the adapter
-    pub shape: Option<Shape>,
+    pub shape: Option<MeasuredShape>,
     /// `None`: the adapter's
     pub profile: Option<KernelSet>,
     pub dtype: Dtype,
@@ -47,7 +47,7 @@ pub async fn run(
     options: &KernelOptions,
     on_progress: &mut dyn FnMut(usize, usize),
 ) -> Result<KernelReport> {
-    let shape = options.shape.unwrap_or(Shape::for_adapter(gpu.report()));
+    let shape = options.shape.unwrap_or(MeasuredShape::for_adapter(gpu.report()));
     let profile = options.profile.unwrap_or(gpu.report().profile);
     let config = shape.config()?;
     let layer_bytes: u64 = Spec::of_layer(&config).iter().map(|s| s.weight_bytes(options.dtype)).sum();
