@@ -11,7 +11,7 @@ use understory_speculation::grow::{Branch, GrowRule};
 use understory_speculation::prune::{self, VerifyMs};
 
 use super::measure;
-use crate::forward::Forward;
+use crate::forward::{Forward, TreeSupport};
 use crate::gpu::{Buffer, Dispatch, Gpu, RowClass, record};
 use crate::kernels::{
     self, AcceptParams, CANDIDATES, CandidatesParams, CatchUpParams, CostTable, GrowParams, Sampler, state,
@@ -24,8 +24,7 @@ pub const MOST_CATCH: usize = 16;
 
 /// The kernels of a round, and the draft.
 pub struct Speculator {
-    /// rows that the buffers for logits hold
-    rows: usize,
+    pub(super) trees: TreeSupport,
     choices: Sampler,
     accept: Dispatch,
     accept_params: AcceptParams,
@@ -41,8 +40,7 @@ pub struct Speculator {
 /// The draft model and the kernels that join it to the target.
 pub struct Draft {
     pub forward: Forward,
-    /// rows that its buffers for logits hold
-    rows: usize,
+    trees: TreeSupport,
     /// tokens that both vocabularies have
     n_shared: usize,
     prefill: Dispatch,
@@ -61,7 +59,7 @@ impl Speculator {
     /// # Errors
     /// [`understory_protocol::Error::OutOfDeviceMemory`], [`understory_protocol::Error::Device`].
     pub async fn new(gpu: &Gpu, target: &mut Forward) -> Result<Speculator> {
-        let rows = target.prepare_all_logits(gpu).await?;
+        let trees = target.with_trees(gpu, None).await?;
         let chosen = gpu.storage(DOING, 4 * MAX_ROWS as u64).await?;
         let vocab = target.config.vocab_size;
         let accept_params = AcceptParams {
@@ -75,15 +73,12 @@ impl Speculator {
             lookup_log_prob: [0.0; 8],
             verify_ms: [1.0; 68],
         };
-        let (mut b, t) = target.builder(gpu);
+        let (mut b, t) = target.builder(gpu, &trees);
         let choices = kernels::row_sampler(&mut b, vocab, [t.logits, t.block_max, t.state, &chosen, t.seen]).await?;
         let buffers = [&*chosen, t.state, t.tokens, t.history, t.seen];
         let accept = kernels::accept(&mut b, &accept_params, buffers).await?;
-        let state = t.state.clone();
-        target.commit_with(&state, false);
-        target.reserve(gpu, 1).await?;
         Ok(Self {
-            rows,
+            trees,
             choices,
             accept,
             accept_params,
@@ -100,7 +95,7 @@ impl Speculator {
     /// # Errors
     /// [`understory_protocol::Error::OutOfDeviceMemory`], [`understory_protocol::Error::Device`].
     pub async fn set_draft(&mut self, gpu: &Gpu, target: &mut Forward, mut draft: Forward) -> Result<()> {
-        let rows = draft.prepare_all_logits(gpu).await?;
+        let trees = draft.with_trees(gpu, Some(target.state())).await?;
         let n_shared = target.config.vocab_size.min(draft.config.vocab_size);
         let vocab = draft.config.vocab_size;
         let candidates_buffer = gpu.storage(DOING, (MAX_ROWS * CANDIDATES * 8) as u64).await?;
@@ -123,9 +118,8 @@ impl Speculator {
             verify_ms: [1.0; 68],
         };
         let last = GrowParams { last: 1, ..params };
-        draft.commit_with(target.state(), true);
-        let (_, t) = target.builder(gpu);
-        let (mut b, d) = draft.builder(gpu);
+        let (_, t) = target.builder(gpu, &self.trees);
+        let (mut b, d) = draft.builder(gpu, &trees);
         let catch_up = [t.state, d.state, d.tokens, t.history];
         let prefill = kernels::catch_up(&mut b, CatchUpParams { start: 0, chunk: 0, pad: [0; 2] }, catch_up).await?;
         let start = kernels::catch_up(&mut b, CatchUpParams { start: 1, chunk: 0, pad: [0; 2] }, catch_up).await?;
@@ -137,11 +131,10 @@ impl Speculator {
             (kernels::grow(&mut b, &params, buffers).await?, params),
             (kernels::grow(&mut b, &last, buffers).await?, last),
         ];
-        draft.reserve(gpu, 1).await?;
         self.costs = None;
         self.draft = Some(Draft {
             forward: draft,
-            rows,
+            trees,
             n_shared,
             prefill,
             start,
@@ -155,8 +148,8 @@ impl Speculator {
 
     /// Rows that a tree may have in a request that ends before `positions`.
     pub fn tree_rows(&self, target: &Forward, positions: usize) -> usize {
-        let draft = self.draft.as_ref().map_or(MAX_ROWS, |d| d.rows.min(d.forward.tree_rows(positions)));
-        self.rows.min(target.tree_rows(positions)).min(draft).min(MAX_ROWS)
+        let draft = self.draft.as_ref().map_or(MAX_ROWS, |d| d.trees.rows().min(d.forward.tree_rows(positions)));
+        self.trees.rows().min(target.tree_rows(positions)).min(draft).min(MAX_ROWS)
     }
 
     /// Whether the draft's context holds positions below `positions`.
@@ -219,7 +212,7 @@ impl Speculator {
                     Branch::Fixed(n) => n.clamp(1, CANDIDATES) as u32,
                     Branch::ByConfidence => 0,
                 },
-                frontier: rule.frontier.min(draft.rows).min(tree_rows) as u32,
+                frontier: rule.frontier.min(draft.trees.rows()).min(tree_rows) as u32,
                 level_nodes: rule.level_nodes.min(MAX_ROWS) as u32,
                 max_nodes: most(rule.max_nodes),
                 tau: thresholds.tau,
@@ -262,15 +255,15 @@ impl Speculator {
             count += draft.record_levels(pass, plan, tree_rows, positions);
         }
         let rows = (1 + plan.rule.max_nodes).min(tree_rows);
-        count += target.record_tree(pass, rows, positions);
+        count += target.record_tree(&self.trees, pass, rows, positions);
         count += record(pass, [self.choices.choice(sampling)], RowClass::Tree, rows as u32, 1);
         count += record(pass, [&self.accept], RowClass::Tree, 1, 1);
         if !plan.chain {
-            count += target.record_commit(pass);
+            count += target.record_commit(&self.trees, pass);
         }
         if let Some(draft) = &mut self.draft {
             if drafts && !plan.chain {
-                count += draft.forward.record_commit(pass);
+                count += draft.forward.record_commit(&draft.trees, pass);
             }
             // All that has been looked up may have been accepted and not seen by the draft.
             let looked_up = plan.lookup.as_ref().map_or(0, |l| l.tokens.min(plan.rule.max_nodes));
@@ -315,7 +308,7 @@ impl Speculator {
     pub(super) fn submit_verification(&self, gpu: &Gpu, target: &Forward, rows: usize, most: usize, base: usize) {
         target.set_tree(gpu, &measure::star(rows), base);
         gpu.submit_pass(|pass| {
-            target.record_tree(pass, most, base + MAX_ROWS);
+            target.record_tree(&self.trees, pass, most, base + MAX_ROWS);
             let choice = self.choices.choice(&Sampling::default());
             record(pass, [choice], RowClass::Tree, most as u32, 1);
         });
@@ -376,7 +369,7 @@ impl Draft {
         let itself: Vec<u32> = (0..rows as u32).collect();
         forward.set_words(gpu, state::PARENT, &itself);
         gpu.submit_pass(|pass| {
-            forward.record_tree(pass, rows, base + MAX_ROWS);
+            forward.record_tree(&self.trees, pass, rows, base + MAX_ROWS);
             record(pass, [&self.candidates], RowClass::Tree, rows as u32, 1);
         });
     }
@@ -393,7 +386,7 @@ impl Draft {
         let mut rows = (self.behind + 1).min(MOST_CATCH);
         let mut frontier = 1;
         for level in 1..=plan.levels {
-            count += self.forward.record_tree(pass, rows, positions);
+            count += self.forward.record_tree(&self.trees, pass, rows, positions);
             count += record(pass, [&self.candidates], RowClass::Tree, rows as u32, 1);
             let last = level == plan.levels;
             count += record(pass, [if last { grow_last } else { grow }], RowClass::One, 1, 1);
@@ -402,7 +395,7 @@ impl Draft {
                 Branch::Fixed(n) => n,
                 Branch::ByConfidence => 3,
             };
-            frontier = (frontier * branch).min(plan.rule.frontier).min(plan.rule.level_nodes).min(self.rows);
+            frontier = (frontier * branch).min(plan.rule.frontier).min(plan.rule.level_nodes).min(self.trees.rows());
             rows = frontier.min(tree_rows);
         }
         count
