@@ -12,7 +12,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
-use understory_model::Shape;
+use understory_model::MeasuredShape;
 use understory_protocol::{Dtype, KernelSet, LoadOptions, Sampling};
 
 pub use bench::{BenchArgs, BenchStartArgs, CompareArgs};
@@ -328,7 +328,7 @@ pub enum ShapeArg {
     Pythia,
 }
 
-impl From<ShapeArg> for Shape {
+impl From<ShapeArg> for MeasuredShape {
     fn from(shape: ShapeArg) -> Self {
         match shape {
             ShapeArg::Tales => Self::Tales,

@@ -30,7 +30,7 @@ pub fn run(args: &KernelsArgs, console: &Console) -> Result<()> {
         let gpu = Gpu::open(args.device).await?;
         let options = KernelOptions {
             shape: args.shape.map(Into::into),
-            profile: args.profile.map(Into::into),
+            kernel_set: args.profile.map(Into::into),
             dtype: Dtype::F16,
         };
         let bar = console.bar();

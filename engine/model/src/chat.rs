@@ -153,12 +153,6 @@ mod tests {
     }
 
     #[test]
-    fn a_template_can_refuse() {
-        let error = render("{{ raise_exception('roles must alternate') }}", &[]).unwrap_err().to_string();
-        assert!(error.contains("roles must alternate"), "{error}");
-    }
-
-    #[test]
     fn a_list_needs_a_default() {
         let entry = |name: &str| serde_json::json!({ "name": name, "template": name });
         let several = Json::Array(vec![entry("tool_use"), entry("default")]);

@@ -1,21 +1,29 @@
 //! The files of one model, wherever they lie: a folder on disk, bytes inside the program, or something a
 //! front end provides (the browser's cache). Nothing here knows what the files mean.
 
-use std::ops::Deref;
 #[cfg(not(target_family = "wasm"))]
-use std::{
-    fs::File,
-    path::{Path, PathBuf},
-};
+mod folder;
+
+use std::ops::Deref;
 
 use understory_protocol::{Error, Result};
+
+#[cfg(not(target_family = "wasm"))]
+pub use self::folder::FolderFiles;
 
 /// Bytes of a file or of a part of one, kept in the cheapest form the source has.
 pub enum FileBytes<'a> {
     Borrowed(&'a [u8]),
     Owned(Vec<u8>),
-    #[cfg(not(target_family = "wasm"))]
-    Mapped(memmap2::Mmap),
+}
+
+impl FileBytes<'_> {
+    pub fn into_owned(self) -> Vec<u8> {
+        match self {
+            Self::Borrowed(bytes) => bytes.to_vec(),
+            Self::Owned(bytes) => bytes,
+        }
+    }
 }
 
 impl Deref for FileBytes<'_> {
@@ -25,8 +33,6 @@ impl Deref for FileBytes<'_> {
         match self {
             Self::Borrowed(bytes) => bytes,
             Self::Owned(bytes) => bytes,
-            #[cfg(not(target_family = "wasm"))]
-            Self::Mapped(map) => map,
         }
     }
 }
@@ -48,11 +54,10 @@ pub trait ModelFiles {
     /// [`Error::Io`] where it exists and cannot be examined.
     fn len(&self, file: &str) -> Result<Option<u64>>;
 
-    /// `len` bytes from `offset`. Natively a map of that region alone, so that what is resident while a model
-    /// loads is one tensor and not its file.
+    /// `len` bytes from `offset`, and nothing else of the file.
     ///
     /// # Errors
-    /// [`Error::Truncated`] where the file ends before `offset + len`; [`Error::Io`].
+    /// [`Error::Truncated`] where the file ends before `offset + len`, also where it shrinks meanwhile; [`Error::Io`].
     fn range(&self, file: &str, offset: u64, len: u64) -> Result<FileBytes<'_>>;
 
     /// Lets go of what was read ahead: the model is open.
@@ -76,90 +81,6 @@ fn region_end(file: &str, offset: u64, len: u64, actual: u64) -> Result<u64> {
     match offset.checked_add(len) {
         Some(end) if end <= actual => Ok(end),
         end => Err(Error::Truncated { file: file.into(), expected: end.unwrap_or(u64::MAX), actual }),
-    }
-}
-
-/// A folder on disk.
-#[cfg(not(target_family = "wasm"))]
-pub struct FolderFiles {
-    path: PathBuf,
-}
-
-#[cfg(not(target_family = "wasm"))]
-impl FolderFiles {
-    /// # Errors
-    /// [`Error::NotAModel`] names the first of the files a model needs that the folder lacks.
-    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        let path = path.as_ref().to_owned();
-        let missing = if !path.is_dir() {
-            Some("the folder itself")
-        } else if !path.join("config.json").is_file() {
-            Some("config.json")
-        } else if !path.join("tokenizer.json").is_file() {
-            Some("tokenizer.json")
-        } else if !["model.safetensors", "model.safetensors.index.json"].iter().any(|f| path.join(f).is_file()) {
-            Some("model.safetensors")
-        } else {
-            None
-        };
-        match missing {
-            Some(missing) => Err(Error::NotAModel { path, missing: missing.into() }),
-            None => Ok(Self { path }),
-        }
-    }
-
-    fn file(&self, file: &str) -> Result<Option<(File, u64)>> {
-        let path = self.path.join(file);
-        let io = |source| Error::Io { path: path.clone(), source };
-        match File::open(&path) {
-            Ok(handle) => {
-                let len = handle.metadata().map_err(io)?.len();
-                Ok(Some((handle, len)))
-            }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(io(error)),
-        }
-    }
-
-    fn absent(&self, file: &str) -> Error {
-        Error::NotAModel { path: self.path.clone(), missing: file.into() }
-    }
-}
-
-#[cfg(not(target_family = "wasm"))]
-impl ModelFiles for FolderFiles {
-    fn name(&self) -> String {
-        let name = self.path.file_name().map_or_else(|| self.path.to_string_lossy(), |name| name.to_string_lossy());
-        name.into_owned()
-    }
-
-    fn read(&self, file: &str) -> Result<Option<FileBytes<'_>>> {
-        let path = self.path.join(file);
-        match std::fs::read(&path) {
-            Ok(bytes) => Ok(Some(FileBytes::Owned(bytes))),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(Error::Io { path, source }),
-        }
-    }
-
-    fn len(&self, file: &str) -> Result<Option<u64>> {
-        Ok(self.file(file)?.map(|(_, len)| len))
-    }
-
-    fn range(&self, file: &str, offset: u64, len: u64) -> Result<FileBytes<'_>> {
-        let (handle, actual) = self.file(file)?.ok_or_else(|| self.absent(file))?;
-        region_end(file, offset, len, actual)?;
-        if len == 0 {
-            return Ok(FileBytes::Borrowed(&[]));
-        }
-        let too_large =
-            |_| Error::BadFile { file: file.into(), reason: format!("{len} bytes are too many for this machine") };
-        let size = usize::try_from(len).map_err(too_large)?;
-        // SAFETY: the map is read-only and private, and lives no longer than the read of one tensor. What the type
-        // system cannot rule out is another process that rewrites the file meanwhile: files of a model cache are
-        // replaced by rename, never written in place, and the region was just checked to lie within the file.
-        let map = unsafe { memmap2::MmapOptions::new().offset(offset).len(size).map_copy_read_only(&handle) };
-        map.map(FileBytes::Mapped).map_err(|source| Error::Io { path: self.path.join(file), source })
     }
 }
 

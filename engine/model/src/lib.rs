@@ -7,13 +7,13 @@ pub mod config;
 pub mod files;
 pub mod fingerprints;
 pub mod halves;
+mod measured_shape;
 mod pair;
 pub mod repository;
 mod safetensors;
-mod shape;
 pub mod text;
 pub mod tokenizer;
 pub mod weights;
 
+pub use measured_shape::MeasuredShape;
 pub use pair::check_pair;
-pub use shape::Shape;

@@ -16,13 +16,13 @@ const LENGTH_BYTES: u64 = 8;
 
 /// Element types that weights may have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Dtype {
+pub(crate) enum StoredDtype {
     F32,
     F16,
     Bf16,
 }
 
-impl Dtype {
+impl StoredDtype {
     fn named(name: &str) -> Option<Self> {
         match name {
             "F32" => Some(Self::F32),
@@ -53,9 +53,9 @@ pub(crate) struct TensorEntry {
 impl TensorEntry {
     /// # Errors
     /// [`Error::UnknownDtype`].
-    pub fn dtype(&self, name: &str) -> Result<Dtype> {
+    pub fn dtype(&self, name: &str) -> Result<StoredDtype> {
         let unknown = || Error::UnknownDtype { name: name.into(), dtype: self.dtype.clone() };
-        Dtype::named(&self.dtype).ok_or_else(unknown)
+        StoredDtype::named(&self.dtype).ok_or_else(unknown)
     }
 }
 
@@ -109,7 +109,7 @@ pub(crate) fn read_header(files: &dyn ModelFiles, file: &str) -> Result<HashMap<
         }
         let given = to - from;
         // Of other types nobody reads anything, so their sizes are not our business.
-        if let Some(known) = Dtype::named(dtype)
+        if let Some(known) = StoredDtype::named(dtype)
             && shape.iter().try_fold(known.bytes(), |product, &n| product.checked_mul(n)) != Some(given)
         {
             return Err(bad(format!(

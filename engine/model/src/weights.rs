@@ -7,6 +7,7 @@ mod convert;
 mod names;
 mod slots;
 
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -16,7 +17,7 @@ use self::names::{Form, Names};
 use self::slots::Layout;
 use super::config::ModelConfig;
 use super::files::ModelFiles;
-use super::safetensors::{Dtype, TensorEntry, read_header, weight_files};
+use super::safetensors::{StoredDtype, TensorEntry, read_header, weight_files};
 
 /// A tensor of the shared blocks. Matrices are row-major `[out_features, in_features]`: `y = W x + b`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -71,6 +72,15 @@ pub struct ModelWeights<'a> {
     order: Vec<Slot>,
     places: HashMap<Slot, Place>,
     tied: bool,
+    /// the tensor that is being read, where its features do not lie together
+    whole: RefCell<Option<WholeTensor>>,
+}
+
+/// All bytes of a stored tensor, held until its last feature was read, so that reading it in pieces reads the file once.
+struct WholeTensor {
+    file: String,
+    offset: u64,
+    bytes: Vec<u8>,
 }
 
 /// Where the values of one slot lie.
@@ -86,7 +96,7 @@ struct Piece {
     /// bytes in the file
     offset: u64,
     len: u64,
-    dtype: Dtype,
+    dtype: StoredDtype,
     form: Form,
     features: usize,
     /// inputs of a feature; 1 in a vector
@@ -121,6 +131,7 @@ impl<'a> ModelWeights<'a> {
             order: needed.into_iter().map(|(slot, _)| slot).collect(),
             places,
             tied: config.tie_word_embeddings,
+            whole: RefCell::default(),
         })
     }
 
@@ -141,8 +152,8 @@ impl<'a> ModelWeights<'a> {
     }
 
     /// Replaces `out` by the rows of a slot, `[rows.len(), columns]` in the layout that [`Slot`] documents, whatever
-    /// the files' own. Only the parts of the files that hold these rows are read, except for transposed tensors,
-    /// of which everything is touched.
+    /// the files' own. Only the parts of the files that hold these rows are read, except for tensors that are stored
+    /// by head or transposed: these are read whole, and held until their last row was asked for.
     ///
     /// # Errors
     /// [`Error::MissingTensor`] for a slot that the model does not have; [`Error::Io`], [`Error::Truncated`] where
@@ -163,10 +174,38 @@ impl<'a> ModelWeights<'a> {
             let last = first + piece.features;
             let part = wanted.start.clamp(first, last)..wanted.end.clamp(first, last);
             if !part.is_empty() {
-                piece.read(self.files, part.start - first..part.end - first, out)?;
+                self.read_piece(piece, part.start - first..part.end - first, out)?;
             }
             first = last;
         }
+        Ok(())
+    }
+
+    /// Appends `features` of a stored tensor, each of its width.
+    fn read_piece(&self, piece: &Piece, features: Range<usize>, out: &mut Vec<f32>) -> Result<()> {
+        let gather = match piece.form {
+            Form::Rows => {
+                let feature_bytes = piece.width as u64 * piece.dtype.bytes();
+                let offset = piece.offset + features.start as u64 * feature_bytes;
+                let bytes = self.files.range(&piece.file, offset, features.len() as u64 * feature_bytes)?;
+                convert::append(&bytes, piece.dtype, out);
+                return Ok(());
+            }
+            Form::PerHead => Piece::by_head,
+            Form::Transposed => Piece::transpose,
+        };
+        let is_last = features.end == piece.features;
+        let mut held = self.whole.borrow_mut();
+        // Another tensor is let go of first, so that there is never more than one.
+        let whole = match held.take().filter(|whole| (&whole.file, whole.offset) == (&piece.file, piece.offset)) {
+            Some(whole) => whole,
+            None => {
+                let bytes = self.files.range(&piece.file, piece.offset, piece.len)?.into_owned();
+                WholeTensor { file: piece.file.clone(), offset: piece.offset, bytes }
+            }
+        };
+        gather(piece, &whole.bytes, features, out);
+        *held = Some(whole).filter(|_| !is_last);
         Ok(())
     }
 
@@ -250,33 +289,16 @@ impl Stored<'_> {
 }
 
 impl Piece {
-    /// Appends `features`, each of `width` values.
-    fn read(&self, files: &dyn ModelFiles, features: Range<usize>, out: &mut Vec<f32>) -> Result<()> {
-        let element = self.dtype.bytes();
-        let feature_bytes = self.width as u64 * element;
-        match self.form {
-            Form::Rows => {
-                let offset = self.offset + features.start as u64 * feature_bytes;
-                let bytes = files.range(&self.file, offset, features.len() as u64 * feature_bytes)?;
-                convert::append(&bytes, self.dtype, out);
-            }
-            Form::PerHead => {
-                let bytes = files.range(&self.file, self.offset, self.len)?;
-                let feature_bytes = feature_bytes as usize;
-                let mut next = features.start;
-                while next < features.end {
-                    let (stored, run) = self.per_head(next);
-                    let run = run.min(features.end - next);
-                    convert::append(&bytes[stored * feature_bytes..(stored + run) * feature_bytes], self.dtype, out);
-                    next += run;
-                }
-            }
-            Form::Transposed => {
-                let bytes = files.range(&self.file, self.offset, self.len)?;
-                self.transpose(&bytes, features, out);
-            }
+    /// Appends `features` of a tensor stored by head.
+    fn by_head(&self, bytes: &[u8], features: Range<usize>, out: &mut Vec<f32>) {
+        let feature_bytes = self.width * self.dtype.bytes() as usize;
+        let mut next = features.start;
+        while next < features.end {
+            let (stored, run) = self.per_head(next);
+            let run = run.min(features.end - next);
+            convert::append(&bytes[stored * feature_bytes..(stored + run) * feature_bytes], self.dtype, out);
+            next += run;
         }
-        Ok(())
     }
 
     /// Where feature `canonical` (all q heads, all k, all v) lies in `[n_heads, (q, k, v), head_dim]`, and how many

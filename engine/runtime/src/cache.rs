@@ -65,7 +65,7 @@ impl KvCache {
         for i in 0..config.n_layers() {
             match self.layers.get_mut(i) {
                 None => {
-                    let (k, v) = (gpu.storage_ahead(DOING, bytes)?, gpu.storage_ahead(DOING, bytes)?);
+                    let (k, v) = (gpu.storage_deferred(DOING, bytes)?, gpu.storage_deferred(DOING, bytes)?);
                     self.layers.push(LayerCache { k, v });
                 }
                 Some(old) => {
@@ -80,7 +80,7 @@ impl KvCache {
             }
         }
         self.capacity = capacity;
-        gpu.settle(DOING).await
+        gpu.check_allocations(DOING).await
     }
 
     /// The tokens whose rows are valid, from position 0 on.

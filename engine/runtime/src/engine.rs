@@ -240,7 +240,7 @@ impl Engine {
     }
     /// The kernels in use.
     pub fn kernel_set(&self) -> KernelSet {
-        self.forward.profile()
+        self.forward.kernel_set()
     }
     /// Phases of the start so far; the front end adds what only it knows.
     pub fn phases_mut(&mut self) -> &mut Phases {

@@ -24,16 +24,16 @@ pub async fn logits(
         return Err(Error::BadToken { token, vocab_size: vocab });
     }
     forward.reserve(gpu, tokens.len()).await?;
-    let held = forward.prepare_all_logits(gpu).await?;
-    let mut staging = Staging::new(gpu, (held * vocab * 4) as u64).await?;
+    let all = forward.all_logits(gpu).await?;
+    let mut staging = Staging::new(gpu, (all.rows * vocab * 4) as u64).await?;
     forward.cache.invalidate();
     let mut base = 0;
     while base < tokens.len() {
-        let n = rows.clamp(1, held).min(forward.few_rows(base)).min(tokens.len() - base);
+        let n = rows.clamp(1, all.rows).min(forward.few_rows(base)).min(tokens.len() - base);
         forward.set_rows(gpu, &tokens[base..base + n], base);
-        let (encoder, _) = gpu.encode_pass(|pass| forward.record(pass, n, base, &Tail::AllLogits));
+        let (encoder, _) = gpu.encode_pass(|pass| forward.record(pass, n, base, &Tail::AllLogits(&all)));
         let bytes = (n * vocab * 4) as u64;
-        let values = staging.read_floats(gpu, DOING, encoder, forward.all_logits(), bytes).await?;
+        let values = staging.read_floats(gpu, DOING, encoder, &all.logits, bytes).await?;
         on_rows(base, &values)?;
         base += n;
     }

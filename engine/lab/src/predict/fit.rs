@@ -123,7 +123,7 @@ mod tests {
     /// dispatches left out of the passes.
     #[test]
     fn a_known_device_is_found_again() {
-        let small = understory_model::Shape::Tales.config().unwrap();
+        let small = understory_model::MeasuredShape::Tales.config().unwrap();
         let large = model("smollm2-135m").unwrap().unwrap().config().unwrap();
         let subjects = [&small, &large].map(|config| Subject { config, dtype: Precision::F16 });
         let start = DeviceProfile { f32_activations: true, chunk: Some(64), ..device("apple-m1").unwrap().unwrap() };

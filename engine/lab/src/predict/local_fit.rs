@@ -202,7 +202,7 @@ mod tests {
     /// would catch rates taken for peaks (the start), which miss short prompts by their dispatches.
     #[test]
     fn sizes_held_out_are_predicted() {
-        let config = understory_model::Shape::Tales.config().unwrap();
+        let config = understory_model::MeasuredShape::Tales.config().unwrap();
         let mut truth = this_engine("truth".into(), CPU_TILING, (40.0, 0.5), "made up");
         truth.efficiency.compute = 0.4;
         truth.efficiency.memory = 0.6;

@@ -4,20 +4,20 @@ use half::bf16;
 use half::slice::HalfFloatSliceExt;
 
 use crate::halves::widen;
-use crate::safetensors::Dtype;
+use crate::safetensors::StoredDtype;
 
 /// Elements at a time: the buffer for aligned copies stays in the first cache.
 const BLOCK: usize = 2048;
 
 /// Appends the elements of `bytes` (little-endian, no alignment needed) to `out`.
-pub(super) fn append(bytes: &[u8], dtype: Dtype, out: &mut Vec<f32>) {
+pub(super) fn append(bytes: &[u8], dtype: StoredDtype, out: &mut Vec<f32>) {
     match dtype {
-        Dtype::F32 => {
+        StoredDtype::F32 => {
             let (elements, _) = bytes.as_chunks();
             out.extend(elements.iter().map(|&element| f32::from_le_bytes(element)));
         }
-        Dtype::F16 => append_half(bytes, out, |bits| bits, widen),
-        Dtype::Bf16 => append_half(bytes, out, bf16::from_bits, |from, to| from.convert_to_f32_slice(to)),
+        StoredDtype::F16 => append_half(bytes, out, |bits| bits, widen),
+        StoredDtype::Bf16 => append_half(bytes, out, bf16::from_bits, |from, to| from.convert_to_f32_slice(to)),
     }
 }
 
@@ -47,9 +47,9 @@ mod tests {
         let bits: Vec<u16> = (0..=u16::MAX).collect();
         let mut bytes = vec![0u8];
         bytes.extend(bits.iter().flat_map(|b| b.to_le_bytes()));
-        for dtype in [Dtype::F16, Dtype::Bf16] {
+        for dtype in [StoredDtype::F16, StoredDtype::Bf16] {
             let scalar = |bits| match dtype {
-                Dtype::F16 => f16::from_bits(bits).to_f32(),
+                StoredDtype::F16 => f16::from_bits(bits).to_f32(),
                 _ => bf16::from_bits(bits).to_f32(),
             };
             let mut out = Vec::new();

@@ -17,14 +17,18 @@ fn open(files: &dyn ModelFiles) -> Option<Error> {
     ModelWeights::open(files, &config).err()
 }
 
+/// Where the header of a weights file ends.
+fn header_end(bytes: &[u8]) -> usize {
+    8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize
+}
+
 /// The file with its header rewritten.
 fn with_header(bytes: &[u8], change: impl FnOnce(&mut Value)) -> Vec<u8> {
-    let (length, rest) = bytes.split_at(8);
-    let length = u64::from_le_bytes(length.try_into().unwrap()) as usize;
-    let mut header: Value = serde_json::from_slice(&rest[..length]).unwrap();
+    let (header, data) = bytes.split_at(header_end(bytes));
+    let mut header: Value = serde_json::from_slice(&header[8..]).unwrap();
     change(&mut header);
     let header = header.to_string().into_bytes();
-    [&(header.len() as u64).to_le_bytes()[..], &header, &rest[length..]].concat()
+    [&(header.len() as u64).to_le_bytes()[..], &header, data].concat()
 }
 
 fn with_tensors(files: &MemoryFiles, change: impl FnOnce(&mut Tensors)) -> MemoryFiles {
@@ -39,7 +43,7 @@ fn a_file_cut_short_is_truncated() {
     assert!(open(&files).is_none());
     let whole = &files.0[WEIGHTS];
     let full = whole.len() as u64;
-    let header_end = 8 + u64::from_le_bytes(whole[..8].try_into().unwrap());
+    let header_end = header_end(whole) as u64;
     for (keep, promised) in
         [(0, 8), (7, 8), (8, header_end), (1000, header_end), (header_end, full), (full / 2, full), (full - 1, full)]
     {
@@ -53,6 +57,35 @@ fn a_file_cut_short_is_truncated() {
                 other => panic!("{keep} bytes: {other:?}"),
             }
         }
+    }
+}
+
+/// A file that another program shortens while it is in use. A map of the file passes as long as nothing shortens it
+/// between the look at its size and the read, and then ends the process.
+#[test]
+fn a_file_cut_short_after_it_was_opened_is_truncated() {
+    for fixture_name in ["llama", "gpt2", "gpt-neox"] {
+        let folder = MemoryFiles::load(&fixture(fixture_name)).to_folder();
+        let files = FolderFiles::open(folder.path()).unwrap();
+        let config = ModelConfig::from_files(&files).unwrap();
+        let weights = ModelWeights::open(&files, &config).unwrap();
+        let path = folder.path().join(WEIGHTS);
+        let full = std::fs::metadata(&path).unwrap().len();
+        std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(full / 2).unwrap();
+        let read = |slot| {
+            let [rows, _] = weights.shape(slot).unwrap();
+            weights.read_rows(slot, 0..rows, &mut Vec::new())
+        };
+        let outcomes: Vec<_> = weights.slots().into_iter().map(read).collect();
+        let truncated = |outcome: &Result<(), Error>| match outcome {
+            Ok(()) => false,
+            Err(Error::Truncated { file, expected, actual }) => {
+                file == WEIGHTS && *expected <= full && *actual == full / 2
+            }
+            Err(other) => panic!("{fixture_name}: {other:?}"),
+        };
+        let lost = outcomes.iter().filter(|outcome| truncated(outcome)).count();
+        assert!(0 < lost && lost < outcomes.len(), "{fixture_name}: {lost} of {}", outcomes.len());
     }
 }
 
@@ -94,7 +127,7 @@ proptest! {
     fn no_header_panics(places in vec((any::<prop::sample::Index>(), any::<u8>()), 1..4)) {
         let files = MemoryFiles::load(&fixture("qwen2"));
         let mut bytes = files.0[WEIGHTS].clone();
-        let header = 8 + u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+        let header = header_end(&bytes);
         for (place, byte) in places {
             bytes[place.index(header)] = byte;
         }

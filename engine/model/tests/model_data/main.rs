@@ -59,6 +59,13 @@ impl MemoryFiles {
         String::from_utf8(self.0[file].clone()).unwrap()
     }
 
+    /// With `size` rows in the embedding, as `config.json` says it.
+    fn with_vocab_size(self, size: usize) -> Self {
+        let mut config: serde_json::Value = serde_json::from_str(&self.text("config.json")).unwrap();
+        config["vocab_size"] = size.into();
+        self.with("config.json", config.to_string())
+    }
+
     /// The same on disk.
     fn to_folder(&self) -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
@@ -99,7 +106,7 @@ fn a_folder_names_what_it_lacks() {
     assert!(FolderFiles::open(&nowhere).err().unwrap().to_string().contains("no such model"));
 }
 
-/// A region of a file is those bytes, at any offset (maps begin at page boundaries), and never more.
+/// A region of a file is those bytes, at any offset, and never more.
 #[test]
 fn a_range_is_a_part_of_the_file() {
     let folder = fixture("gpt2");

@@ -4,7 +4,7 @@
 //! could hold one layer does not flatter the device. Of a large model as many layers are made as take 1 GiB. The
 //! activations are those of one layer; they lie in the caches in a model, too.
 
-use understory_model::Shape;
+use understory_model::MeasuredShape;
 use understory_model::config::{ModelConfig, NormKind};
 use understory_protocol::formulas::median;
 use understory_protocol::{Dtype, KernelSet, Result};
@@ -32,9 +32,9 @@ const VERIFY_BUDGET_MS: f64 = 20e3;
 #[derive(Clone, Copy, Debug)]
 pub struct KernelOptions {
     /// `None`: by the adapter
-    pub shape: Option<Shape>,
+    pub shape: Option<MeasuredShape>,
     /// `None`: the adapter's
-    pub profile: Option<KernelSet>,
+    pub kernel_set: Option<KernelSet>,
     pub dtype: Dtype,
 }
 
@@ -47,8 +47,8 @@ pub async fn run(
     options: &KernelOptions,
     on_progress: &mut dyn FnMut(usize, usize),
 ) -> Result<KernelReport> {
-    let shape = options.shape.unwrap_or(Shape::for_adapter(gpu.report()));
-    let profile = options.profile.unwrap_or(gpu.report().profile);
+    let shape = options.shape.unwrap_or(MeasuredShape::for_adapter(gpu.report()));
+    let kernel_set = options.kernel_set.unwrap_or(gpu.report().profile);
     let config = shape.config()?;
     let layer_bytes: u64 = Spec::of_layer(&config).iter().map(|s| s.weight_bytes(options.dtype)).sum();
     let layers = (BEYOND_CACHES.div_ceil(layer_bytes) as usize).clamp(1, config.n_layers());
@@ -60,7 +60,7 @@ pub async fn run(
         gpu,
         config: &config,
         dtype: options.dtype,
-        profile,
+        kernel_set,
         layers,
         limits: [copy.value, peak.value],
         pipelines: Pipelines::default(),
@@ -80,7 +80,7 @@ pub async fn run(
     bench.sample().await?;
     Ok(KernelReport {
         shape,
-        profile,
+        profile: kernel_set,
         dtype: options.dtype,
         shaders_hash: understory_shaders::hash().into(),
         layers,
@@ -96,7 +96,7 @@ pub(super) struct Bench<'a> {
     pub gpu: &'a Gpu,
     pub config: &'a ModelConfig,
     pub dtype: Dtype,
-    pub profile: KernelSet,
+    pub kernel_set: KernelSet,
     pub layers: usize,
     /// GB/s of a copy, GFLOP/s of arithmetic
     limits: [f64; 2],
@@ -151,13 +151,13 @@ pub(super) fn all(made: &[Made]) -> Vec<&Dispatch> {
 impl Bench<'_> {
     fn tick(&mut self) {
         self.done += 1;
-        let prefill = usize::from(self.profile == KernelSet::Gpu);
+        let prefill = usize::from(self.kernel_set == KernelSet::Gpu);
         let total = 4 * (ROWS.len() + prefill) + VERIFY_ROWS.len() + self.n_around();
         (self.on_progress)(self.done, total);
     }
 
     pub fn builder(&mut self, norm: NormKind) -> Builder<'_> {
-        Builder { gpu: self.gpu, pipelines: &mut self.pipelines, profile: self.profile, dtype: self.dtype, norm }
+        Builder { gpu: self.gpu, pipelines: &mut self.pipelines, kernel_set: self.kernel_set, dtype: self.dtype, norm }
     }
 
     fn set_state(&self, pass: Pass) {
@@ -204,7 +204,7 @@ impl Bench<'_> {
         let mut b = Builder {
             gpu: self.gpu,
             pipelines: &mut self.pipelines,
-            profile: self.profile,
+            kernel_set: self.kernel_set,
             dtype: self.dtype,
             norm: self.config.norm.kind,
         };
@@ -217,11 +217,11 @@ impl Bench<'_> {
 
     /// The layer's products, each alone for a few row counts, then together as the verify curve.
     async fn products(&mut self) -> Result<Vec<VerifyPoint>> {
-        let most_rows = if self.profile == KernelSet::Gpu { PREFILL_ROWS } else { ROWS[ROWS.len() - 1] };
+        let most_rows = if self.kernel_set == KernelSet::Gpu { PREFILL_ROWS } else { ROWS[ROWS.len() - 1] };
         let mut layers: Vec<Vec<Made>> = Vec::new();
         for spec in Spec::of_layer(self.config) {
             let made = self.made(&spec, self.layers, most_rows).await?;
-            let prefill = (self.profile == KernelSet::Gpu).then_some(PREFILL_ROWS);
+            let prefill = (self.kernel_set == KernelSet::Gpu).then_some(PREFILL_ROWS);
             for rows in ROWS.into_iter().chain(prefill) {
                 let kernel = if rows > 64 { "matmul_prefill" } else { "matmul" };
                 let cost = spec.cost(self.dtype, rows);

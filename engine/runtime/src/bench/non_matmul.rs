@@ -34,7 +34,7 @@ impl Bench<'_> {
     }
 
     fn splits(&self, context: usize) -> u32 {
-        context.div_ceil(split_keys(self.profile)) as u32
+        context.div_ceil(split_keys(self.kernel_set)) as u32
     }
 
     /// Measurements that this file makes.

@@ -145,13 +145,13 @@ pub async fn make(
 #[cfg(test)]
 mod tests {
     use super::Spec;
-    use understory_model::Shape;
+    use understory_model::MeasuredShape;
 
     /// The count that EleutherAI publishes for Pythia 2.8B, embeddings apart. A gated MLP, or three heads' worth of
     /// q, k and v counted once, fails this.
     #[test]
     fn a_shape_has_the_parameters_of_its_model() {
-        let config = Shape::Pythia.config().expect("is understood");
+        let config = MeasuredShape::Pythia.config().expect("is understood");
         let norms = 2 * config.hidden_size;
         let products: usize = Spec::of_layer(&config).iter().map(|spec| (spec.k + 1) * spec.matrix_rows).sum();
         assert_eq!(config.n_layers() * (products + 2 * norms) + norms, 2_517_652_480);

@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use understory_model::Shape;
+use understory_model::MeasuredShape;
 use understory_protocol::{Dtype, KernelSet};
 
-/// All kernels of one profile at the shapes of one model.
+/// All kernels of one kernel set at the shapes of one model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KernelReport {
-    pub shape: Shape,
+    pub shape: MeasuredShape,
     pub profile: KernelSet,
     pub dtype: Dtype,
     /// of all shaders' text ([`understory_shaders::hash`])

@@ -4,17 +4,26 @@
 //! q, k, v (norm on load), rotation + KV append, attention, output projection + residual, gate and up +
 //! activation (norm on load), down + residual: six dispatches, eight where half-blocks have a norm of their own.
 
+mod logits;
 mod plan;
 mod scratch;
+mod trees;
 
+use std::sync::Arc;
+
+pub use logits::AllLogits;
+pub use trees::TreeSupport;
+
+use logits::head_product;
 use plan::Plan;
 use scratch::Scratch;
+use trees::Commit;
 use understory_model::config::ModelConfig;
 use understory_protocol::{Dtype, KernelSet, Result};
 
 use crate::cache::KvCache;
 use crate::device_weights::DeviceWeights;
-use crate::gpu::{Buffer, DEFER_COMPILATION, Dispatch, Gpu, Pipelines, RowClass, record};
+use crate::gpu::{DEFER_COMPILATION, Dispatch, Gpu, Pipelines, RowClass, record};
 use crate::kernels::state::{LIMIT, N_NODES, N_ROWS};
 use crate::kernels::{self, Builder, Epilogue, Product, Sampler, split_keys};
 
@@ -26,42 +35,13 @@ pub const MAX_PREFILL_ROWS: usize = 512;
 const SCRATCH_BYTES: usize = 24 << 20;
 /// Rows of a prompt up to which it goes row by row while the kernels for several rows are not compiled.
 const SHORT: usize = 32;
-const ALL_LOGITS_BYTES: usize = 32 << 20;
-
-/// Logits of every row: for trees, for evaluation and for tests.
-struct AllLogits {
-    head: Vec<Dispatch>,
-    logits: Buffer,
-    block_max: Buffer,
-    rows: usize,
-}
-
-/// Whose accepted path moves this model's KV rows.
-struct Commit {
-    /// of the target
-    state: wgpu::Buffer,
-    /// this model is the draft
-    draft: bool,
-}
-
-/// Buffers that the kernels of speculation read and write.
-pub struct Buffers<'a> {
-    pub state: &'a wgpu::Buffer,
-    pub tokens: &'a wgpu::Buffer,
-    pub history: &'a wgpu::Buffer,
-    pub seen: &'a wgpu::Buffer,
-    /// of all rows
-    pub logits: &'a wgpu::Buffer,
-    pub block_max: &'a wgpu::Buffer,
-}
 
 /// What ends a pass.
 pub enum Tail<'a> {
     Nothing,
     /// logits of the last row, and the choice
     Sample(&'a Dispatch),
-    /// logits of all rows into [`Forward::all_logits`]
-    AllLogits,
+    AllLogits(&'a AllLogits),
 }
 
 pub struct Forward {
@@ -70,13 +50,13 @@ pub struct Forward {
     pub cache: KvCache,
     pub pipelines: Pipelines,
     pub sampler: Sampler,
-    profile: KernelSet,
+    kernel_set: KernelSet,
     dtype: Dtype,
     max_rows: usize,
     scratch: Scratch,
     plan: Option<Plan>,
     head: Vec<Dispatch>,
-    all: Option<AllLogits>,
+    all_logits: Option<Arc<AllLogits>>,
     commit: Option<Commit>,
     /// Single rows go through the pipelines of trees: where the self-test found other bits between the two.
     pub shared_pipeline: bool,
@@ -90,11 +70,11 @@ impl Forward {
         config: ModelConfig,
         weights: DeviceWeights,
         dtype: Dtype,
-        profile: KernelSet,
+        kernel_set: KernelSet,
         mut pipelines: Pipelines,
         on_progress: &mut dyn FnMut(usize, usize),
     ) -> Result<Forward> {
-        let max_rows = match profile {
+        let max_rows = match kernel_set {
             KernelSet::Cpu => MAX_INVARIANT_ROWS,
             KernelSet::Gpu => {
                 let rows = SCRATCH_BYTES / scratch::bytes_per_row(&config);
@@ -102,7 +82,7 @@ impl Forward {
             }
         };
         let scratch = Scratch::new(gpu, &config, max_rows)?;
-        let mut b = Builder { gpu, pipelines: &mut pipelines, profile, dtype, norm: config.norm.kind };
+        let mut b = Builder { gpu, pipelines: &mut pipelines, kernel_set, dtype, norm: config.norm.kind };
         on_progress(0, 3);
         let last_row = Product {
             extra: Some(&scratch.block_max),
@@ -126,13 +106,13 @@ impl Forward {
             cache,
             pipelines,
             sampler,
-            profile,
+            kernel_set,
             dtype,
             max_rows,
             scratch,
             plan: None,
             head,
-            all: None,
+            all_logits: None,
             commit: None,
             shared_pipeline: false,
         };
@@ -208,13 +188,13 @@ impl Forward {
             // A cache that an earlier request made larger has longer rows of parts, and fewer of them.
             _ => {
                 let capacity = self.cache.capacity().max(KvCache::capacity_for(positions));
-                plan::parts_rows(&self.config, self.profile, capacity)
+                plan::parts_rows(&self.config, self.kernel_set, capacity)
             }
         }
     }
 
     fn splits(&self, positions: usize) -> u32 {
-        positions.div_ceil(split_keys(self.profile)).max(1) as u32
+        positions.div_ceil(split_keys(self.kernel_set)).max(1) as u32
     }
 
     /// Begins a request: nothing chosen, tokens to be chosen for positions below `limit`, `prompt` as history.
@@ -267,93 +247,16 @@ impl Forward {
                 count += record(pass, &self.head, class, 1, 1);
                 count += record(pass, [*choice], RowClass::One, 1, 1);
             }
-            Tail::AllLogits => {
+            Tail::AllLogits(all) => {
                 let class = if rows == 1 && !self.shared_pipeline { RowClass::One } else { RowClass::Few };
-                count += record(pass, &self.all().head, class, rows as u32, 1);
+                count += record(pass, &all.head, class, rows as u32, 1);
             }
         }
         count
     }
 
-    /// Records a tree pass of up to `rows` rows, which see fewer than `positions` positions, and the logits of all
-    /// rows; returns its dispatches.
-    pub fn record_tree(&self, pass: &mut wgpu::ComputePass<'_>, rows: usize, positions: usize) -> usize {
-        let splits = self.splits(positions);
-        let count = record(pass, &self.plan().body, RowClass::Tree, rows as u32, splits);
-        count + record(pass, &self.all().head, RowClass::Tree, rows as u32, 1)
-    }
-
-    /// Records the move of the accepted path's KV rows; returns its dispatches.
-    pub fn record_commit(&self, pass: &mut wgpu::ComputePass<'_>) -> usize {
-        record(pass, &self.plan().commit, RowClass::One, 1, 1)
-    }
-
     fn plan(&self) -> &Plan {
         self.plan.as_ref().expect("reserve() before a pass")
-    }
-
-    fn all(&self) -> &AllLogits {
-        self.all.as_ref().expect("prepare_all_logits() before a pass with all logits")
-    }
-
-    /// Makes this model's KV rows follow the accepted paths of `target` (its own state, unless it is the `draft`).
-    pub fn commit_with(&mut self, target: &wgpu::Buffer, draft: bool) {
-        self.commit = Some(Commit { state: target.clone(), draft });
-        // Planned again, with it, at the next reserve().
-        self.plan = None;
-    }
-
-    /// Makes the buffers for logits of all rows; returns how many rows they hold.
-    pub async fn prepare_all_logits(&mut self, gpu: &Gpu) -> Result<usize> {
-        if let Some(all) = &self.all {
-            return Ok(all.rows);
-        }
-        let vocab = self.config.vocab_size;
-        let rows = (ALL_LOGITS_BYTES / (4 * vocab)).clamp(1, MAX_INVARIANT_ROWS);
-        let logits = gpu.storage("logits of all rows", (rows * vocab * 4) as u64).await?;
-        let block_max = gpu.storage("logits of all rows", (rows * vocab.div_ceil(4) * 8) as u64).await?;
-        let mut b = Builder {
-            gpu,
-            pipelines: &mut self.pipelines,
-            profile: self.profile,
-            dtype: self.dtype,
-            norm: self.config.norm.kind,
-        };
-        let every_row = Product {
-            extra: Some(&block_max),
-            epilogue: Epilogue::Logits,
-            ..head_product(&self.config, &self.weights, &self.scratch, &logits)
-        };
-        let head = kernels::product(&mut b, every_row).await?;
-        self.all = Some(AllLogits { head, logits, block_max, rows });
-        Ok(rows)
-    }
-
-    /// Launch glue for this model's kernels.
-    pub fn builder<'a>(&'a mut self, gpu: &'a Gpu) -> (Builder<'a>, Buffers<'a>) {
-        let all = self.all.as_ref().expect("prepare_all_logits() before builder()");
-        let s = &self.scratch;
-        let buffers = Buffers {
-            state: &s.state,
-            tokens: &s.tokens,
-            history: &s.history,
-            seen: &s.seen,
-            logits: &all.logits,
-            block_max: &all.block_max,
-        };
-        let b = Builder {
-            gpu,
-            pipelines: &mut self.pipelines,
-            profile: self.profile,
-            dtype: self.dtype,
-            norm: self.config.norm.kind,
-        };
-        (b, buffers)
-    }
-
-    /// `[rows, vocab_size]` f32 of the last pass with the logits of all rows.
-    pub fn all_logits(&self) -> &wgpu::Buffer {
-        &self.all().logits
     }
 
     /// Where the state lies; `kernels::state` says what its words are.
@@ -363,11 +266,11 @@ impl Forward {
 
     /// What the speed of passes depends on.
     pub fn shape(&self) -> (&ModelConfig, Dtype, KernelSet) {
-        (&self.config, self.dtype, self.profile)
+        (&self.config, self.dtype, self.kernel_set)
     }
 
-    pub fn profile(&self) -> KernelSet {
-        self.profile
+    pub fn kernel_set(&self) -> KernelSet {
+        self.kernel_set
     }
 
     /// The kernels of a pass over one row with a greedy choice.
@@ -376,28 +279,5 @@ impl Forward {
         let [greedy, _] = self.sampler.both();
         let dispatches = self.plan().body.iter().chain(&self.head).chain([greedy]);
         dispatches.filter_map(|dispatch| Some(dispatch.variants[RowClass::One as usize].as_ref()?.0.shader))
-    }
-}
-
-/// Final norm and lm_head; what the two heads share.
-fn head_product<'a>(
-    config: &ModelConfig,
-    weights: &'a DeviceWeights,
-    s: &'a Scratch,
-    logits: &'a wgpu::Buffer,
-) -> Product<'a> {
-    Product {
-        matrix: weights.lm_head.as_ref().unwrap_or(&weights.embedding),
-        vectors: &weights.head_vectors,
-        state: &s.state,
-        x: &s.x[0],
-        norm: Some((&s.stats[0], config.hidden_size, config.norm.eps)),
-        res: None,
-        y: logits,
-        y_stride: config.vocab_size,
-        n_out: config.vocab_size,
-        extra: None,
-        epilogue: Epilogue::Store,
-        last_row: false,
     }
 }

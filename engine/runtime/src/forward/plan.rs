@@ -9,8 +9,8 @@ use crate::kernels::{self, Attention, Builder, Epilogue, Product, Rope, split_ke
 
 const DOING: &str = "planning a pass";
 /// Budget for the parts of split attention; splits are small on CPU adapters.
-fn parts_bytes(profile: KernelSet) -> usize {
-    match profile {
+fn parts_bytes(kernel_set: KernelSet) -> usize {
+    match kernel_set {
         KernelSet::Gpu => 32 << 20,
         KernelSet::Cpu => 64 << 20,
     }
@@ -36,7 +36,7 @@ impl Forward {
         let mut b = Builder {
             gpu,
             pipelines: &mut self.pipelines,
-            profile: self.profile,
+            kernel_set: self.kernel_set,
             dtype: self.dtype,
             norm: config.norm.kind,
         };
@@ -44,10 +44,10 @@ impl Forward {
         for rope in &config.ropes {
             angles.push(gpu.storage_from(DOING, bytemuck::cast_slice(&angle_table(rope, capacity))).await?);
         }
-        let n_splits = capacity.div_ceil(split_keys(self.profile)).max(1);
-        let split_bytes = split_bytes(config, self.profile, capacity);
-        let parts_rows = parts_rows(config, self.profile, capacity);
-        let parts = match self.profile == KernelSet::Cpu || n_splits > 1 {
+        let n_splits = capacity.div_ceil(split_keys(self.kernel_set)).max(1);
+        let split_bytes = split_bytes(config, self.kernel_set, capacity);
+        let parts_rows = parts_rows(config, self.kernel_set, capacity);
+        let parts = match self.kernel_set == KernelSet::Cpu || n_splits > 1 {
             true => Some(gpu.storage(DOING, (parts_rows * split_bytes) as u64).await?),
             false => None,
         };
@@ -171,14 +171,14 @@ impl Forward {
 }
 
 /// Bytes of one row's parts of split attention.
-fn split_bytes(config: &ModelConfig, profile: KernelSet, capacity: usize) -> usize {
-    let n_splits = capacity.div_ceil(split_keys(profile)).max(1);
+fn split_bytes(config: &ModelConfig, kernel_set: KernelSet, capacity: usize) -> usize {
+    let n_splits = capacity.div_ceil(split_keys(kernel_set)).max(1);
     config.n_heads * n_splits * (config.head_dim.next_multiple_of(4) + 4) * 4
 }
 
 /// Rows whose parts of split attention there is room for.
-pub(super) fn parts_rows(config: &ModelConfig, profile: KernelSet, capacity: usize) -> usize {
-    (parts_bytes(profile) / split_bytes(config, profile, capacity)).clamp(1, MAX_INVARIANT_ROWS)
+pub(super) fn parts_rows(config: &ModelConfig, kernel_set: KernelSet, capacity: usize) -> usize {
+    (parts_bytes(kernel_set) / split_bytes(config, kernel_set, capacity)).clamp(1, MAX_INVARIANT_ROWS)
 }
 
 /// (cos, sin) of every angle, `[positions, rotary_dim / 2]`, computed in f64.

@@ -60,7 +60,7 @@ pub(super) fn bytes_per_row(config: &ModelConfig) -> usize {
 impl Scratch {
     pub fn new(gpu: &Gpu, config: &ModelConfig, rows: usize) -> Result<Scratch> {
         let r = row_values(config);
-        let buffer = |values: usize| gpu.storage_ahead(DOING, (values * 4) as u64);
+        let buffer = |values: usize| gpu.storage_deferred(DOING, (values * 4) as u64);
         let rows_of = |values: usize| buffer(rows * values);
         Ok(Scratch {
             tokens: rows_of(1)?,

@@ -6,7 +6,7 @@ use wasm_bindgen_futures::JsFuture;
 
 use understory_protocol::AdapterReport;
 
-/// How often, and how many milliseconds apart, [`settle`] looks again.
+/// How often, and how many milliseconds apart, [`wait_briefly`] looks again.
 const LOOKS: u32 = 20;
 const LOOK_MS: i32 = 5;
 
@@ -57,9 +57,9 @@ fn get(object: &JsValue, name: &str) -> Result<JsValue, JsValue> {
     Reflect::get(object, &name.into())
 }
 
-/// Waits a while for `arrived`: a browser rejects what was asked of a lost device before it says that the device is
+/// Waits until `arrived`, for [`LOOKS`] times [`LOOK_MS`] at most: a browser rejects what was asked of a lost device before it says that the device is
 /// lost.
-pub async fn settle(arrived: impl Fn() -> bool) {
+pub async fn wait_briefly(arrived: impl Fn() -> bool) {
     for _ in 0..LOOKS {
         if arrived() {
             return;

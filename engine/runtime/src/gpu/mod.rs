@@ -1,13 +1,17 @@
 //! The device: adapters and their reports, buffers under one budget, pipelines, and the recorder of a pass.
 
+mod adapter;
 #[cfg(target_family = "wasm")]
 mod browser;
 mod device;
+mod memory;
 mod pipelines;
 mod readback;
 mod recorder;
 
-pub use device::{Buffer, Gpu, list_adapters};
+pub use adapter::list_adapters;
+pub use device::Gpu;
+pub use memory::Buffer;
 pub use pipelines::{DEFER_COMPILATION, Pipeline, Pipelines};
 pub use readback::Staging;
 pub use recorder::{Dispatch, Grid, RowClass, When, record};

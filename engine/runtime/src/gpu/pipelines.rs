@@ -18,19 +18,38 @@ const DOING: &str = "compiling a kernel";
 pub struct Pipeline {
     raw: OnceLock<wgpu::ComputePipeline>,
     device: wgpu::Device,
+    checks: wgpu::ShaderRuntimeChecks,
     pub layout: wgpu::BindGroupLayout,
     pub shader: &'static Shader,
 }
 
 /// The pipelines of one device; a clone begins with what was compiled so far.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Pipelines {
+    checks: wgpu::ShaderRuntimeChecks,
     by_shader: HashMap<*const Shader, Arc<Pipeline>>,
     /// by the bindings' indices and kinds
     layouts: HashMap<Vec<(u32, Access)>, wgpu::BindGroupLayout>,
 }
 
+/// Without checks: see [`Pipeline::raw`].
+impl Default for Pipelines {
+    fn default() -> Self {
+        Self::with(wgpu::ShaderRuntimeChecks::unchecked())
+    }
+}
+
 impl Pipelines {
+    /// Pipelines whose accesses are checked against the bounds and whose loops are bounded, as those of kernels that
+    /// nobody vouches for are. What kernels compute may not depend on it: their tests compare both.
+    pub fn checked() -> Self {
+        Self::with(wgpu::ShaderRuntimeChecks::checked())
+    }
+
+    fn with(checks: wgpu::ShaderRuntimeChecks) -> Self {
+        Self { checks, by_shader: HashMap::new(), layouts: HashMap::new() }
+    }
+
     pub fn len(&self) -> usize {
         self.by_shader.len()
     }
@@ -99,7 +118,8 @@ impl Pipelines {
         }
         let signature: Vec<_> = shader.bindings.iter().map(|b| (b.index, b.access)).collect();
         let layout = self.layouts.entry(signature).or_insert_with(|| bind_group_layout(gpu, shader.bindings)).clone();
-        let pipeline = Arc::new(Pipeline { raw: OnceLock::new(), device: gpu.device().clone(), layout, shader });
+        let (raw, device, checks) = (OnceLock::new(), gpu.device().clone(), self.checks);
+        let pipeline = Arc::new(Pipeline { raw, device, checks, layout, shader });
         self.by_shader.insert(key, pipeline.clone());
         pipeline
     }
@@ -135,8 +155,8 @@ impl Pipeline {
             let descriptor = wgpu::ShaderModuleDescriptor { label, source };
             // SAFETY: the kernels are this project's own and constant; every access is guarded by the sizes in its
             // parameters, which are those of the buffers bound (see each kernel's preconditions), and their loops end.
-            let module =
-                unsafe { device.create_shader_module_trusted(descriptor, wgpu::ShaderRuntimeChecks::unchecked()) };
+            // Their tests run with and without checks, and compare.
+            let module = unsafe { device.create_shader_module_trusted(descriptor, self.checks) };
             let layout = device.create_pipeline_layout(&wgpu::PipelineLayoutDescriptor {
                 label,
                 bind_group_layouts: &[Some(&self.layout)],

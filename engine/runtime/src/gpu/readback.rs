@@ -4,7 +4,8 @@
 use futures_channel::oneshot;
 use understory_protocol::Result;
 
-use super::device::{Buffer, Gpu};
+use super::device::Gpu;
+use super::memory::Buffer;
 
 /// A mappable buffer and the read that is under way on it, if one is.
 pub struct Staging {

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::device::{Buffer, Gpu};
+use super::device::Gpu;
+use super::memory::Buffer;
 use super::pipelines::Pipeline;
 
 /// The rows of a pass; decides which permutation of a kernel runs, never the bits of a row, except between

@@ -31,6 +31,6 @@ pub async fn accept(
     [chosen, state, tokens, history, seen]: [&wgpu::Buffer; 5],
 ) -> Result<Dispatch> {
     let buffers = [("chosen", chosen), ("state", state), ("tokens", tokens), ("history", history), ("seen", seen)];
-    let profile = b.profile.name();
-    b.one("accept", &[profile], Grid::Fixed([1, 1, 1]), params, &buffers).await
+    let kernel_set = b.kernel_set.name();
+    b.one("accept", &[kernel_set], Grid::Fixed([1, 1, 1]), params, &buffers).await
 }

@@ -44,7 +44,7 @@ pub struct Attention<'a> {
     pub state: &'a wgpu::Buffer,
     pub out: &'a wgpu::Buffer,
     pub out_stride: usize,
-    /// partial results of splits, and how many splits of a row it holds; always there on the `cpu` profile
+    /// partial results of splits, and how many splits of a row it holds; always there with the kernel set `cpu`
     pub parts: Option<(&'a wgpu::Buffer, u32)>,
 }
 
@@ -71,7 +71,7 @@ pub async fn attention(
         |out| [("q", op.q), ("k_cache", op.k_cache), ("v_cache", op.v_cache), ("state", op.state), ("out", out)];
     let grid = Grid::RowsSplits(n_heads);
     let mut whole = Vec::new();
-    if b.profile == KernelSet::Gpu {
+    if b.kernel_set == KernelSet::Gpu {
         let features: [&[&str]; 2] = [&["gpu"], &["gpu", "tree"]];
         whole.push(b.one_and_tree("attention", features, grid, &params, &buffers(op.out)).await?);
     }
@@ -82,7 +82,7 @@ pub async fn attention(
         head_stride,
         out_stride: op.out_stride as u32,
         n_splits,
-        split: split_keys(b.profile) as u32,
+        split: split_keys(b.kernel_set) as u32,
         window: params.window,
         pad: 0,
     };
@@ -90,7 +90,7 @@ pub async fn attention(
     let reduce_buffers = [("parts", parts), ("state", op.state), ("out", op.out)];
     let reduce =
         b.one_and_tree("attention_reduce", [&[], &["tree"]], reduce_grid, &reduce_params, &reduce_buffers).await?;
-    if b.profile == KernelSet::Cpu {
+    if b.kernel_set == KernelSet::Cpu {
         let group = n_heads / params.n_kv_heads;
         let grid = |tree| Grid::KeyTiles { kv_heads: params.n_kv_heads, group, queries: CPU_QUERIES as u32, tree };
         let row_grid = Grid::RowsSplitsFlat { per_split: n_heads, group: 8 };

@@ -53,10 +53,10 @@ pub async fn candidates(
         ("seen", seen),
         ("candidates", out),
     ];
-    let grid = match b.profile {
+    let grid = match b.kernel_set {
         KernelSet::Gpu => Grid::RowsY(1),
         KernelSet::Cpu => Grid::RowsFlat { per_row: 1, group: 8 },
     };
-    let profile = b.profile.name();
-    b.one("candidates", &[profile], grid, params, &buffers).await
+    let kernel_set = b.kernel_set.name();
+    b.one("candidates", &[kernel_set], grid, params, &buffers).await
 }

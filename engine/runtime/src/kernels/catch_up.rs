@@ -24,6 +24,6 @@ pub async fn catch_up(
 ) -> Result<Dispatch> {
     let buffers =
         [("state", state), ("draft_state", draft_state), ("draft_tokens", draft_tokens), ("history", history)];
-    let profile = b.profile.name();
-    b.one("catch_up", &[profile], Grid::Fixed([1, 1, 1]), &params, &buffers).await
+    let kernel_set = b.kernel_set.name();
+    b.one("catch_up", &[kernel_set], Grid::Fixed([1, 1, 1]), &params, &buffers).await
 }

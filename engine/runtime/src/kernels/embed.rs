@@ -27,7 +27,7 @@ pub async fn embed(
     [tokens, state, x, out_stats]: [&wgpu::Buffer; 4],
 ) -> Result<Vec<Dispatch>> {
     let width = width as u32;
-    let features = [super::dtype_feature(b.dtype), b.profile.name(), b.norm_feature()];
+    let features = [super::dtype_feature(b.dtype), b.kernel_set.name(), b.norm_feature()];
     let with = |feature| features.iter().copied().chain(positions.map(|_| feature)).collect::<Vec<_>>();
     let [features, tree] = [with("positions"), with("tree")];
     let mut dispatches = Vec::new();

@@ -40,8 +40,8 @@ use crate::gpu::{Buffer, Dispatch, Gpu, Grid, Pipeline, Pipelines, When};
 pub type CostTable = [f32; 68];
 
 /// Keys of one split of attention: `SPLIT` in `shaders/kernels/lib/state.wesl`, `TILE` in `lib/key_tile.wesl`.
-pub fn split_keys(profile: KernelSet) -> usize {
-    match profile {
+pub fn split_keys(kernel_set: KernelSet) -> usize {
+    match kernel_set {
         KernelSet::Gpu => SPLIT as usize,
         KernelSet::Cpu => 16,
     }
@@ -83,7 +83,7 @@ fn norm_feature(norm: NormKind) -> &'static str {
 pub struct Builder<'a> {
     pub gpu: &'a Gpu,
     pub pipelines: &'a mut Pipelines,
-    pub profile: KernelSet,
+    pub kernel_set: KernelSet,
     pub dtype: Dtype,
     pub norm: NormKind,
 }

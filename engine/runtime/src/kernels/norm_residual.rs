@@ -29,6 +29,6 @@ pub async fn norm_residual(
     let buffers =
         [("t", t), ("x", x), ("state", state), ("stats", stats), ("gamma", gamma), ("y", y), ("out_stats", out_stats)];
     let grid = Grid::RowsY(width.div_ceil(4).div_ceil(64));
-    let profile = b.profile.name();
-    b.one("norm_residual", &[profile, b.norm_feature()], grid, &params, &buffers).await
+    let kernel_set = b.kernel_set.name();
+    b.one("norm_residual", &[kernel_set, b.norm_feature()], grid, &params, &buffers).await
 }

@@ -60,14 +60,14 @@ struct Params {
     pad: [u32; 2],
 }
 
-/// Blocks that one workgroup of the CPU profile computes (8 threads, 4 each).
+/// Blocks that one workgroup of the CPU kernel set computes (8 threads, 4 each).
 const CPU_BLOCKS: u32 = 32;
-/// Threads of a workgroup of the GPU profile.
+/// Threads of a workgroup of the GPU kernel set.
 const GPU_THREADS: u32 = 64;
 /// Blocks that one prefill tile covers.
 const TILE_BLOCKS: u32 = 8;
 
-/// Threads of the GPU profile that share a block of W, a power of two from 8 to 64: about 4 words of 8 columns for each
+/// Threads of the GPU kernel set that share a block of W, a power of two from 8 to 64: about 4 words of 8 columns for each
 /// before it joins its sums with the others'. A property of the matrix, so that the bits of a row depend on nothing else.
 fn lanes(k8: u32) -> u32 {
     k8.div_ceil(4).next_power_of_two().clamp(8, GPU_THREADS)
@@ -83,16 +83,16 @@ fn activation_code(a: Activation) -> u32 {
 }
 
 /// The kernel of up to 64 rows, and on CPU adapters of any number.
-pub(super) fn few_rows_kernel(profile: KernelSet) -> &'static str {
-    match profile {
+pub(super) fn few_rows_kernel(kernel_set: KernelSet) -> &'static str {
+    match kernel_set {
         KernelSet::Gpu => "matmul",
         KernelSet::Cpu => "matmul_cpu",
     }
 }
 
 /// Its features but for the rows at once; every product but a residual one has a norm on load.
-pub(super) fn features(dtype: Dtype, profile: KernelSet, norm: NormKind, epilogue: Epilogue) -> Vec<&'static str> {
-    let mut features = vec![dtype_feature(dtype), profile.name(), norm_feature(norm)];
+pub(super) fn features(dtype: Dtype, kernel_set: KernelSet, norm: NormKind, epilogue: Epilogue) -> Vec<&'static str> {
+    let mut features = vec![dtype_feature(dtype), kernel_set.name(), norm_feature(norm)];
     features.extend(match epilogue {
         Epilogue::Store => ["norm", "store"].as_slice(),
         Epilogue::Act(_) => &["norm", "act"],
@@ -109,19 +109,19 @@ pub async fn product(b: &mut Builder<'_>, op: Product<'_>) -> Result<Vec<Dispatc
         Epilogue::Act(a) | Epilogue::Gated(a) => activation_code(a),
         Epilogue::Store | Epilogue::Residual | Epilogue::Logits => 0,
     };
-    let features = features(b.dtype, b.profile, b.norm, op.epilogue);
+    let features = features(b.dtype, b.kernel_set, b.norm, op.epilogue);
     let with = |extra: &[&'static str]| [features.as_slice(), extra].concat();
-    let (kernel, block) = (few_rows_kernel(b.profile), if b.profile == KernelSet::Gpu { "cb4" } else { "cb8" });
+    let (kernel, block) = (few_rows_kernel(b.kernel_set), if b.kernel_set == KernelSet::Gpu { "cb4" } else { "cb8" });
     let one = b.pipelines.get(b.gpu, kernel, &with(&["cb1"])).await?;
     let few = b.pipelines.get_deferred(b.gpu, kernel, &with(&[block])).await?;
-    let many = match b.profile {
+    let many = match b.kernel_set {
         KernelSet::Gpu => Some(b.pipelines.get_deferred(b.gpu, "matmul_prefill", &with(&["cb4"])).await?),
         KernelSet::Cpu => None,
     };
     let lanes = lanes(op.matrix.k8);
     let mut dispatches = Vec::new();
     for part in &op.matrix.parts {
-        let groups = match b.profile {
+        let groups = match b.kernel_set {
             KernelSet::Gpu => part.blocks.div_ceil(GPU_THREADS / lanes),
             KernelSet::Cpu => part.blocks.div_ceil(CPU_BLOCKS),
         };

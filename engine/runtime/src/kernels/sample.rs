@@ -82,10 +82,10 @@ pub async fn sampler(
         ("seen", seen),
     ];
     let grid = Grid::Fixed([1, 1, 1]);
-    let profile = b.profile.name();
-    let sampled = b.pipelines.get_deferred(b.gpu, "sample", &[profile]).await?;
+    let kernel_set = b.kernel_set.name();
+    let sampled = b.pipelines.get_deferred(b.gpu, "sample", &[kernel_set]).await?;
     Ok(Sampler {
-        greedy: b.one("sample", &[profile, "greedy"], grid, &params, &buffers).await?,
+        greedy: b.one("sample", &[kernel_set, "greedy"], grid, &params, &buffers).await?,
         sampled: b.uniform(sampled, grid, &params, &buffers)?,
     })
 }
@@ -98,14 +98,14 @@ pub async fn row_sampler(
 ) -> Result<Sampler> {
     let params = SampleParams::new(&Sampling::default(), vocab_size);
     let buffers = [("logits", logits), ("block_max", block_max), ("state", state), ("chosen", chosen), ("seen", seen)];
-    let profile = b.profile.name();
+    let kernel_set = b.kernel_set.name();
     let workgroup_a_row = Grid::RowsY(1);
-    let greedy_grid = match b.profile {
+    let greedy_grid = match b.kernel_set {
         KernelSet::Gpu => workgroup_a_row,
         KernelSet::Cpu => Grid::RowsFlat { per_row: 1, group: 8 },
     };
     Ok(Sampler {
-        greedy: b.one("sample", &[profile, "greedy", "rows"], greedy_grid, &params, &buffers).await?,
-        sampled: b.one("sample", &[profile, "rows"], workgroup_a_row, &params, &buffers).await?,
+        greedy: b.one("sample", &[kernel_set, "greedy", "rows"], greedy_grid, &params, &buffers).await?,
+        sampled: b.one("sample", &[kernel_set, "rows"], workgroup_a_row, &params, &buffers).await?,
     })
 }

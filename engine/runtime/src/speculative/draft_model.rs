@@ -11,8 +11,8 @@ use understory_speculation::grow::Branch;
 use super::drafter::{DraftRequest, Drafter, RoundSpec};
 use super::record::Record;
 use super::round::DOING;
-use super::verifier::VerifyCosts;
-use crate::forward::{Forward, Tail};
+use super::verifier::{Verifier, VerifyCosts};
+use crate::forward::{Forward, Tail, TreeSupport};
 use crate::gpu::{Buffer, Dispatch, Gpu, RowClass, record};
 use crate::kernels::{self, AcceptParams, CANDIDATES, CandidatesParams, CatchUpParams, GrowParams};
 
@@ -23,8 +23,7 @@ const MOST_CATCH: usize = 16;
 /// The draft model and the kernels that join it to the target.
 pub struct DraftModel {
     pub forward: Forward,
-    /// rows that its buffers for logits hold
-    rows: usize,
+    pub(super) trees: TreeSupport,
     /// tokens that both vocabularies have
     n_shared: usize,
     prefill: Dispatch,
@@ -46,8 +45,8 @@ impl DraftModel {
     ///
     /// # Errors
     /// [`understory_protocol::Error::OutOfDeviceMemory`], [`understory_protocol::Error::Device`].
-    pub async fn new(gpu: &Gpu, target: &mut Forward, mut draft: Forward) -> Result<Self> {
-        let rows = draft.prepare_all_logits(gpu).await?;
+    pub async fn new(gpu: &Gpu, (target, verifier): (&mut Forward, &Verifier), mut draft: Forward) -> Result<Self> {
+        let trees = draft.with_trees(gpu, Some(target.state())).await?;
         let n_shared = target.config.vocab_size.min(draft.config.vocab_size);
         let vocab = draft.config.vocab_size;
         let candidates_buffer = gpu.storage(DOING, (MAX_ROWS * CANDIDATES * 8) as u64).await?;
@@ -70,9 +69,8 @@ impl DraftModel {
             verify_ms: [1.0; 68],
         };
         let last = GrowParams { last: 1, ..params };
-        draft.commit_with(target.state(), true);
-        let (_, t) = target.builder(gpu);
-        let (mut b, d) = draft.builder(gpu);
+        let (_, t) = target.builder(gpu, &verifier.trees);
+        let (mut b, d) = draft.builder(gpu, &trees);
         let catch_up = [t.state, d.state, d.tokens, t.history];
         let prefill = kernels::catch_up(&mut b, CatchUpParams { start: 0, chunk: 0, pad: [0; 2] }, catch_up).await?;
         let start = kernels::catch_up(&mut b, CatchUpParams { start: 1, chunk: 0, pad: [0; 2] }, catch_up).await?;
@@ -84,10 +82,9 @@ impl DraftModel {
             (kernels::grow(&mut b, &params, buffers).await?, params),
             (kernels::grow(&mut b, &last, buffers).await?, last),
         ];
-        draft.reserve(gpu, 1).await?;
         Ok(Self {
             forward: draft,
-            rows,
+            trees,
             n_shared,
             prefill,
             start,
@@ -141,7 +138,7 @@ impl Drafter for DraftModel {
     }
 
     fn tree_rows(&self, positions: usize) -> usize {
-        self.rows.min(self.forward.tree_rows(positions))
+        self.trees.rows().min(self.forward.tree_rows(positions))
     }
 
     fn begin(&mut self, gpu: &Gpu, request: &DraftRequest<'_>) {
@@ -187,7 +184,7 @@ impl Drafter for DraftModel {
                     Branch::Fixed(n) => n.clamp(1, CANDIDATES) as u32,
                     Branch::ByConfidence => 0,
                 },
-                frontier: rule.frontier.min(self.rows).min(round.tree_rows) as u32,
+                frontier: rule.frontier.min(self.trees.rows()).min(round.tree_rows) as u32,
                 level_nodes: rule.level_nodes.min(MAX_ROWS) as u32,
                 max_nodes: round.cut(rule.max_nodes),
                 tau: thresholds.tau,
@@ -215,7 +212,7 @@ impl Drafter for DraftModel {
         let mut rows = (self.behind + 1).min(MOST_CATCH);
         let mut frontier = 1;
         for level in 1..=round.plan.levels {
-            count += self.forward.record_tree(pass, rows, round.positions);
+            count += self.forward.record_tree(&self.trees, pass, rows, round.positions);
             count += record(pass, [&self.candidates], RowClass::Tree, rows as u32, 1);
             let last = level == round.plan.levels;
             count += record(pass, [if last { grow_last } else { grow }], RowClass::One, 1, 1);
@@ -224,7 +221,7 @@ impl Drafter for DraftModel {
                 Branch::Fixed(n) => n,
                 Branch::ByConfidence => 3,
             };
-            frontier = (frontier * branch).min(rule.frontier).min(rule.level_nodes).min(self.rows);
+            frontier = (frontier * branch).min(rule.frontier).min(rule.level_nodes).min(self.trees.rows());
             rows = frontier.min(round.tree_rows);
         }
         count
@@ -233,7 +230,7 @@ impl Drafter for DraftModel {
     fn record_end(&mut self, pass: &mut wgpu::ComputePass<'_>, round: &RoundSpec<'_>) -> usize {
         let plan = round.plan;
         let moves = self.takes_part(plan) && !plan.chain;
-        let count = if moves { self.forward.record_commit(pass) } else { 0 };
+        let count = if moves { self.forward.record_commit(&self.trees, pass) } else { 0 };
         // All that has been looked up may have been accepted and not seen by the draft.
         let looked_up = plan.lookup.as_ref().map_or(0, |l| l.tokens.min(plan.rule.max_nodes));
         let emitted = match plan.mode {

@@ -49,7 +49,7 @@ pub async fn measure(gpu: &Gpu, target: &mut Forward, round: &mut RoundKernels) 
     }
     let tree_rows = round.tree_rows(target, positions);
     warm_up(gpu, target, round, tree_rows, positions).await?;
-    let lossless = self_test(gpu, target, tree_rows, base).await?;
+    let lossless = self_test(gpu, (target, &round.verifier.trees), tree_rows, base).await?;
     target.shared_pipeline = lossless == Lossless::SharedPipeline;
 
     target.begin(gpu, &[0], positions, 0);

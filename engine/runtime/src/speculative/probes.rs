@@ -33,7 +33,7 @@ impl RoundKernels {
     pub(super) fn submit_verification(&self, gpu: &Gpu, target: &Forward, rows: usize, most: usize, base: usize) {
         target.set_tree(gpu, &star(rows), base);
         gpu.submit_pass(|pass| {
-            target.record_tree(pass, most, base + MAX_ROWS);
+            target.record_tree(&self.verifier.trees, pass, most, base + MAX_ROWS);
             let choice = self.verifier.choices.choice(&Sampling::default());
             record(pass, [choice], RowClass::Tree, most as u32, 1);
         });
@@ -55,7 +55,7 @@ impl DraftModel {
         let itself: Vec<u32> = (0..rows as u32).collect();
         forward.set_words(gpu, state::PARENT, &itself);
         gpu.submit_pass(|pass| {
-            forward.record_tree(pass, rows, base + MAX_ROWS);
+            forward.record_tree(&self.trees, pass, rows, base + MAX_ROWS);
             record(pass, [&self.candidates], RowClass::Tree, rows as u32, 1);
         });
     }

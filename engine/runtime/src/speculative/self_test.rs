@@ -5,7 +5,7 @@ use understory_protocol::{Lossless, NodeOrigin, Result};
 use understory_speculation::tree::DraftTree;
 
 use super::measure::DOING;
-use crate::forward::{Forward, Tail};
+use crate::forward::{Forward, Tail, TreeSupport};
 use crate::gpu::{Gpu, Staging};
 use crate::kernels::state;
 
@@ -19,7 +19,12 @@ const TEST_ROWS: [usize; 6] = [1, 2, 3, 5, 8, 9];
 ///
 /// # Errors
 /// [`understory_protocol::Error::DeviceLost`], [`understory_protocol::Error::OutOfDeviceMemory`].
-pub(super) async fn self_test(gpu: &Gpu, target: &mut Forward, tree_rows: usize, base: usize) -> Result<Lossless> {
+pub(super) async fn self_test(
+    gpu: &Gpu,
+    (target, trees): (&mut Forward, &TreeSupport),
+    tree_rows: usize,
+    base: usize,
+) -> Result<Lossless> {
     let vocab = target.config.vocab_size;
     let bytes = |rows: usize| (rows * vocab * 4) as u64;
     let mut staging = Staging::new(gpu, bytes(MAX_ROWS.min(16))).await?;
@@ -31,15 +36,16 @@ pub(super) async fn self_test(gpu: &Gpu, target: &mut Forward, tree_rows: usize,
             target.set_rows(gpu, &[token], base + i);
             // A single row through the trees' pipelines is the root of a tree.
             target.set_words(gpu, state::ROW0, &[0]);
-            let (encoder, _) = gpu.encode_pass(|pass| target.record(pass, 1, base + i, &Tail::AllLogits));
-            plain.push(staging.read_floats(gpu, DOING, encoder, target.all_logits(), bytes(1)).await?);
+            let (encoder, _) =
+                gpu.encode_pass(|pass| target.record(pass, 1, base + i, &Tail::AllLogits(trees.logits())));
+            plain.push(staging.read_floats(gpu, DOING, encoder, &trees.logits().logits, bytes(1)).await?);
         }
         let mut equal = true;
         for rows in TEST_ROWS.into_iter().filter(|&rows| rows <= tree_rows) {
             let (tree, on_path) = test_tree(&path, rows, vocab);
             target.set_tree(gpu, &tree, base);
-            let (encoder, _) = gpu.encode_pass(|pass| target.record_tree(pass, rows, base + PATH + MAX_ROWS));
-            let logits = staging.read_floats(gpu, DOING, encoder, target.all_logits(), bytes(rows)).await?;
+            let (encoder, _) = gpu.encode_pass(|pass| target.record_tree(trees, pass, rows, base + PATH + MAX_ROWS));
+            let logits = staging.read_floats(gpu, DOING, encoder, &trees.logits().logits, bytes(rows)).await?;
             for (depth, &row) in on_path.iter().enumerate() {
                 let of_row = &logits[row * vocab..(row + 1) * vocab];
                 equal &= of_row.iter().zip(&plain[depth]).all(|(a, b)| a.to_bits() == b.to_bits());

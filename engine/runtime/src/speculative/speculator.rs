@@ -46,7 +46,7 @@ impl Speculator {
     /// # Errors
     /// [`understory_protocol::Error::OutOfDeviceMemory`], [`understory_protocol::Error::Device`].
     pub async fn set_draft(&mut self, gpu: &Gpu, target: &mut Forward, draft: Forward) -> Result<()> {
-        let draft = DraftModel::new(gpu, target, draft).await?;
+        let draft = DraftModel::new(gpu, (target, &self.round.verifier), draft).await?;
         self.costs = None;
         self.round.drafters.model = Some(draft);
         Ok(())

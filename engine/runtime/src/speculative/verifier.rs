@@ -7,14 +7,13 @@ use understory_speculation::controller::RoundPlan;
 use understory_speculation::prune::{self, VerifyMs};
 
 use super::drafter::RoundSpec;
-use crate::forward::Forward;
+use crate::forward::{Forward, TreeSupport};
 use crate::gpu::{Buffer, Dispatch, Gpu, RowClass, record};
 use crate::kernels::{self, AcceptParams, CostTable, Sampler};
 
 /// The kernels that follow the target's pass.
 pub struct Verifier {
-    /// rows that the buffers for logits hold
-    rows: usize,
+    pub(super) trees: TreeSupport,
     pub(super) choices: Sampler,
     pub(super) accept: Dispatch,
     /// as they were written last
@@ -54,7 +53,7 @@ impl Verifier {
     /// # Errors
     /// [`understory_protocol::Error::OutOfDeviceMemory`], [`understory_protocol::Error::Device`].
     pub async fn new(gpu: &Gpu, target: &mut Forward) -> Result<Self> {
-        let rows = target.prepare_all_logits(gpu).await?;
+        let trees = target.with_trees(gpu, None).await?;
         let chosen = gpu.storage(super::round::DOING, 4 * MAX_ROWS as u64).await?;
         let vocab = target.config.vocab_size;
         let params = AcceptParams {
@@ -68,19 +67,16 @@ impl Verifier {
             lookup_log_prob: [0.0; 8],
             verify_ms: [1.0; 68],
         };
-        let (mut b, t) = target.builder(gpu);
+        let (mut b, t) = target.builder(gpu, &trees);
         let choices = kernels::row_sampler(&mut b, vocab, [t.logits, t.block_max, t.state, &chosen, t.seen]).await?;
         let buffers = [&*chosen, t.state, t.tokens, t.history, t.seen];
         let accept = kernels::accept(&mut b, &params, buffers).await?;
-        let state = t.state.clone();
-        target.commit_with(&state, false);
-        target.reserve(gpu, 1).await?;
-        Ok(Self { rows, choices, accept, params, _chosen: chosen })
+        Ok(Self { trees, choices, accept, params, _chosen: chosen })
     }
 
     /// Rows that a tree may have in a request that ends before `positions`.
     pub fn tree_rows(&self, target: &Forward, positions: usize) -> usize {
-        self.rows.min(target.tree_rows(positions)).min(MAX_ROWS)
+        self.trees.rows().min(target.tree_rows(positions)).min(MAX_ROWS)
     }
 
     /// Begins a request. `synthetic`: the probability with which a node is accepted, in place of the comparison.
@@ -114,11 +110,11 @@ impl Verifier {
         sampling: &Sampling,
     ) -> usize {
         let rows = (1 + round.plan.rule.max_nodes).min(round.tree_rows);
-        let mut count = target.record_tree(pass, rows, round.positions);
+        let mut count = target.record_tree(&self.trees, pass, rows, round.positions);
         count += record(pass, [self.choices.choice(sampling)], RowClass::Tree, rows as u32, 1);
         count += record(pass, [&self.accept], RowClass::Tree, 1, 1);
         if !round.plan.chain {
-            count += target.record_commit(pass);
+            count += target.record_commit(&self.trees, pass);
         }
         count
     }

@@ -10,7 +10,7 @@ use understory_speculation::lookup::{LookupRule, lookup};
 use understory_speculation::prune::{BINS, Prune, prune};
 use understory_speculation::tree::DraftTree;
 
-use crate::device::{Device, PROFILES};
+use crate::device::{Device, KERNEL_SETS};
 use crate::random::Random;
 use crate::round::{UNUSED, ancestors, assert_state, node_origin, random_tree, text, write_tree};
 
@@ -70,11 +70,11 @@ impl Round {
         Self { tree, choices, params, before: Buffers { state, tokens: vec![UNUSED; 64], history, seen } }
     }
 
-    fn run(&self, device: &mut Device, profile: KernelSet) -> Buffers {
+    fn run(&self, device: &mut Device, kernel_set: KernelSet) -> Buffers {
         let b = &self.before;
         let [state, tokens] = [&b.state, &b.tokens].map(|v| device.buffer(v));
         let [history, seen, chosen] = [&b.history, &b.seen, &self.choices].map(|v| device.buffer(v));
-        let mut builder = device.builder(profile, Dtype::F32, NormKind::Rms);
+        let mut builder = device.builder(kernel_set, Dtype::F32, NormKind::Rms);
         let buffers = [&*chosen, &state, &tokens, &history, &seen];
         let one = pollster::block_on(dispatch(&mut builder, &self.params, buffers)).expect("builds");
         device.run([&one], RowClass::Tree, 1, 1);
@@ -197,62 +197,64 @@ fn params(vocab: usize) -> AcceptParams {
 /// that it never ran.
 #[test]
 fn a_walk_leaves_what_the_rules_say() {
-    let mut device = Device::open();
-    let mut random = Random::new(31);
-    let (mut deepest, mut chains, mut cut, mut nan) = (0, 0, 0, 0);
-    for case in 0..240 {
-        let profile = PROFILES[case % 2];
-        let vocab = random.pick(&[2, 7, 40, 1000]);
-        let mut params = params(vocab);
-        if random.below(4) > 0 {
-            params.max_match = 1 + random.below(8) as u32;
-            params.min_match = random.below(4) as u32;
-            params.lookup_tokens = random.pick(&[1, 4, 10, 63]);
-            params.lookup_log_prob = std::array::from_fn(|_| -0.7 * random.value().abs());
-            params.sized = random.below(2) as u32;
-            let step = random.pick(&[0.01, 0.3, 2.0]);
-            params.verify_ms = std::array::from_fn(|rows| 5.0 + step * rows as f32);
+    for mut device in Device::both_modes() {
+        let mut random = Random::new(31);
+        let (mut deepest, mut chains, mut cut, mut nan) = (0, 0, 0, 0);
+        for case in 0..240 {
+            let kernel_set = KERNEL_SETS[case % 2];
+            let vocab = random.pick(&[2, 7, 40, 1000]);
+            let mut params = params(vocab);
+            if random.below(4) > 0 {
+                params.max_match = 1 + random.below(8) as u32;
+                params.min_match = random.below(4) as u32;
+                params.lookup_tokens = random.pick(&[1, 4, 10, 63]);
+                params.lookup_log_prob = std::array::from_fn(|_| -0.7 * random.value().abs());
+                params.sized = random.below(2) as u32;
+                let step = random.pick(&[0.01, 0.3, 2.0]);
+                params.verify_ms = std::array::from_fn(|rows| 5.0 + step * rows as f32);
+            }
+            let n = 1 + random.below(300);
+            let history = text(&mut random, vocab, n);
+            let rows = 1 + random.below(64);
+            let tree = random_tree(&mut random, history[n - 1], rows, vocab);
+            let mut round = Round::new(&mut random, tree, &history, params);
+            if case % 5 == 0 {
+                let row = random.below(round.choices.len().min(4));
+                round.choices[row] = NO_TOKEN;
+            }
+            let want = round.expected();
+            round.check(round.run(&mut device, kernel_set), &want, &format!("case {case}, {kernel_set:?}"));
+            deepest = deepest.max(want.state[N_EMITTED]);
+            chains += usize::from(want.state[N_LOOKUP] > 0);
+            let free = accept(&round.tree, &round.choices).expect("a choice a row").emitted.len();
+            cut += usize::from(free > want.state[N_EMITTED] as usize);
+            nan += want.state[FLAGS] & FLAG_NAN;
         }
-        let n = 1 + random.below(300);
-        let history = text(&mut random, vocab, n);
-        let rows = 1 + random.below(64);
-        let tree = random_tree(&mut random, history[n - 1], rows, vocab);
-        let mut round = Round::new(&mut random, tree, &history, params);
-        if case % 5 == 0 {
-            let row = random.below(round.choices.len().min(4));
-            round.choices[row] = NO_TOKEN;
-        }
-        let want = round.expected();
-        round.check(round.run(&mut device, profile), &want, &format!("case {case}, {profile:?}"));
-        deepest = deepest.max(want.state[N_EMITTED]);
-        chains += usize::from(want.state[N_LOOKUP] > 0);
-        let free = accept(&round.tree, &round.choices).expect("a choice a row").emitted.len();
-        cut += usize::from(free > want.state[N_EMITTED] as usize);
-        nan += want.state[FLAGS] & FLAG_NAN;
+        let counts = format!("{deepest} tokens at most, {chains} chains, {cut} cut, {nan} NaN");
+        assert!(deepest > 20 && chains > 20 && cut > 10 && nan > 10, "{counts}");
     }
-    let counts = format!("{deepest} tokens at most, {chains} chains, {cut} cut, {nan} NaN");
-    assert!(deepest > 20 && chains > 20 && cut > 10 && nan > 10, "{counts}");
 }
 
 /// Seen to fail here: a count of accepted tokens that stays.
 #[test]
 fn a_round_of_no_rows_emits_nothing() {
-    let mut device = Device::open();
-    let mut random = Random::new(32);
-    for profile in PROFILES {
-        let tree = random_tree(&mut random, 5, 9, 40);
-        let mut round = Round::new(&mut random, tree, &[5; 30], AcceptParams { max_match: 3, ..params(40) });
-        round.before.state[N_ROWS] = 0;
-        let mut want = round.before.clone();
-        for word in [REC_NODES, N_GROWN, N_EMITTED, N_ACCEPTED] {
-            want.state[word] = 0;
+    for mut device in Device::both_modes() {
+        let mut random = Random::new(32);
+        for kernel_set in KERNEL_SETS {
+            let tree = random_tree(&mut random, 5, 9, 40);
+            let mut round = Round::new(&mut random, tree, &[5; 30], AcceptParams { max_match: 3, ..params(40) });
+            round.before.state[N_ROWS] = 0;
+            let mut want = round.before.clone();
+            for word in [REC_NODES, N_GROWN, N_EMITTED, N_ACCEPTED] {
+                want.state[word] = 0;
+            }
+            assert_eq!(round.run(&mut device, kernel_set), want, "{kernel_set:?}");
         }
-        assert_eq!(round.run(&mut device, profile), want, "{profile:?}");
     }
 }
 
 /// (decisions where there were children, how many of them went to the first child) at acceptance `p`.
-fn decisions(device: &mut Device, profile: KernelSet, p: f32, runs: usize, vocab: usize) -> (usize, usize) {
+fn decisions(device: &mut Device, kernel_set: KernelSet, p: f32, runs: usize, vocab: usize) -> (usize, usize) {
     let mut random = Random::new(33);
     // Each row has three children.
     let mut tree = DraftTree::new(9);
@@ -266,7 +268,7 @@ fn decisions(device: &mut Device, profile: KernelSet, p: f32, runs: usize, vocab
         let synthetic = AcceptParams { synthetic: p, seed, ..params(vocab) };
         let mut round = Round::new(&mut random, tree.clone(), &vec![9; base], synthetic);
         round.before.state[LIMIT] = 1000;
-        let got = round.run(device, profile).state;
+        let got = round.run(device, kernel_set).state;
         let n = got[N_ACCEPTED] as usize;
         let mut row = 0;
         for k in 1..=n {
@@ -286,17 +288,18 @@ fn decisions(device: &mut Device, profile: KernelSet, p: f32, runs: usize, vocab
 /// Seen to fail here: noise that forgets the position; any child in place of the first.
 #[test]
 fn an_injected_acceptance_is_met() {
-    let mut device = Device::open();
-    for profile in PROFILES {
-        for p in [0.3, 0.8] {
-            let (all, taken) = decisions(&mut device, profile, p, 150, 5);
-            let (rate, p) = (taken as f64 / all as f64, f64::from(p));
-            // Four standard errors.
-            let limit = 4.0 * (p * (1.0 - p) / all as f64).sqrt();
-            assert!((rate - p).abs() < limit, "{profile:?}: {rate} of {all} at {p}");
+    for mut device in Device::both_modes() {
+        for kernel_set in KERNEL_SETS {
+            for p in [0.3, 0.8] {
+                let (all, taken) = decisions(&mut device, kernel_set, p, 150, 5);
+                let (rate, p) = (taken as f64 / all as f64, f64::from(p));
+                // Four standard errors.
+                let limit = 4.0 * (p * (1.0 - p) / all as f64).sqrt();
+                assert!((rate - p).abs() < limit, "{kernel_set:?}: {rate} of {all} at {p}");
+            }
+            let (all, taken) = decisions(&mut device, kernel_set, 1.0, 20, 40);
+            assert_eq!((taken, all), (80, 80), "{kernel_set:?}");
+            assert_eq!(decisions(&mut device, kernel_set, 0.0, 20, 4).1, 0, "{kernel_set:?}");
         }
-        let (all, taken) = decisions(&mut device, profile, 1.0, 20, 40);
-        assert_eq!((taken, all), (80, 80), "{profile:?}");
-        assert_eq!(decisions(&mut device, profile, 0.0, 20, 4).1, 0, "{profile:?}");
     }
 }

@@ -5,7 +5,7 @@ use understory_protocol::{Dtype, KernelSet};
 use understory_runtime::gpu::RowClass;
 use understory_runtime::kernels::{Attention, attention, split_keys};
 
-use crate::device::{Device, PROFILES, config, pad};
+use crate::device::{Device, KERNEL_SETS, config, pad};
 use crate::random::Random;
 use crate::tree::TreePass;
 use crate::{assert_close, limit, reference, unpad};
@@ -65,16 +65,16 @@ impl Problem {
         Self { n_heads, n_kv_heads, head_dim, window, context, rows, tree: None, q, k, v }
     }
 
-    fn what(&self, profile: KernelSet, splits: u32) -> String {
+    fn what(&self, kernel_set: KernelSet, splits: u32) -> String {
         let Self { n_heads, n_kv_heads, head_dim, window, context, rows, .. } = self;
         let tree = self.tree.as_ref().map(TreePass::what);
         format!(
-            "{profile:?}, {n_heads}/{n_kv_heads} heads of {head_dim}, window {window}, context {context}, rows {rows}, {tree:?}, splits {splits}"
+            "{kernel_set:?}, {n_heads}/{n_kv_heads} heads of {head_dim}, window {window}, context {context}, rows {rows}, {tree:?}, splits {splits}"
         )
     }
 
-    fn splits(&self, profile: KernelSet) -> u32 {
-        self.context.div_ceil(split_keys(profile)) as u32
+    fn splits(&self, kernel_set: KernelSet) -> u32 {
+        self.context.div_ceil(split_keys(kernel_set)) as u32
     }
 
     fn scale(&self) -> f32 {
@@ -111,10 +111,10 @@ impl Problem {
         reference::attention(&op, &self.q)
     }
 
-    /// `[rows, n_heads * head_dim]`; `splits` > 1: the split form, which is the only one on the `cpu` profile.
-    fn run(&self, device: &mut Device, profile: KernelSet, splits: u32) -> Vec<f32> {
-        let splits = match profile {
-            KernelSet::Cpu => self.splits(profile),
+    /// `[rows, n_heads * head_dim]`; `splits` > 1: the split form, which is the only one with the kernel set `cpu`.
+    fn run(&self, device: &mut Device, kernel_set: KernelSet, splits: u32) -> Vec<f32> {
+        let splits = match kernel_set {
+            KernelSet::Cpu => self.splits(kernel_set),
             KernelSet::Gpu => splits,
         };
         let stride = self.head_dim.next_multiple_of(4);
@@ -145,13 +145,13 @@ impl Problem {
             state: &state,
             out: &out,
             out_stride,
-            parts: (splits > 1 || profile == KernelSet::Cpu).then_some((&*parts, splits)),
+            parts: (splits > 1 || kernel_set == KernelSet::Cpu).then_some((&*parts, splits)),
         };
-        let mut b = device.builder(profile, Dtype::F32, NormKind::Rms);
+        let mut b = device.builder(kernel_set, Dtype::F32, NormKind::Rms);
         let dispatches = pollster::block_on(attention(&mut b, &config, &layer, op)).expect("builds");
         device.run(&dispatches, class, self.rows, splits);
         unpad(
-            &self.what(profile, splits),
+            &self.what(kernel_set, splits),
             &device.read(&out, (self.rows + 1) * out_stride),
             out_stride,
             width,
@@ -163,20 +163,21 @@ impl Problem {
 /// Seen to fail here: a window one key too long, and query heads that share keys by `head % n_kv_heads`.
 #[test]
 fn whole_and_split_attention() {
-    let mut device = Device::open();
-    let mut random = Random::new(9);
-    for context in CONTEXTS {
-        for _ in 0..6 {
-            let problem = Problem::new(&mut random, context);
-            let want = problem.expected();
-            for profile in PROFILES {
-                let got = problem.run(&mut device, profile, 1);
-                assert_close(&problem.what(profile, 1), &got, &want, limit::SOFTMAX);
+    for mut device in Device::both_modes() {
+        let mut random = Random::new(9);
+        for context in CONTEXTS {
+            for _ in 0..6 {
+                let problem = Problem::new(&mut random, context);
+                let want = problem.expected();
+                for kernel_set in KERNEL_SETS {
+                    let got = problem.run(&mut device, kernel_set, 1);
+                    assert_close(&problem.what(kernel_set, 1), &got, &want, limit::SOFTMAX);
+                }
+                // One more than the context fills: an empty split changes nothing.
+                let splits = problem.splits(KernelSet::Gpu) + 1;
+                let got = problem.run(&mut device, KernelSet::Gpu, splits);
+                assert_close(&problem.what(KernelSet::Gpu, splits), &got, &want, limit::SOFTMAX);
             }
-            // One more than the context fills: an empty split changes nothing.
-            let splits = problem.splits(KernelSet::Gpu) + 1;
-            let got = problem.run(&mut device, KernelSet::Gpu, splits);
-            assert_close(&problem.what(KernelSet::Gpu, splits), &got, &want, limit::SOFTMAX);
         }
     }
 }
@@ -184,13 +185,14 @@ fn whole_and_split_attention() {
 /// A pass that crosses the first split's end must not change the rows before it.
 #[test]
 fn split_attention_has_the_bits_of_whole_attention_within_one_split() {
-    let mut device = Device::open();
-    let mut random = Random::new(10);
-    for context in [1, 4, 64, 65, 255, 256] {
-        for _ in 0..4 {
-            let problem = Problem::new(&mut random, context);
-            let [whole, split] = [1, 2].map(|splits| bits(&problem.run(&mut device, KernelSet::Gpu, splits)));
-            assert_eq!(whole, split, "{}", problem.what(KernelSet::Gpu, 2));
+    for mut device in Device::both_modes() {
+        let mut random = Random::new(10);
+        for context in [1, 4, 64, 65, 255, 256] {
+            for _ in 0..4 {
+                let problem = Problem::new(&mut random, context);
+                let [whole, split] = [1, 2].map(|splits| bits(&problem.run(&mut device, KernelSet::Gpu, splits)));
+                assert_eq!(whole, split, "{}", problem.what(KernelSet::Gpu, 2));
+            }
         }
     }
 }
@@ -203,15 +205,21 @@ fn bits(values: &[f32]) -> Vec<u32> {
 /// The same position has the same bits whatever rows are beside it.
 #[test]
 fn one_row_has_the_bits_it_has_among_many() {
-    let mut device = Device::open();
-    let mut random = Random::new(11);
-    for (context, profile) in [64, 65, 256, 300].into_iter().flat_map(|c| PROFILES.map(|p| (c, p))) {
-        let problem = Problem { window: 50, ..Problem::new(&mut random, context) };
-        let width = problem.n_heads * problem.head_dim;
-        let together = problem.run(&mut device, profile, 1);
-        for m in [0, problem.rows - 1] {
-            let alone = problem.alone(m).run(&mut device, profile, 1);
-            assert_eq!(bits(&together[m * width..][..width]), bits(&alone), "row {m}, {}", problem.what(profile, 1));
+    for mut device in Device::both_modes() {
+        let mut random = Random::new(11);
+        for (context, kernel_set) in [64, 65, 256, 300].into_iter().flat_map(|c| KERNEL_SETS.map(|p| (c, p))) {
+            let problem = Problem { window: 50, ..Problem::new(&mut random, context) };
+            let width = problem.n_heads * problem.head_dim;
+            let together = problem.run(&mut device, kernel_set, 1);
+            for m in [0, problem.rows - 1] {
+                let alone = problem.alone(m).run(&mut device, kernel_set, 1);
+                assert_eq!(
+                    bits(&together[m * width..][..width]),
+                    bits(&alone),
+                    "row {m}, {}",
+                    problem.what(kernel_set, 1)
+                );
+            }
         }
     }
 }
@@ -221,16 +229,17 @@ fn one_row_has_the_bits_it_has_among_many() {
 /// Seen to fail here: ancestors of row m in place of t, and the join of splits that counts positions by rows.
 #[test]
 fn attention_on_trees() {
-    let mut device = Device::open();
-    let mut random = Random::new(12);
-    for context in CONTEXTS {
-        for _ in 0..4 {
-            let problem = Problem::on_tree(&mut random, context);
-            let want = problem.expected();
-            let splits = problem.splits(KernelSet::Gpu) + 1;
-            for (profile, splits) in [(KernelSet::Cpu, 1), (KernelSet::Gpu, 1), (KernelSet::Gpu, splits)] {
-                let got = problem.run(&mut device, profile, splits);
-                assert_close(&problem.what(profile, splits), &got, &want, limit::SOFTMAX);
+    for mut device in Device::both_modes() {
+        let mut random = Random::new(12);
+        for context in CONTEXTS {
+            for _ in 0..4 {
+                let problem = Problem::on_tree(&mut random, context);
+                let want = problem.expected();
+                let splits = problem.splits(KernelSet::Gpu) + 1;
+                for (kernel_set, splits) in [(KernelSet::Cpu, 1), (KernelSet::Gpu, 1), (KernelSet::Gpu, splits)] {
+                    let got = problem.run(&mut device, kernel_set, splits);
+                    assert_close(&problem.what(kernel_set, splits), &got, &want, limit::SOFTMAX);
+                }
             }
         }
     }
@@ -241,18 +250,19 @@ fn attention_on_trees() {
 /// Seen to fail here: what the test above fails on.
 #[test]
 fn rows_of_a_tree_have_the_bits_of_their_paths() {
-    let mut device = Device::open();
-    let mut random = Random::new(13);
-    for context in CONTEXTS {
-        let problem = Problem::on_tree(&mut random, context);
-        let width = problem.n_heads * problem.head_dim;
-        let splits = problem.splits(KernelSet::Gpu).max(2);
-        for (profile, splits) in [(KernelSet::Cpu, 1), (KernelSet::Gpu, 1), (KernelSet::Gpu, splits)] {
-            let together = problem.run(&mut device, profile, splits);
-            for m in [0, random.below(problem.rows), problem.rows - 1] {
-                let alone = problem.alone(m).run(&mut device, profile, splits);
-                let what = problem.what(profile, splits);
-                assert_eq!(bits(&together[m * width..][..width]), bits(&alone), "row {m}, {what}");
+    for mut device in Device::both_modes() {
+        let mut random = Random::new(13);
+        for context in CONTEXTS {
+            let problem = Problem::on_tree(&mut random, context);
+            let width = problem.n_heads * problem.head_dim;
+            let splits = problem.splits(KernelSet::Gpu).max(2);
+            for (kernel_set, splits) in [(KernelSet::Cpu, 1), (KernelSet::Gpu, 1), (KernelSet::Gpu, splits)] {
+                let together = problem.run(&mut device, kernel_set, splits);
+                for m in [0, random.below(problem.rows), problem.rows - 1] {
+                    let alone = problem.alone(m).run(&mut device, kernel_set, splits);
+                    let what = problem.what(kernel_set, splits);
+                    assert_eq!(bits(&together[m * width..][..width]), bits(&alone), "row {m}, {what}");
+                }
             }
         }
     }

@@ -7,7 +7,7 @@ use understory_runtime::kernels::state::*;
 use understory_runtime::kernels::{CANDIDATES, CandidatesParams, candidates as dispatch};
 use understory_speculation::tree::DraftTree;
 
-use crate::device::{Device, PROFILES};
+use crate::device::{Device, KERNEL_SETS};
 use crate::random::Random;
 use crate::reference::{Candidates, Ranked, candidates};
 use crate::round::{UNUSED, block_maxima, random_tree, write_tree};
@@ -46,7 +46,7 @@ impl Pass {
     fn run(
         &self,
         device: &mut Device,
-        profile: KernelSet,
+        kernel_set: KernelSet,
         sampling: &Sampling,
     ) -> Vec<Option<[(u32, f32); CANDIDATES]>> {
         let row0 = self.base as usize % 16;
@@ -70,13 +70,13 @@ impl Pass {
         ];
         let [logits, block_max, draft, target, seen] = buffers.each_ref().map(|b| &**b);
         let params = CandidatesParams::new(sampling, self.vocab, self.n_shared, 1.0);
-        let mut b = device.builder(profile, Dtype::F32, NormKind::Rms);
+        let mut b = device.builder(kernel_set, Dtype::F32, NormKind::Rms);
         let one = pollster::block_on(dispatch(&mut b, &params, [logits, block_max, draft, target, seen, &out]));
         device.run([&one.expect("builds")], RowClass::Tree, 64, 1);
         let out = device.read::<[u32; 2]>(&out, 64 * CANDIDATES);
         let row = |(m, of_row): (usize, &[[u32; 2]])| {
             let runs = self.frontier.get(m).is_some_and(Option::is_some);
-            assert!(runs || of_row.iter().all(|&c| c == [UNUSED; 2]), "{profile:?}: row {m} is not of the tree");
+            assert!(runs || of_row.iter().all(|&c| c == [UNUSED; 2]), "{kernel_set:?}: row {m} is not of the tree");
             runs.then(|| std::array::from_fn(|i| (of_row[i][0], f32::from_bits(of_row[i][1]))))
         };
         out.chunks(CANDIDATES).enumerate().map(row).collect()
@@ -101,15 +101,15 @@ impl Pass {
     }
 
     /// Runs the pass and compares; returns (rows, rows too close to tell). `scores` are of this size.
-    fn check(&self, device: &mut Device, profile: KernelSet, sampling: &Sampling, scores: f64) -> (usize, usize) {
+    fn check(&self, device: &mut Device, kernel_set: KernelSet, sampling: &Sampling, scores: f64) -> (usize, usize) {
         let limit = ROUNDING * scores;
-        let got = self.run(device, profile, sampling);
+        let got = self.run(device, kernel_set, sampling);
         let (mut rows, mut close) = (0, 0);
         for (m, row) in self.frontier.iter().enumerate() {
             let Some(row) = *row else { continue };
             let want = self.expected(sampling, m, row);
             let got = got[m].expect("a row of the tree");
-            let what = format!("{profile:?}, {} of {} tokens, {sampling:?}, row {m}", self.n_shared, self.vocab);
+            let what = format!("{kernel_set:?}, {} of {} tokens, {sampling:?}, row {m}", self.n_shared, self.vocab);
             rows += 1;
             let n = want.best.len();
             assert!(got[n..].iter().all(|c| c.0 == NO_TOKEN), "{what}: {got:?}, expected {want:?}");
@@ -130,62 +130,65 @@ impl Pass {
 /// tokens where only some are shared.
 #[test]
 fn candidates_are_those_of_the_reference() {
-    let mut device = Device::open();
-    let mut random = Random::new(71);
-    let (mut total, mut close) = (0, 0);
-    for case in 0..80 {
-        let vocab = random.pick(&[5, 37, 300, 1000, 1027]);
-        let n_shared = if random.below(2) == 0 { vocab } else { 1 + random.below(vocab) };
-        let sampling = Sampling {
-            temperature: random.pick(&[0.0, 0.3, 0.8, 1.7]),
-            top_k: random.pick(&[0, 0, 1, 40]),
-            // What the target filters is proposed all the same.
-            top_p: 0.5,
-            repetition_penalty: random.pick(&[1.0, 0.8, 1.3]),
-            seed: u64::from(random.bits()) << 32 | u64::from(random.bits()),
-            ..Sampling::default()
-        };
-        let pass = Pass::new(&mut random, vocab, n_shared);
-        let (rows, near) = pass.check(&mut device, PROFILES[case % 2], &sampling, SCORES);
-        (total, close) = (total + rows, close + near);
+    for mut device in Device::both_modes() {
+        let mut random = Random::new(71);
+        let (mut total, mut close) = (0, 0);
+        for case in 0..80 {
+            let vocab = random.pick(&[5, 37, 300, 1000, 1027]);
+            let n_shared = if random.below(2) == 0 { vocab } else { 1 + random.below(vocab) };
+            let sampling = Sampling {
+                temperature: random.pick(&[0.0, 0.3, 0.8, 1.7]),
+                top_k: random.pick(&[0, 0, 1, 40]),
+                // What the target filters is proposed all the same.
+                top_p: 0.5,
+                repetition_penalty: random.pick(&[1.0, 0.8, 1.3]),
+                seed: u64::from(random.bits()) << 32 | u64::from(random.bits()),
+                ..Sampling::default()
+            };
+            let pass = Pass::new(&mut random, vocab, n_shared);
+            let (rows, near) = pass.check(&mut device, KERNEL_SETS[case % 2], &sampling, SCORES);
+            (total, close) = (total + rows, close + near);
+        }
+        assert!(close * 20 < total, "{close} of {total} rows were too close to compare");
     }
-    assert!(close * 20 < total, "{close} of {total} rows were too close to compare");
 }
 
 /// Seen to fail here: the highest of equals.
 #[test]
 fn the_lowest_of_equal_tokens_comes_first() {
-    let mut device = Device::open();
-    let mut random = Random::new(72);
-    for case in 0..20 {
-        let vocab = random.pick(&[3, 37, 1000]);
-        let mut pass = Pass::new(&mut random, vocab, vocab);
-        let levels = random.pick(&[1, 2, 5]);
-        // Steps of 1/4 stay what they are in f32.
-        pass.logits.fill_with(|| random.below(levels) as f32 / 4.0 - 1.0);
-        let (_, close) = pass.check(&mut device, PROFILES[case % 2], &Sampling::default(), SCORES);
-        assert_eq!(close, 0);
+    for mut device in Device::both_modes() {
+        let mut random = Random::new(72);
+        for case in 0..20 {
+            let vocab = random.pick(&[3, 37, 1000]);
+            let mut pass = Pass::new(&mut random, vocab, vocab);
+            let levels = random.pick(&[1, 2, 5]);
+            // Steps of 1/4 stay what they are in f32.
+            pass.logits.fill_with(|| random.below(levels) as f32 / 4.0 - 1.0);
+            let (_, close) = pass.check(&mut device, KERNEL_SETS[case % 2], &Sampling::default(), SCORES);
+            assert_eq!(close, 0);
+        }
     }
 }
 
 /// Seen to fail here: NaN taken for a logarithm of a probability like any other; catch-up rows that are not skipped.
 #[test]
 fn a_nan_proposes_nothing_and_minus_infinity_is_left_out() {
-    let mut device = Device::open();
-    let mut random = Random::new(73);
-    for case in 0..24 {
-        let vocab = random.pick(&[5, 37, 1000]);
-        let mut pass = Pass::new(&mut random, vocab, vocab);
-        for logits in pass.logits.chunks_mut(vocab) {
-            match random.below(4) {
-                0 => logits[random.below(vocab)] = random.pick(&[f32::NAN, -f32::NAN]),
-                1 => logits.fill(f32::NEG_INFINITY),
-                2 => logits[random.below(3)..].fill(f32::NEG_INFINITY),
-                _ => {}
+    for mut device in Device::both_modes() {
+        let mut random = Random::new(73);
+        for case in 0..24 {
+            let vocab = random.pick(&[5, 37, 1000]);
+            let mut pass = Pass::new(&mut random, vocab, vocab);
+            for logits in pass.logits.chunks_mut(vocab) {
+                match random.below(4) {
+                    0 => logits[random.below(vocab)] = random.pick(&[f32::NAN, -f32::NAN]),
+                    1 => logits.fill(f32::NEG_INFINITY),
+                    2 => logits[random.below(3)..].fill(f32::NEG_INFINITY),
+                    _ => {}
+                }
             }
+            let sampling = Sampling { temperature: [0.0, 0.8][case / 2 % 2], ..Sampling::default() };
+            pass.check(&mut device, KERNEL_SETS[case % 2], &sampling, SCORES);
         }
-        let sampling = Sampling { temperature: [0.0, 0.8][case / 2 % 2], ..Sampling::default() };
-        pass.check(&mut device, PROFILES[case % 2], &sampling, SCORES);
     }
 }
 
@@ -195,18 +198,20 @@ fn a_nan_proposes_nothing_and_minus_infinity_is_left_out() {
 /// Seen to fail here: shares relative to the row's largest logit.
 #[test]
 fn scores_far_below_the_largest_logit_keep_their_shares() {
-    let mut device = Device::open();
-    let mut random = Random::new(74);
-    for case in 0..16 {
-        let mut pass = Pass::new(&mut random, 300, 200);
-        for logits in pass.logits.chunks_mut(300) {
-            // Seen, and divided by the penalty; or known to the draft alone.
-            logits[if case % 4 < 2 { 7 } else { 250 }] = 60.0;
+    for mut device in Device::both_modes() {
+        let mut random = Random::new(74);
+        for case in 0..16 {
+            let mut pass = Pass::new(&mut random, 300, 200);
+            for logits in pass.logits.chunks_mut(300) {
+                // Seen, and divided by the penalty; or known to the draft alone.
+                logits[if case % 4 < 2 { 7 } else { 250 }] = 60.0;
+            }
+            pass.seen[0] |= 1 << 7;
+            let (temperature, repetition_penalty) = (random.pick(&[0.02f32, 0.1]), random.pick(&[2.0f32, 60.0, 0.1]));
+            let scores = 60.0 / f64::from(temperature * repetition_penalty.min(1.0));
+            let sampling =
+                Sampling { temperature, repetition_penalty, seed: random.bits().into(), ..Sampling::default() };
+            pass.check(&mut device, KERNEL_SETS[case % 2], &sampling, scores);
         }
-        pass.seen[0] |= 1 << 7;
-        let (temperature, repetition_penalty) = (random.pick(&[0.02f32, 0.1]), random.pick(&[2.0f32, 60.0, 0.1]));
-        let scores = 60.0 / f64::from(temperature * repetition_penalty.min(1.0));
-        let sampling = Sampling { temperature, repetition_penalty, seed: random.bits().into(), ..Sampling::default() };
-        pass.check(&mut device, PROFILES[case % 2], &sampling, scores);
     }
 }

@@ -1,4 +1,11 @@
 //! A device with its pipelines, and the way of one operation over it: buffers in, dispatches, values out.
+//!
+//! Kernels are compiled without bounds checks, so each test runs twice, without and with them ([`Device::both_modes`]),
+//! and what it reads has to be the same to the last bit: a kernel that relies on a check, or that a check changes, fails.
+
+use std::cell::RefCell;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::rc::Rc;
 
 use understory_model::config::{Activation, Family, LayerKind, ModelConfig, Norm, NormKind, Residual};
 use understory_protocol::{Dtype, KernelSet};
@@ -8,12 +15,43 @@ use understory_runtime::kernels::Builder;
 
 use crate::MARK;
 
-pub const PROFILES: [KernelSet; 2] = [KernelSet::Cpu, KernelSet::Gpu];
+pub const KERNEL_SETS: [KernelSet; 2] = [KernelSet::Cpu, KernelSet::Gpu];
 pub const DTYPES: [Dtype; 2] = [Dtype::F32, Dtype::F16];
 
 pub struct Device {
     pub gpu: Gpu,
     pipelines: Pipelines,
+    reads: Rc<RefCell<Reads>>,
+}
+
+/// Hashes of all that a test has read, in order.
+type Reads = Vec<u64>;
+
+/// The devices of [`Device::both_modes`].
+pub struct BothModes {
+    unchecked: Rc<RefCell<Reads>>,
+    checked: Rc<RefCell<Reads>>,
+    turn: usize,
+}
+
+impl Iterator for BothModes {
+    type Item = Device;
+
+    fn next(&mut self) -> Option<Device> {
+        self.turn += 1;
+        match self.turn {
+            1 => Some(Device::open(Pipelines::default(), &self.unchecked)),
+            2 => Some(Device::open(Pipelines::checked(), &self.checked)),
+            _ => {
+                let (unchecked, checked) = (self.unchecked.borrow(), self.checked.borrow());
+                assert!(!unchecked.is_empty(), "a test of a kernel reads what it left");
+                assert_eq!(unchecked.len(), checked.len(), "reads without and with bounds checks");
+                let first = (0..unchecked.len()).find(|&i| unchecked[i] != checked[i]);
+                assert_eq!(first, None, "a read that differs with bounds checks, of {}", unchecked.len());
+                None
+            }
+        }
+    }
 }
 
 /// Rows as the kernels want them: padded to `stride` with zeros.
@@ -33,13 +71,24 @@ pub fn rounded(dtype: Dtype, values: &[f32]) -> Vec<f32> {
 }
 
 impl Device {
-    pub fn open() -> Self {
-        let gpu = pollster::block_on(Gpu::open(None)).expect("an adapter: `cargo xtask setup` installs one");
-        Self { gpu, pipelines: Pipelines::default() }
+    /// A device whose kernels have no bounds checks, then one whose kernels have them. When both have been used, panics
+    /// where they read other bits.
+    pub fn both_modes() -> BothModes {
+        BothModes { unchecked: Rc::default(), checked: Rc::default(), turn: 0 }
     }
 
-    pub fn builder(&mut self, profile: KernelSet, dtype: Dtype, norm: NormKind) -> Builder<'_> {
-        Builder { gpu: &self.gpu, pipelines: &mut self.pipelines, profile, dtype, norm }
+    /// For tests of what is no kernel.
+    pub fn without_checks() -> Device {
+        Device::open(Pipelines::default(), &Rc::default())
+    }
+
+    fn open(pipelines: Pipelines, reads: &Rc<RefCell<Reads>>) -> Self {
+        let gpu = pollster::block_on(Gpu::open(None)).expect("an adapter: `cargo xtask setup` installs one");
+        Self { gpu, pipelines, reads: reads.clone() }
+    }
+
+    pub fn builder(&mut self, kernel_set: KernelSet, dtype: Dtype, norm: NormKind) -> Builder<'_> {
+        Builder { gpu: &self.gpu, pipelines: &mut self.pipelines, kernel_set, dtype, norm }
     }
 
     pub fn buffer<T: bytemuck::NoUninit>(&self, values: &[T]) -> Buffer {
@@ -78,17 +127,29 @@ impl Device {
             let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
             staging.copy_from(&mut encoder, buffer, 0, bytes);
             staging.start(self.gpu.queue().submit([encoder.finish()]), bytes);
-            let read = |b: &[u8]| b.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned).collect();
+            let read = |b: &[u8]| {
+                let mut hash = DefaultHasher::new();
+                b.hash(&mut hash);
+                self.reads.borrow_mut().push(hash.finish());
+                b.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned).collect()
+            };
             staging.finish(&self.gpu, "testing", read).await.expect("a read")
         })
     }
 
     /// A matrix `[rows, cols]` on the device, in parts of at most `blocks_per_part` blocks of 4 rows.
-    pub fn matrix(&self, dtype: Dtype, profile: KernelSet, w: &[f32], cols: usize, blocks_per_part: usize) -> Matrix {
+    pub fn matrix(
+        &self,
+        dtype: Dtype,
+        kernel_set: KernelSet,
+        w: &[f32],
+        cols: usize,
+        blocks_per_part: usize,
+    ) -> Matrix {
         let k = cols.next_multiple_of(8);
         let mut padded = pad(w, cols, k);
         padded.resize(padded.len().next_multiple_of(4 * k), 0.0);
-        if profile == KernelSet::Cpu {
+        if kernel_set == KernelSet::Cpu {
             padded = interleaved(&padded, k);
         }
         let part = |(i, values): (usize, &[f32])| {

@@ -212,51 +212,52 @@ fn pruned(tree: &DraftTree, kept: &[usize]) -> Vec<RoundNode> {
 /// Seen to fail here: a frontier in order of rows, a budget that forgets the looked-up nodes.
 #[test]
 fn trees_grow_and_are_pruned_as_the_rules_say() {
-    let mut device = Device::open();
-    let mut random = Random::new(21);
-    for case in 0..60 {
-        let vocab = random.pick(&[5, 1000]);
-        let mut rule = rule(&mut random);
-        let mut tree = DraftTree::new(random.below(vocab as usize) as u32);
-        if random.below(2) == 0 {
-            let n = random.below(8);
-            let chain: Vec<u32> = (0..n).map(|_| random.below(vocab as usize) as u32).collect();
-            tree.push_lookup(&chain, -0.4);
-        }
-        let n_catch = random.pick(&[1, 2, 3, 16]);
-        // Now and then the request's end is nearer than the rule's depth.
-        let room = random.pick(&[2, 4, 1000]);
-        let mut round = Round::new(&device, &tree, n_catch, POSITION + 2 + room);
-        rule.max_depth = rule.max_depth.min(room as usize);
-        let mut frontier = vec![0];
-        let levels = random.pick(&[1, 3, 5]);
-        let mut skipped = n_catch - 1;
-        for level in 1..=levels {
-            let what = format!("case {case}, level {level} of {levels}, {rule:?}");
-            let proposed = candidates(&mut random, &frontier, &tree, vocab);
-            let last = level == levels;
-            let next = grow(&mut tree, &frontier, &proposed, &rule);
-            let (pruning, verify_ms) = (random.below(2) == 0, costs(&mut random));
-            let how = Prune { ratio: std::array::from_fn(|_| 0.3 + random.value().abs()), sunk_ms: 2.0 };
-            let how = (last && pruning).then_some((&how, &verify_ms));
-            let words = as_words(&proposed, skipped);
-            round.run(&mut device, &words, &params(&rule, how, last, vocab));
-            skipped = 0;
-            if last {
-                let mut cut = Vec::new();
-                if let Some((how, verify_ms)) = how {
-                    let Pruned { tree: kept, kept: rows } = prune(&tree, how, verify_ms);
-                    cut = pruned(&tree, &rows);
-                    tree = kept;
+    for mut device in Device::both_modes() {
+        let mut random = Random::new(21);
+        for case in 0..60 {
+            let vocab = random.pick(&[5, 1000]);
+            let mut rule = rule(&mut random);
+            let mut tree = DraftTree::new(random.below(vocab as usize) as u32);
+            if random.below(2) == 0 {
+                let n = random.below(8);
+                let chain: Vec<u32> = (0..n).map(|_| random.below(vocab as usize) as u32).collect();
+                tree.push_lookup(&chain, -0.4);
+            }
+            let n_catch = random.pick(&[1, 2, 3, 16]);
+            // Now and then the request's end is nearer than the rule's depth.
+            let room = random.pick(&[2, 4, 1000]);
+            let mut round = Round::new(&device, &tree, n_catch, POSITION + 2 + room);
+            rule.max_depth = rule.max_depth.min(room as usize);
+            let mut frontier = vec![0];
+            let levels = random.pick(&[1, 3, 5]);
+            let mut skipped = n_catch - 1;
+            for level in 1..=levels {
+                let what = format!("case {case}, level {level} of {levels}, {rule:?}");
+                let proposed = candidates(&mut random, &frontier, &tree, vocab);
+                let last = level == levels;
+                let next = grow(&mut tree, &frontier, &proposed, &rule);
+                let (pruning, verify_ms) = (random.below(2) == 0, costs(&mut random));
+                let how = Prune { ratio: std::array::from_fn(|_| 0.3 + random.value().abs()), sunk_ms: 2.0 };
+                let how = (last && pruning).then_some((&how, &verify_ms));
+                let words = as_words(&proposed, skipped);
+                round.run(&mut device, &words, &params(&rule, how, last, vocab));
+                skipped = 0;
+                if last {
+                    let mut cut = Vec::new();
+                    if let Some((how, verify_ms)) = how {
+                        let Pruned { tree: kept, kept: rows } = prune(&tree, how, verify_ms);
+                        cut = pruned(&tree, &rows);
+                        tree = kept;
+                    }
+                    let tokens: Vec<u32> = tree.rows().iter().map(|n| n.token).collect();
+                    assert_eq!(device.read::<u32>(&round.tokens, 64)[..tokens.len()], tokens, "{what}");
+                    assert_eq!(device.read::<u32>(&round.state, 1)[0] as usize, tokens.len(), "{what}: rows to verify");
+                    round.check_tree(&device, &tree, Some(&cut), &what);
+                } else {
+                    round.check_frontier(&device, &tree, &next, &what);
+                    round.check_tree(&device, &tree, None, &what);
+                    frontier = next;
                 }
-                let tokens: Vec<u32> = tree.rows().iter().map(|n| n.token).collect();
-                assert_eq!(device.read::<u32>(&round.tokens, 64)[..tokens.len()], tokens, "{what}");
-                assert_eq!(device.read::<u32>(&round.state, 1)[0] as usize, tokens.len(), "{what}: rows to verify");
-                round.check_tree(&device, &tree, Some(&cut), &what);
-            } else {
-                round.check_frontier(&device, &tree, &next, &what);
-                round.check_tree(&device, &tree, None, &what);
-                frontier = next;
             }
         }
     }

@@ -1,4 +1,4 @@
-//! Every kernel against its CPU reference of the same name, over random shapes, in both profiles and dtypes.
+//! Every kernel against its CPU reference of the same name, over random shapes, in both kernel sets and dtypes.
 //!
 //! The references are `understory_shaders::reference`. Outputs lie in buffers filled with a mark beforehand: what a
 //! kernel has no business to write must still hold it.

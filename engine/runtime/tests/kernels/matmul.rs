@@ -6,7 +6,7 @@ use understory_runtime::device_weights::Vectors;
 use understory_runtime::gpu::{Buffer, RowClass};
 use understory_runtime::kernels::{Epilogue, NO_TOKEN, Product, product};
 
-use crate::device::{DTYPES, Device, PROFILES, pad, rounded};
+use crate::device::{DTYPES, Device, KERNEL_SETS, pad, rounded};
 use crate::random::Random;
 use crate::{assert_close, assert_stats, limit, reference, unpad};
 
@@ -38,7 +38,7 @@ pub const KINDS: [(NormKind, Epilogue); 16] = {
 /// A product of random values.
 pub struct Problem {
     pub dtype: Dtype,
-    pub profile: KernelSet,
+    pub kernel_set: KernelSet,
     pub kind: NormKind,
     pub epilogue: Epilogue,
     pub k: usize,
@@ -74,7 +74,7 @@ impl Problem {
         let n = if matches!(epilogue, Epilogue::Gated(_)) { 2 * n_out } else { n_out };
         Self {
             dtype,
-            profile: random.pick(&PROFILES),
+            kernel_set: random.pick(&KERNEL_SETS),
             kind,
             epilogue,
             k,
@@ -92,10 +92,10 @@ impl Problem {
     }
 
     pub fn what(&self, class: RowClass) -> String {
-        let Self { dtype, profile, kind, epilogue, k, n, rows, blocks_per_part, last_row, .. } = self;
+        let Self { dtype, kernel_set, kind, epilogue, k, n, rows, blocks_per_part, last_row, .. } = self;
         let (bias, res) = (self.bias.is_some(), self.res.is_some());
         format!(
-            "{dtype:?} {profile:?} {kind:?} {epilogue:?} {class:?}, W {n} x {k} by {blocks_per_part} blocks, rows {rows}, \
+            "{dtype:?} {kernel_set:?} {kind:?} {epilogue:?} {class:?}, W {n} x {k} by {blocks_per_part} blocks, rows {rows}, \
              bias {bias}, residual {res}, last row only {last_row}"
         )
     }
@@ -174,7 +174,7 @@ impl Problem {
             .map(|s| s.map(|v| v as f32))
             .collect();
         let w = self.ordered(&self.w, self.k);
-        let matrix = device.matrix(self.dtype, self.profile, &w, self.k, self.blocks_per_part);
+        let matrix = device.matrix(self.dtype, self.kernel_set, &w, self.k, self.blocks_per_part);
         let vectors = self.vectors(device);
         let (x, stats, state) = (device.buffer(&pad(x, self.k, k)), device.buffer(&stats), device.state(rows, 0));
         let n_out = self.n_out();
@@ -197,7 +197,7 @@ impl Problem {
             epilogue: self.epilogue,
             last_row: self.last_row,
         };
-        let mut b = device.builder(self.profile, self.dtype, self.kind);
+        let mut b = device.builder(self.kernel_set, self.dtype, self.kind);
         let dispatches = pollster::block_on(product(&mut b, op)).expect("builds");
         device.run(&dispatches, class, rows, 1);
         let y = device.read(&y, (rows + 1) * y_stride);
@@ -253,19 +253,20 @@ fn epilogue(e: Epilogue) -> reference::Epilogue {
 /// Seen to fail here: gate and up exchanged, the bias left out, and layer norm's mean left out.
 #[test]
 fn products_of_every_kind_and_class() {
-    let mut device = Device::open();
-    let mut random = Random::new(4);
-    for kind in KINDS {
-        for dtype in DTYPES {
-            for profile in PROFILES {
-                for (class, rows) in [
-                    (RowClass::One, 1),
-                    (RowClass::Few, random.pick(&[2, 3, 5])),
-                    (RowClass::Few, random.pick(&[1, 31, 64])),
-                    (RowClass::Many, random.pick(&[1, 31, 33, 64])),
-                ] {
-                    let problem = Problem { profile, ..Problem::new(&mut random, kind, dtype, rows) };
-                    problem.check(&mut device, class);
+    for mut device in Device::both_modes() {
+        let mut random = Random::new(4);
+        for kind in KINDS {
+            for dtype in DTYPES {
+                for kernel_set in KERNEL_SETS {
+                    for (class, rows) in [
+                        (RowClass::One, 1),
+                        (RowClass::Few, random.pick(&[2, 3, 5])),
+                        (RowClass::Few, random.pick(&[1, 31, 64])),
+                        (RowClass::Many, random.pick(&[1, 31, 33, 64])),
+                    ] {
+                        let problem = Problem { kernel_set, ..Problem::new(&mut random, kind, dtype, rows) };
+                        problem.check(&mut device, class);
+                    }
                 }
             }
         }
@@ -275,44 +276,54 @@ fn products_of_every_kind_and_class() {
 /// More blocks than one dimension of a dispatch holds.
 #[test]
 fn products_wider_than_a_grid() {
-    let mut device = Device::open();
-    let mut random = Random::new(5);
-    let n = 4 * 65_535 + 6;
-    for (class, rows) in [(RowClass::One, 1), (RowClass::Many, 33)] {
-        let problem = Problem::new(&mut random, (NormKind::Rms, Epilogue::Store), Dtype::F16, rows);
-        let w = rounded(Dtype::F16, &random.values(n * 3));
-        let x = random.values(3 * rows);
-        let problem =
-            Problem { profile: KernelSet::Gpu, k: 3, n, w, x, bias: None, blocks_per_part: usize::MAX / 64, ..problem };
-        problem.check(&mut device, class);
+    for mut device in Device::both_modes() {
+        let mut random = Random::new(5);
+        let n = 4 * 65_535 + 6;
+        for (class, rows) in [(RowClass::One, 1), (RowClass::Many, 33)] {
+            let problem = Problem::new(&mut random, (NormKind::Rms, Epilogue::Store), Dtype::F16, rows);
+            let w = rounded(Dtype::F16, &random.values(n * 3));
+            let x = random.values(3 * rows);
+            let problem = Problem {
+                kernel_set: KernelSet::Gpu,
+                k: 3,
+                n,
+                w,
+                x,
+                bias: None,
+                blocks_per_part: usize::MAX / 64,
+                ..problem
+            };
+            problem.check(&mut device, class);
+        }
     }
 }
 
 /// Shaders may be compiled as if NaN did not exist; the logits' epilogue must still see one.
 #[test]
 fn a_nan_among_logits_is_no_token() {
-    let mut device = Device::open();
-    let mut random = Random::new(6);
-    for profile in PROFILES {
-        for dtype in DTYPES {
-            for class in [RowClass::One, RowClass::Few, RowClass::Many] {
-                let problem = Problem::new(&mut random, (NormKind::Rms, Epilogue::Logits), dtype, 1);
-                let (k, n) = (20, 31);
-                let mut problem = Problem {
-                    profile,
-                    k,
-                    n,
-                    w: rounded(dtype, &random.values(n * k)),
-                    x: random.values(k),
-                    gamma: random.gamma(k),
-                    bias: None,
-                    ..problem
-                };
-                let bad = random.below(n);
-                problem.w[bad * k + random.below(k)] = f32::NAN;
-                let out = problem.run(&mut device, [0, 0], class);
-                for (block, [_, token]) in out.extra.iter().enumerate() {
-                    assert_eq!(*token == NO_TOKEN, block == bad / 4, "{}: block {block}", problem.what(class));
+    for mut device in Device::both_modes() {
+        let mut random = Random::new(6);
+        for kernel_set in KERNEL_SETS {
+            for dtype in DTYPES {
+                for class in [RowClass::One, RowClass::Few, RowClass::Many] {
+                    let problem = Problem::new(&mut random, (NormKind::Rms, Epilogue::Logits), dtype, 1);
+                    let (k, n) = (20, 31);
+                    let mut problem = Problem {
+                        kernel_set,
+                        k,
+                        n,
+                        w: rounded(dtype, &random.values(n * k)),
+                        x: random.values(k),
+                        gamma: random.gamma(k),
+                        bias: None,
+                        ..problem
+                    };
+                    let bad = random.below(n);
+                    problem.w[bad * k + random.below(k)] = f32::NAN;
+                    let out = problem.run(&mut device, [0, 0], class);
+                    for (block, [_, token]) in out.extra.iter().enumerate() {
+                        assert_eq!(*token == NO_TOKEN, block == bad / 4, "{}: block {block}", problem.what(class));
+                    }
                 }
             }
         }

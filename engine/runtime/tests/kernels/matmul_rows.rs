@@ -5,7 +5,7 @@ use understory_protocol::KernelSet;
 use understory_runtime::gpu::RowClass;
 use understory_runtime::kernels::Epilogue;
 
-use crate::device::{DTYPES, Device, PROFILES};
+use crate::device::{DTYPES, Device, KERNEL_SETS};
 use crate::matmul::{KINDS, Outputs, Problem};
 use crate::random::Random;
 
@@ -25,18 +25,20 @@ impl Outputs {
 /// Seen to fail here: the prefill kernel, which sums in another order.
 #[test]
 fn one_row_has_the_bits_it_has_among_many() {
-    let mut device = Device::open();
-    let mut random = Random::new(7);
-    for kind in KINDS {
-        for dtype in DTYPES {
-            for profile in PROFILES {
-                for rows in [2, 5, 64] {
-                    let problem = Problem { profile, last_row: false, ..Problem::new(&mut random, kind, dtype, rows) };
-                    let together = problem.run(&mut device, [0, rows - 1], RowClass::Few);
-                    for m in [0, random.below(rows), rows - 1] {
-                        let alone = problem.run(&mut device, [m, m], RowClass::One);
-                        let what = problem.what(RowClass::Few);
-                        assert_eq!(together.row(&problem, m), alone.row(&problem, 0), "{what}: row {m}");
+    for mut device in Device::both_modes() {
+        let mut random = Random::new(7);
+        for kind in KINDS {
+            for dtype in DTYPES {
+                for kernel_set in KERNEL_SETS {
+                    for rows in [2, 5, 64] {
+                        let problem =
+                            Problem { kernel_set, last_row: false, ..Problem::new(&mut random, kind, dtype, rows) };
+                        let together = problem.run(&mut device, [0, rows - 1], RowClass::Few);
+                        for m in [0, random.below(rows), rows - 1] {
+                            let alone = problem.run(&mut device, [m, m], RowClass::One);
+                            let what = problem.what(RowClass::Few);
+                            assert_eq!(together.row(&problem, m), alone.row(&problem, 0), "{what}: row {m}");
+                        }
                     }
                 }
             }
@@ -47,17 +49,21 @@ fn one_row_has_the_bits_it_has_among_many() {
 /// The same for the parts of a matrix: where it is cut changes nothing.
 #[test]
 fn parts_have_the_bits_of_the_whole() {
-    let mut device = Device::open();
-    let mut random = Random::new(8);
-    for kind in KINDS {
-        for class in [RowClass::Few, RowClass::Many] {
-            let dtype = random.pick(&DTYPES);
-            let cut =
-                Problem { blocks_per_part: 1, profile: KernelSet::Gpu, ..Problem::new(&mut random, kind, dtype, 5) };
-            let in_parts = cut.run(&mut device, [0, 4], class);
-            let whole = Problem { blocks_per_part: 100, ..cut };
-            let out = whole.run(&mut device, [0, 4], class);
-            assert_eq!(in_parts.row(&whole, 0), out.row(&whole, 0), "{}", whole.what(class));
+    for mut device in Device::both_modes() {
+        let mut random = Random::new(8);
+        for kind in KINDS {
+            for class in [RowClass::Few, RowClass::Many] {
+                let dtype = random.pick(&DTYPES);
+                let cut = Problem {
+                    blocks_per_part: 1,
+                    kernel_set: KernelSet::Gpu,
+                    ..Problem::new(&mut random, kind, dtype, 5)
+                };
+                let in_parts = cut.run(&mut device, [0, 4], class);
+                let whole = Problem { blocks_per_part: 100, ..cut };
+                let out = whole.run(&mut device, [0, 4], class);
+                assert_eq!(in_parts.row(&whole, 0), out.row(&whole, 0), "{}", whole.what(class));
+            }
         }
     }
 }

@@ -20,66 +20,74 @@ const HEADS: [(usize, usize); 10] =
 /// their slot.
 #[test]
 fn rotates_and_appends() {
-    let mut device = Device::open();
-    let mut random = Random::new(3);
-    for case in 0..80 {
-        let (head_dim, rotary_dim) = HEADS[case % 10];
-        let qk_norm = case / 10 % 2 == 1;
-        let n_kv_heads = random.pick(&[1, 2, 3]);
-        let n_heads = n_kv_heads * random.pick(&[1, 2, 4]);
-        let (rows, base) = (random.pick(&[1, 2, 5, 31]), random.below(40));
-        let tree = (case / 20 % 2 == 1).then(|| TreePass::new(&mut random, base, rows, 1));
-        let plain = reference::Positions::plain(base);
-        let positions = tree.as_ref().map_or(plain, TreePass::positions);
-        // The pass begins at this slot.
-        let (rows, slot0) = tree.as_ref().map_or((rows, base), |t| (t.rows(), base + t.row0));
-        let what = format!(
-            "{n_heads}/{n_kv_heads} heads of {head_dim}, {rotary_dim} rotate, norm {qk_norm}, {rows} rows at {base}, {:?}",
-            tree.as_ref().map(TreePass::what)
-        );
-        let stride = head_dim.next_multiple_of(4);
-        let slots = slot0 + rows + 2;
+    for mut device in Device::both_modes() {
+        let mut random = Random::new(3);
+        for case in 0..80 {
+            let (head_dim, rotary_dim) = HEADS[case % 10];
+            let qk_norm = case / 10 % 2 == 1;
+            let n_kv_heads = random.pick(&[1, 2, 3]);
+            let n_heads = n_kv_heads * random.pick(&[1, 2, 4]);
+            let (rows, base) = (random.pick(&[1, 2, 5, 31]), random.below(40));
+            let tree = (case / 20 % 2 == 1).then(|| TreePass::new(&mut random, base, rows, 1));
+            let plain = reference::Positions::plain(base);
+            let positions = tree.as_ref().map_or(plain, TreePass::positions);
+            // The pass begins at this slot.
+            let (rows, slot0) = tree.as_ref().map_or((rows, base), |t| (t.rows(), base + t.row0));
+            let what = format!(
+                "{n_heads}/{n_kv_heads} heads of {head_dim}, {rotary_dim} rotate, norm {qk_norm}, {rows} rows at {base}, {:?}",
+                tree.as_ref().map(TreePass::what)
+            );
+            let stride = head_dim.next_multiple_of(4);
+            let slots = slot0 + rows + 2;
 
-        let qkv = random.values(rows * (n_heads + 2 * n_kv_heads) * head_dim);
-        let angle = |a: f32| [a.cos(), a.sin()];
-        let angles: Vec<[f32; 2]> = (0..slots * rotary_dim / 2).map(|_| angle(3.0 * random.value())).collect();
-        let gamma = random.gamma(2 * head_dim);
-        let eps = 1e-6;
-        let norm = qk_norm.then_some((gamma.as_slice(), eps));
-        let op =
-            reference::Rope { n_heads, n_kv_heads, head_dim, positions, angles: &angles, rotary_dim, qk_norm: norm };
-        let want = reference::rope(&op, &qkv);
+            let qkv = random.values(rows * (n_heads + 2 * n_kv_heads) * head_dim);
+            let angle = |a: f32| [a.cos(), a.sin()];
+            let angles: Vec<[f32; 2]> = (0..slots * rotary_dim / 2).map(|_| angle(3.0 * random.value())).collect();
+            let gamma = random.gamma(2 * head_dim);
+            let eps = 1e-6;
+            let norm = qk_norm.then_some((gamma.as_slice(), eps));
+            let op = reference::Rope {
+                n_heads,
+                n_kv_heads,
+                head_dim,
+                positions,
+                angles: &angles,
+                rotary_dim,
+                qk_norm: norm,
+            };
+            let want = reference::rope(&op, &qkv);
 
-        let q = device.marked((rows + 1) * n_heads * stride);
-        let [k_cache, v_cache] = [(); 2].map(|()| device.marked(slots * n_kv_heads * stride));
-        let (class, state) = match &tree {
-            Some(tree) => (RowClass::Tree, device.tree_state(tree)),
-            None => (RowClass::Few, device.state(rows, base)),
-        };
-        let qkv = device.buffer(&qkv);
-        let (angles, gamma) = (device.buffer(&angles), device.buffer(&gamma));
-        let op = Rope {
-            qkv: &qkv,
-            state: &state,
-            angles: (rotary_dim > 0).then_some((&*angles, rotary_dim)),
-            qk_gamma: qk_norm.then_some(&*gamma),
-            q: &q,
-            k_cache: &k_cache,
-            v_cache: &v_cache,
-        };
-        let mut b = device.builder(KernelSet::Gpu, Dtype::F32, NormKind::Rms);
-        let dispatch =
-            pollster::block_on(rope(&mut b, &config(n_heads, n_kv_heads, head_dim, 0, eps), op)).expect("builds");
-        device.run([&dispatch], class, rows, 1);
+            let q = device.marked((rows + 1) * n_heads * stride);
+            let [k_cache, v_cache] = [(); 2].map(|()| device.marked(slots * n_kv_heads * stride));
+            let (class, state) = match &tree {
+                Some(tree) => (RowClass::Tree, device.tree_state(tree)),
+                None => (RowClass::Few, device.state(rows, base)),
+            };
+            let qkv = device.buffer(&qkv);
+            let (angles, gamma) = (device.buffer(&angles), device.buffer(&gamma));
+            let op = Rope {
+                qkv: &qkv,
+                state: &state,
+                angles: (rotary_dim > 0).then_some((&*angles, rotary_dim)),
+                qk_gamma: qk_norm.then_some(&*gamma),
+                q: &q,
+                k_cache: &k_cache,
+                v_cache: &v_cache,
+            };
+            let mut b = device.builder(KernelSet::Gpu, Dtype::F32, NormKind::Rms);
+            let dispatch =
+                pollster::block_on(rope(&mut b, &config(n_heads, n_kv_heads, head_dim, 0, eps), op)).expect("builds");
+            device.run([&dispatch], class, rows, 1);
 
-        let got = unpad(&what, &device.read(&q, (rows + 1) * n_heads * stride), stride, head_dim, rows * n_heads);
-        assert_close(&format!("q, {what}"), &got, &want.q, limit::SUM);
-        for (name, cache, want) in [("k", &k_cache, &want.k), ("v", &v_cache, &want.v)] {
-            let name = format!("{name}, {what}");
-            let cache = device.read::<f32>(cache, slots * n_kv_heads * stride);
-            let (before, from_slot0) = cache.split_at(slot0 * n_kv_heads * stride);
-            assert!(before.iter().all(|&v| v == MARK), "{name}: earlier slots stay");
-            assert_close(&name, &unpad(&name, from_slot0, stride, head_dim, rows * n_kv_heads), want, limit::SUM);
+            let got = unpad(&what, &device.read(&q, (rows + 1) * n_heads * stride), stride, head_dim, rows * n_heads);
+            assert_close(&format!("q, {what}"), &got, &want.q, limit::SUM);
+            for (name, cache, want) in [("k", &k_cache, &want.k), ("v", &v_cache, &want.v)] {
+                let name = format!("{name}, {what}");
+                let cache = device.read::<f32>(cache, slots * n_kv_heads * stride);
+                let (before, from_slot0) = cache.split_at(slot0 * n_kv_heads * stride);
+                assert!(before.iter().all(|&v| v == MARK), "{name}: earlier slots stay");
+                assert_close(&name, &unpad(&name, from_slot0, stride, head_dim, rows * n_kv_heads), want, limit::SUM);
+            }
         }
     }
 }

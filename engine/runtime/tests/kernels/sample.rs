@@ -6,7 +6,7 @@ use understory_runtime::gpu::{Buffer, RowClass};
 use understory_runtime::kernels::sampler;
 use understory_runtime::kernels::state::{LIMIT, NO_TOKEN, RING, RING_AT, STATE_WORDS};
 
-use crate::device::{Device, PROFILES};
+use crate::device::{Device, KERNEL_SETS};
 use crate::random::Random;
 use crate::reference::{Choice, Sample, State, sample};
 use crate::round::block_maxima;
@@ -20,7 +20,7 @@ pub const CLEARANCE: f64 = 1e-5;
 /// `steps` choices from the same logits in one submission, and the state afterwards.
 fn run(
     device: &mut Device,
-    profile: KernelSet,
+    kernel_set: KernelSet,
     sampling: &Sampling,
     logits: &[f32],
     start: &State,
@@ -35,7 +35,7 @@ fn run(
     let (tokens, seen) = (device.buffer(&[start.next; 4]), device.buffer(&start.seen));
     let history = device.buffer(&vec![u32::MAX; start.base as usize + start.n_rows as usize + steps]);
     let buffers: [&Buffer; 6] = [&logits_buffer, &block_max, &state, &tokens, &history, &seen];
-    let mut b = device.builder(profile, Dtype::F32, NormKind::Rms);
+    let mut b = device.builder(kernel_set, Dtype::F32, NormKind::Rms);
     let sampler = pollster::block_on(sampler(&mut b, logits.len(), buffers.map(|b| &**b))).expect("builds");
     sampler.prepare(&device.gpu, sampling, logits.len());
     device.run(std::iter::repeat_n(sampler.choice(sampling), steps), RowClass::One, 1, 1);
@@ -84,44 +84,46 @@ fn spread(random: &mut Random, vocab: usize, width: f32) -> Vec<f32> {
 /// Seen to fail here: the highest of equal tokens.
 #[test]
 fn greedy_takes_the_lowest_of_the_largest() {
-    let mut device = Device::open();
-    let mut random = Random::new(12);
-    for case in 0..40 {
-        let profile = PROFILES[case % 2];
-        let vocab = random.pick(&[1, 3, 37, 1000, 4099]);
-        let mut logits = spread(&mut random, vocab, 5.0);
-        for _ in 0..random.below(4) {
-            logits[random.below(vocab)] = 6.0;
+    for mut device in Device::both_modes() {
+        let mut random = Random::new(12);
+        for case in 0..40 {
+            let kernel_set = KERNEL_SETS[case % 2];
+            let vocab = random.pick(&[1, 3, 37, 1000, 4099]);
+            let mut logits = spread(&mut random, vocab, 5.0);
+            for _ in 0..random.below(4) {
+                logits[random.below(vocab)] = 6.0;
+            }
+            // With a penalty the other kernel does it; 1.5 moves ties away from seen tokens.
+            let repetition_penalty = if case % 4 < 2 { 1.0 } else { 1.5 };
+            let sampling = Sampling { repetition_penalty, ..Sampling::default() };
+            let mut want = start(&mut random, vocab);
+            let got = run(&mut device, kernel_set, &sampling, &logits, &want, 3);
+            for _ in 0..3 {
+                let choice = sample(&reference_of(&sampling), &logits, &want);
+                want.advance(choice.token);
+            }
+            assert_eq!(got, want, "{kernel_set:?}, vocabulary {vocab}, {sampling:?}");
         }
-        // With a penalty the other kernel does it; 1.5 moves ties away from seen tokens.
-        let repetition_penalty = if case % 4 < 2 { 1.0 } else { 1.5 };
-        let sampling = Sampling { repetition_penalty, ..Sampling::default() };
-        let mut want = start(&mut random, vocab);
-        let got = run(&mut device, profile, &sampling, &logits, &want, 3);
-        for _ in 0..3 {
-            let choice = sample(&reference_of(&sampling), &logits, &want);
-            want.advance(choice.token);
-        }
-        assert_eq!(got, want, "{profile:?}, vocabulary {vocab}, {sampling:?}");
     }
 }
 
 #[test]
 fn nan_is_no_token_and_raises_the_flag() {
-    let mut device = Device::open();
-    let mut random = Random::new(13);
-    for profile in PROFILES {
-        for temperature in [0.0, 0.8] {
-            for vocab in [1, 37, 4099] {
-                let mut logits = spread(&mut random, vocab, 5.0);
-                logits[random.below(vocab)] = if random.below(2) == 0 { f32::NAN } else { -f32::NAN };
-                let mut want = start(&mut random, vocab);
-                let sampling = Sampling { temperature, ..Sampling::default() };
-                let got = run(&mut device, profile, &sampling, &logits, &want, 1);
-                let slot = want.n_chosen as usize % RING;
-                want.advance(NO_TOKEN);
-                assert_eq!((got.ring[slot], got.flags), (NO_TOKEN, 1), "{profile:?} at {temperature}");
-                assert_eq!(got, want, "{profile:?} at {temperature}");
+    for mut device in Device::both_modes() {
+        let mut random = Random::new(13);
+        for kernel_set in KERNEL_SETS {
+            for temperature in [0.0, 0.8] {
+                for vocab in [1, 37, 4099] {
+                    let mut logits = spread(&mut random, vocab, 5.0);
+                    logits[random.below(vocab)] = if random.below(2) == 0 { f32::NAN } else { -f32::NAN };
+                    let mut want = start(&mut random, vocab);
+                    let sampling = Sampling { temperature, ..Sampling::default() };
+                    let got = run(&mut device, kernel_set, &sampling, &logits, &want, 1);
+                    let slot = want.n_chosen as usize % RING;
+                    want.advance(NO_TOKEN);
+                    assert_eq!((got.ring[slot], got.flags), (NO_TOKEN, 1), "{kernel_set:?} at {temperature}");
+                    assert_eq!(got, want, "{kernel_set:?} at {temperature}");
+                }
             }
         }
     }
@@ -129,14 +131,15 @@ fn nan_is_no_token_and_raises_the_flag() {
 
 #[test]
 fn a_token_is_chosen_even_where_every_logit_is_minus_infinity() {
-    let mut device = Device::open();
-    let mut random = Random::new(16);
-    for profile in PROFILES {
-        for temperature in [0.0, 1.0] {
-            let start = start(&mut random, 37);
-            let sampling = Sampling { temperature, ..Sampling::default() };
-            let got = run(&mut device, profile, &sampling, &[f32::NEG_INFINITY; 37], &start, 1);
-            assert_eq!((got.next, got.flags), (0, 0), "{profile:?} at {temperature}");
+    for mut device in Device::both_modes() {
+        let mut random = Random::new(16);
+        for kernel_set in KERNEL_SETS {
+            for temperature in [0.0, 1.0] {
+                let start = start(&mut random, 37);
+                let sampling = Sampling { temperature, ..Sampling::default() };
+                let got = run(&mut device, kernel_set, &sampling, &[f32::NEG_INFINITY; 37], &start, 1);
+                assert_eq!((got.next, got.flags), (0, 0), "{kernel_set:?} at {temperature}");
+            }
         }
     }
 }
@@ -162,60 +165,62 @@ fn follow(what: &str, sampling: &Sampling, logits: &[f32], mut state: State, got
 /// Seen to fail here: top-p over all tokens in place of those that top-k kept, and the position left out of the noise.
 #[test]
 fn sampled_tokens_are_those_of_the_reference() {
-    let mut device = Device::open();
-    let mut random = Random::new(14);
-    let steps = RING;
-    let (mut total, mut close) = (0, 0);
-    for case in 0..64 {
-        let profile = PROFILES[case % 2];
-        let vocab = random.pick(&[5, 37, 256, 1000, 2051]);
-        let sampling = Sampling {
-            temperature: random.pick(&[0.3, 0.8, 1.0, 1.7]),
-            top_k: random.pick(&[0, 1, 2, 20, 100]),
-            top_p: random.pick(&[1.0, 0.5, 0.9, 0.99]),
-            min_p: random.pick(&[0.0, 0.0, 0.05, 0.3]),
-            repetition_penalty: random.pick(&[1.0, 1.0, 1.3]),
-            seed: u64::from(random.bits()) << 32 | u64::from(random.bits()),
-        };
-        let logits = spread(&mut random, vocab, 6.0);
-        let from = start(&mut random, vocab);
-        let what = format!("{profile:?}, vocabulary {vocab}, {sampling:?}");
-        let got = run(&mut device, profile, &sampling, &logits, &from, steps);
-        close += follow(&what, &sampling, &logits, from, &got, steps);
-        total += steps;
+    for mut device in Device::both_modes() {
+        let mut random = Random::new(14);
+        let steps = RING;
+        let (mut total, mut close) = (0, 0);
+        for case in 0..64 {
+            let kernel_set = KERNEL_SETS[case % 2];
+            let vocab = random.pick(&[5, 37, 256, 1000, 2051]);
+            let sampling = Sampling {
+                temperature: random.pick(&[0.3, 0.8, 1.0, 1.7]),
+                top_k: random.pick(&[0, 1, 2, 20, 100]),
+                top_p: random.pick(&[1.0, 0.5, 0.9, 0.99]),
+                min_p: random.pick(&[0.0, 0.0, 0.05, 0.3]),
+                repetition_penalty: random.pick(&[1.0, 1.0, 1.3]),
+                seed: u64::from(random.bits()) << 32 | u64::from(random.bits()),
+            };
+            let logits = spread(&mut random, vocab, 6.0);
+            let from = start(&mut random, vocab);
+            let what = format!("{kernel_set:?}, vocabulary {vocab}, {sampling:?}");
+            let got = run(&mut device, kernel_set, &sampling, &logits, &from, steps);
+            close += follow(&what, &sampling, &logits, from, &got, steps);
+            total += steps;
+        }
+        // A lead is below 1e-4 once in some 10,000 steps; a filter's edge that is near stays near for a whole run.
+        assert!(close * 20 < total, "{close} of {total} steps were too close to compare");
     }
-    // A lead is below 1e-4 once in some 10,000 steps; a filter's edge that is near stays near for a whole run.
-    assert!(close * 20 < total, "{close} of {total} steps were too close to compare");
 }
 
 /// Over many draws nothing outside the set comes up, and of a small set everything does.
 #[test]
 fn filters_keep_exactly_their_set() {
-    let mut device = Device::open();
-    let mut random = Random::new(15);
-    let all = Sampling { temperature: 1.0, ..Sampling::default() };
-    let filters = [
-        Sampling { top_k: 3, ..all },
-        Sampling { top_p: 0.45, ..all },
-        Sampling { min_p: 0.55, ..all },
-        Sampling { top_k: 4, top_p: 0.6, ..all },
-    ];
-    for (profile, sampling) in PROFILES.into_iter().flat_map(|p| filters.map(|f| (p, f))) {
-        // Five likely tokens, 0.2 apart, among a hundred that are not.
-        let mut logits: Vec<f32> = spread(&mut random, 105, 1.0).iter().map(|l| l - 6.0).collect();
-        for i in 0..5 {
-            logits[7 + 21 * i] = -0.2 * i as f32;
+    for mut device in Device::both_modes() {
+        let mut random = Random::new(15);
+        let all = Sampling { temperature: 1.0, ..Sampling::default() };
+        let filters = [
+            Sampling { top_k: 3, ..all },
+            Sampling { top_p: 0.45, ..all },
+            Sampling { min_p: 0.55, ..all },
+            Sampling { top_k: 4, top_p: 0.6, ..all },
+        ];
+        for (kernel_set, sampling) in KERNEL_SETS.into_iter().flat_map(|p| filters.map(|f| (p, f))) {
+            // Five likely tokens, 0.2 apart, among a hundred that are not.
+            let mut logits: Vec<f32> = spread(&mut random, 105, 1.0).iter().map(|l| l - 6.0).collect();
+            for i in 0..5 {
+                logits[7 + 21 * i] = -0.2 * i as f32;
+            }
+            let expected = sample(&reference_of(&sampling), &logits, &State::new(105)).kept;
+            assert!((2..=4).contains(&expected.len()), "a small set: {expected:?}");
+            let mut drawn = Vec::new();
+            for seed in 0..4 {
+                let sampling = Sampling { seed, ..sampling };
+                let got = run(&mut device, kernel_set, &sampling, &logits, &State::new(105), RING);
+                drawn.extend(got.ring);
+            }
+            drawn.sort_unstable();
+            drawn.dedup();
+            assert_eq!(drawn, expected, "{kernel_set:?} {sampling:?}");
         }
-        let expected = sample(&reference_of(&sampling), &logits, &State::new(105)).kept;
-        assert!((2..=4).contains(&expected.len()), "a small set: {expected:?}");
-        let mut drawn = Vec::new();
-        for seed in 0..4 {
-            let sampling = Sampling { seed, ..sampling };
-            let got = run(&mut device, profile, &sampling, &logits, &State::new(105), RING);
-            drawn.extend(got.ring);
-        }
-        drawn.sort_unstable();
-        drawn.dedup();
-        assert_eq!(drawn, expected, "{profile:?} {sampling:?}");
     }
 }

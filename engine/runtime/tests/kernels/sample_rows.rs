@@ -8,7 +8,7 @@ use understory_runtime::kernels::row_sampler;
 use understory_runtime::kernels::state::*;
 use understory_speculation::tree::DraftTree;
 
-use crate::device::{Device, PROFILES};
+use crate::device::{Device, KERNEL_SETS};
 use crate::random::Random;
 use crate::reference::{State, sample};
 use crate::round::{UNUSED, block_maxima, random_tree, write_tree};
@@ -39,7 +39,7 @@ impl Case {
     }
 
     /// The choices, after which a mark must lie where there is no row.
-    fn run(&self, device: &mut Device, profile: KernelSet, sampling: &Sampling) -> Vec<u32> {
+    fn run(&self, device: &mut Device, kernel_set: KernelSet, sampling: &Sampling) -> Vec<u32> {
         let rows = self.tree.rows().len();
         let mut words = vec![UNUSED; STATE_WORDS];
         words[N_ROWS] = rows as u32;
@@ -49,7 +49,7 @@ impl Case {
         let (logits, block_max, state) =
             (device.buffer(&self.logits), device.buffer(&block_max), device.buffer(&words));
         let (chosen, seen) = (device.buffer(&[UNUSED; 80]), device.buffer(&self.seen));
-        let mut b = device.builder(profile, Dtype::F32, NormKind::Rms);
+        let mut b = device.builder(kernel_set, Dtype::F32, NormKind::Rms);
         let buffers = [&*logits, &block_max, &state, &chosen, &seen];
         let sampler = pollster::block_on(row_sampler(&mut b, self.vocab, buffers)).expect("builds");
         sampler.prepare(&device.gpu, sampling, self.vocab);
@@ -58,7 +58,7 @@ impl Case {
         assert_eq!(device.read::<u32>(&state, STATE_WORDS), words, "the state stays");
         assert_eq!(device.read::<u32>(&seen, self.seen.len()), self.seen, "what was seen stays");
         let mut chosen = device.read::<u32>(&chosen, 80);
-        assert!(chosen[rows..].iter().all(|&v| v == UNUSED), "{profile:?}: a choice without a row");
+        assert!(chosen[rows..].iter().all(|&v| v == UNUSED), "{kernel_set:?}: a choice without a row");
         chosen.truncate(rows);
         chosen
     }
@@ -96,45 +96,47 @@ fn sampling(random: &mut Random, temperature: f32) -> Sampling {
 /// Seen to fail here: a path whose tokens are not seen; noise at the position of the row in place of its token's.
 #[test]
 fn sampled_choices_are_those_of_plain_decoding() {
-    let mut device = Device::open();
-    let mut random = Random::new(61);
-    let (mut total, mut close) = (0, 0);
-    for case in 0..40 {
-        let profile = PROFILES[case % 2];
-        let vocab = random.pick(&[5, 37, 300, 1000]);
-        let temperature = random.pick(&[0.3, 0.8, 1.7]);
-        let sampling = sampling(&mut random, temperature);
-        let case = Case::new(&mut random, vocab);
-        let chosen = case.run(&mut device, profile, &sampling);
-        close += case.check(&chosen, &sampling, &format!("{profile:?}, vocabulary {vocab}, {sampling:?}"));
-        total += chosen.len();
+    for mut device in Device::both_modes() {
+        let mut random = Random::new(61);
+        let (mut total, mut close) = (0, 0);
+        for case in 0..40 {
+            let kernel_set = KERNEL_SETS[case % 2];
+            let vocab = random.pick(&[5, 37, 300, 1000]);
+            let temperature = random.pick(&[0.3, 0.8, 1.7]);
+            let sampling = sampling(&mut random, temperature);
+            let case = Case::new(&mut random, vocab);
+            let chosen = case.run(&mut device, kernel_set, &sampling);
+            close += case.check(&chosen, &sampling, &format!("{kernel_set:?}, vocabulary {vocab}, {sampling:?}"));
+            total += chosen.len();
+        }
+        assert!(close * 20 < total, "{close} of {total} rows were too close to compare");
     }
-    assert!(close * 20 < total, "{close} of {total} rows were too close to compare");
 }
 
 /// Seen to fail here: rows of block maxima that overlap.
 #[test]
 fn greedy_choices_are_those_of_plain_decoding() {
-    let mut device = Device::open();
-    let mut random = Random::new(62);
-    for case in 0..40 {
-        let profile = PROFILES[case % 2];
-        let vocab = random.pick(&[1, 3, 37, 301]);
-        // With a penalty the other kernel does it.
-        let repetition_penalty = if case % 4 < 2 { 1.0 } else { 1.5 };
-        let sampling = Sampling { repetition_penalty, ..Sampling::default() };
-        let mut case = Case::new(&mut random, vocab);
-        // Ties, and a NaN in a row; the other rows do not mind.
-        for logits in case.logits.chunks_mut(vocab) {
-            for _ in 0..random.below(4) {
-                logits[random.below(vocab)] = 6.0;
+    for mut device in Device::both_modes() {
+        let mut random = Random::new(62);
+        for case in 0..40 {
+            let kernel_set = KERNEL_SETS[case % 2];
+            let vocab = random.pick(&[1, 3, 37, 301]);
+            // With a penalty the other kernel does it.
+            let repetition_penalty = if case % 4 < 2 { 1.0 } else { 1.5 };
+            let sampling = Sampling { repetition_penalty, ..Sampling::default() };
+            let mut case = Case::new(&mut random, vocab);
+            // Ties, and a NaN in a row; the other rows do not mind.
+            for logits in case.logits.chunks_mut(vocab) {
+                for _ in 0..random.below(4) {
+                    logits[random.below(vocab)] = 6.0;
+                }
+                if random.below(10) == 0 {
+                    logits[random.below(vocab)] = f32::NAN;
+                }
             }
-            if random.below(10) == 0 {
-                logits[random.below(vocab)] = f32::NAN;
-            }
+            let chosen = case.run(&mut device, kernel_set, &sampling);
+            case.check(&chosen, &sampling, &format!("{kernel_set:?}, vocabulary {vocab}, {sampling:?}"));
         }
-        let chosen = case.run(&mut device, profile, &sampling);
-        case.check(&chosen, &sampling, &format!("{profile:?}, vocabulary {vocab}, {sampling:?}"));
     }
 }
 
@@ -143,27 +145,28 @@ fn greedy_choices_are_those_of_plain_decoding() {
 /// Seen to fail here: a path whose tokens are not seen.
 #[test]
 fn a_row_of_a_tree_chooses_as_it_would_alone() {
-    let mut device = Device::open();
-    let mut random = Random::new(63);
-    let vocab = 40;
-    for case in 0..20 {
-        let profile = PROFILES[case % 2];
-        let sampling = Sampling { repetition_penalty: 1.5, ..sampling(&mut random, 0.8) };
-        let case = Case::new(&mut random, vocab);
-        let chosen = case.run(&mut device, profile, &sampling);
-        for row in [0, chosen.len() / 4, chosen.len() / 2, chosen.len() - 1] {
-            let path = case.tree.ancestors(row);
-            let mut state = State { seen: case.seen.clone(), ..State::new(vocab) };
-            path[1..].iter().for_each(|&r| state.advance(case.tree.rows()[r].token));
-            let alone = Case {
-                tree: DraftTree::new(case.tree.rows()[row].token),
-                base: case.base + path.len() as u32 - 1,
-                vocab,
-                logits: case.logits[row * vocab..(row + 1) * vocab].to_vec(),
-                seen: state.seen,
-            };
-            let what = format!("{profile:?}, row {row}, {sampling:?}");
-            assert_eq!(alone.run(&mut device, profile, &sampling), [chosen[row]], "{what}");
+    for mut device in Device::both_modes() {
+        let mut random = Random::new(63);
+        let vocab = 40;
+        for case in 0..20 {
+            let kernel_set = KERNEL_SETS[case % 2];
+            let sampling = Sampling { repetition_penalty: 1.5, ..sampling(&mut random, 0.8) };
+            let case = Case::new(&mut random, vocab);
+            let chosen = case.run(&mut device, kernel_set, &sampling);
+            for row in [0, chosen.len() / 4, chosen.len() / 2, chosen.len() - 1] {
+                let path = case.tree.ancestors(row);
+                let mut state = State { seen: case.seen.clone(), ..State::new(vocab) };
+                path[1..].iter().for_each(|&r| state.advance(case.tree.rows()[r].token));
+                let alone = Case {
+                    tree: DraftTree::new(case.tree.rows()[row].token),
+                    base: case.base + path.len() as u32 - 1,
+                    vocab,
+                    logits: case.logits[row * vocab..(row + 1) * vocab].to_vec(),
+                    seen: state.seen,
+                };
+                let what = format!("{kernel_set:?}, row {row}, {sampling:?}");
+                assert_eq!(alone.run(&mut device, kernel_set, &sampling), [chosen[row]], "{what}");
+            }
         }
     }
 }

@@ -96,7 +96,7 @@ fn what_cannot_be_asked_is_said() {
 /// The device at hand needs sizes; with them it is fitted once, and again when another request came.
 #[test]
 fn this_device_is_what_was_measured() {
-    let config = understory_model::Shape::Tales.config().unwrap();
+    let config = understory_model::MeasuredShape::Tales.config().unwrap();
     let target = Shape { label: "tales".into(), source: "here".into(), config };
     let loaded =
         LoadedModels { target, draft: None, dtype: Precision::F16, tiling: CPU_TILING, device: "a device".into() };

@@ -1,4 +1,4 @@
-//! Whose shapes the kernels are measured at.
+//! The models at whose sizes kernels are measured.
 
 use serde::{Deserialize, Serialize};
 use understory_protocol::{AdapterReport, Result};
@@ -8,7 +8,7 @@ use crate::config::ModelConfig;
 /// Sizes of a model; its weights are made up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Shape {
+pub enum MeasuredShape {
     /// the bundled model: small enough for adapters emulated on a CPU
     Tales,
     /// Pythia 2.8B: larger than any cache
@@ -24,7 +24,7 @@ const PYTHIA: &str = r#"{
     "use_parallel_residual": true, "tie_word_embeddings": false, "bos_token_id": 0, "eos_token_id": 0
 }"#;
 
-impl Shape {
+impl MeasuredShape {
     /// The one to use where none is asked for.
     pub fn for_adapter(adapter: &AdapterReport) -> Self {
         if adapter.software { Self::Tales } else { Self::Pythia }
