@@ -157,8 +157,15 @@ test("a hidden tab is in the report", { timeout: LONG_MS }, async () => {
       Object.defineProperty(document, "hidden", { configurable: true, get: () => hidden });
       document.dispatchEvent(new Event("visibilitychange", { bubbles: true }));
     };
+    // Until the next run begins.
+    const run = () => document.querySelector(".progress label")?.textContent.match(/^Run \d+/)?.[0];
+    const first = run();
+    new MutationObserver((_, observer) => {
+      if (run() === first) return;
+      observer.disconnect();
+      window.hide(false);
+    }).observe(document.querySelector("main"), { subtree: true, childList: true, characterData: true });
     window.hide(true);
-    setTimeout(() => window.hide(false), 50);
   });
   await ready();
   const made = await report();

@@ -28,7 +28,7 @@ export async function startHub(folder, repo) {
     files,
     /** what was asked: method, server, path, range, authorization */
     requests: [],
-    /** bytes after which the connection breaks in the middle of weights */
+    /** bytes after which nothing more comes of weights, until `cut` breaks the connection */
     breakAfter: null,
     /** bytes after which weights end as if they were whole */
     endAfter: null,
@@ -41,6 +41,9 @@ export async function startHub(folder, repo) {
     token: null,
     cors: CORS,
   };
+  const held = [];
+  hub.cut = () => held.splice(0).forEach((response) => response.destroy());
+  hub.smallBytes = [...files].reduce((sum, [name, bytes]) => sum + (isLarge(name) ? 0 : bytes.length), 0);
   const listing = () => ({
     sha: COMMIT,
     siblings: [...files].map(([rfilename, bytes]) => ({
@@ -67,7 +70,8 @@ export async function startHub(folder, repo) {
     if (hub.endAfter !== null && isLarge(name)) bytes = bytes.subarray(0, hub.endAfter);
     response.writeHead(status, { ...hub.cors, "content-length": bytes.length });
     if (hub.breakAfter === null || !isLarge(name)) return response.end(bytes);
-    response.write(bytes.subarray(0, hub.breakAfter), () => setTimeout(() => response.destroy(), 200));
+    response.write(bytes.subarray(0, hub.breakAfter));
+    held.push(response);
   };
   const storage = await listen((request, response) => {
     note("storage", request);

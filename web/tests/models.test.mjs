@@ -63,6 +63,16 @@ async function fails(page, pattern, more) {
   assert.match(reply.message, pattern);
 }
 
+/** Loads the hub's model; the connection breaks once what was sent of the weights has been read. */
+async function breaks(page, pattern) {
+  hub.breakAfter = 50_000;
+  const failed = fails(page, pattern);
+  const come = hub.smallBytes + hub.breakAfter;
+  await page.waitForFunction((come) => window.progress.some(({ done_bytes }) => done_bytes >= come), come);
+  hub.cut();
+  await failed;
+}
+
 // Each query is a store of its own: the private file system, and the Cache API.
 for (const query of ["", "?store=cache"]) {
   const name = (what) => (query ? `${what} (Cache API)` : what);
@@ -93,8 +103,7 @@ for (const query of ["", "?store=cache"]) {
 
   test(name("a download that breaks off goes on where it did"), { timeout: 240_000 }, () =>
     fresh(async (page) => {
-      hub.breakAfter = 50_000;
-      await fails(page, /connection broke .* load again to go on/);
+      await breaks(page, /connection broke .* load again to go on/);
       const { models } = await kept(page);
       assert.ok(models[0].kept_bytes < models[0].bytes);
       hub.reset();
@@ -168,8 +177,7 @@ test("a file shorter than its list says is refused, and a server without ranges 
 
 test("a partial download is deleted with its model", { timeout: 240_000 }, () =>
   fresh(async (page) => {
-    hub.breakAfter = 50_000;
-    await fails(page, /connection broke/);
+    await breaks(page, /connection broke/);
     const { models } = await kept(page);
     await ask(page, { request: "forget", model: models[0].id });
     assert.deepEqual(await everything(page), []);

@@ -1,6 +1,8 @@
 // The Models view over the real engine: what is chosen is loaded, and whatever goes wrong, another choice can follow.
 
 import assert from "node:assert/strict";
+import { copyFile, mkdtemp, readFile, readdir, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -10,7 +12,7 @@ import { startHub } from "./hub.mjs";
 const FIXTURES = fileURLToPath(new URL("../../fixtures/", import.meta.url));
 const REPO = "forest/sapling";
 
-let server, browser, hub, page;
+let server, browser, hub, page, folder;
 const faults = [];
 
 before(async () => {
@@ -26,6 +28,7 @@ after(async () => {
   await browser?.close();
   server?.stop();
   hub?.stop();
+  if (folder) await rm(folder, { recursive: true, force: true });
 });
 
 const show = (view) => page.getByRole("navigation").getByRole("link", { name: view, exact: true }).click();
@@ -89,6 +92,30 @@ test("a folder that is chosen, or dropped, takes the model's place", { timeout: 
   await group("Target").getByText("“gemma3” is chosen.").waitFor();
   await button("Load").and(page.locator(":enabled")).click({ timeout: 240_000 });
   await says("Loaded: gemma3, without a draft model.");
+});
+
+/** What is said of the load that failed. */
+const advised = (text) => page.locator(".failure").getByText(text, { exact: false }).waitFor({ timeout: 120_000 });
+
+// Advice in terms of flags, or none, fails these.
+test("a pair that does not match is told apart, with what to do in this view", { timeout: 240_000 }, async () => {
+  await from("Draft", "tales-draft (bundled)");
+  await button("Load").and(page.locator(":enabled")).click({ timeout: 60_000 });
+  await advised("draft and target have different vocabularies");
+  await advised("Under Models, choose “none” under Draft, or a draft of the target's own family.");
+  await button("Load the bundled pair").waitFor();
+  await from("Draft", "none");
+});
+
+test("a file that was cut short is named, with how it comes again", { timeout: 240_000 }, async () => {
+  folder = await mkdtemp(join(tmpdir(), "understory-"));
+  const fixture = join(FIXTURES, "qwen3");
+  for (const file of await readdir(fixture)) await copyFile(join(fixture, file), join(folder, file));
+  const weights = await readFile(join(fixture, "model.safetensors"));
+  await writeFile(join(folder, "model.safetensors"), weights.subarray(0, weights.length - 4096));
+  await group("Target").getByLabel("Folder", { exact: true }).setInputFiles(folder);
+  await button("Load").and(page.locator(":enabled")).click();
+  await advised("Copy or download model.safetensors anew, whole, and choose the folder again under Models.");
 });
 
 test("a kept model goes back into the form, and is deleted", { timeout: 120_000 }, async () => {

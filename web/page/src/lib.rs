@@ -1,37 +1,38 @@
-//! The page: what a person sees of the engine, which runs in a worker of its own (`web/worker`) or behind a socket. Nothing here computes
-//! on a model; the types of `understory_protocol` are all that it knows of the engine.
-#![cfg(target_family = "wasm")]
+//! The page: what a person sees of the engine, which runs in a worker of its own (`web/worker`) or behind a socket.
+//! Nothing here computes on a model; the types of `understory_protocol` are all that it knows of the engine.
+//!
+//! *Architecture Invariant:* the modules are layers, and each knows those beneath it alone (`layers` tests it):
+//!
+//! | layer | what it is |
+//! |---|---|
+//! | `app` | the frame around the views |
+//! | `views` | one module a view |
+//! | `components` | pieces that several views use, charts among them |
+//! | `state` | what outlives a change of view, and what can be done with it |
+//! | `connection` | the engine, wherever it runs: requests out, replies in |
+//! | `platform` | what the browser offers: storage, files, the address, the clock |
+//! | `wording` | what is said: definitions, figures, advice; no DOM, tested on the host |
 
+#[cfg(target_family = "wasm")]
 mod app;
-mod bench;
-mod charts;
-mod choice;
-mod client;
-mod comparison;
+#[cfg(target_family = "wasm")]
 mod components;
-mod definitions;
-mod download;
-mod engines;
-mod folders;
-mod format;
-mod live;
-mod offline;
-mod prediction;
-mod route;
-mod run;
-mod session;
-mod settings;
-mod shelf;
-mod starts;
-mod storage;
-mod support;
-mod typed;
+#[cfg(target_family = "wasm")]
+mod connection;
+#[cfg(test)]
+mod layers;
+#[cfg(target_family = "wasm")]
+mod platform;
+#[cfg(target_family = "wasm")]
+mod state;
+#[cfg(target_family = "wasm")]
 mod views;
-mod visibility;
+// Only its tests use it elsewhere.
+#[cfg_attr(not(target_family = "wasm"), allow(dead_code, unused_imports))]
+mod wording;
 
-use wasm_bindgen::prelude::*;
-
-#[wasm_bindgen(start)]
+#[cfg(target_family = "wasm")]
+#[wasm_bindgen::prelude::wasm_bindgen(start)]
 fn start() {
     app::mount();
 }

@@ -2,8 +2,8 @@
 
 use leptos::prelude::*;
 
-use crate::app::Page;
-use crate::definitions::Definition;
+use crate::state::Page;
+use crate::wording::definitions::Definition;
 
 #[component]
 pub fn Ask(about: &'static Definition) -> impl IntoView {

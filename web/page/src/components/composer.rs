@@ -3,12 +3,11 @@
 use leptos::prelude::*;
 
 use super::field::NumberField;
-use crate::app::Page;
-use crate::format;
-use crate::run::Run;
-use crate::session::Stage;
-use crate::settings::Kind;
-use crate::support::needs_restart;
+use super::problem::problem;
+use crate::state::Page;
+use crate::state::run::Run;
+use crate::state::settings::MethodKind;
+use crate::wording::format;
 
 /// `start` runs what the settings ask for; `label` is what its button says. A view that `converses` offers the chat
 /// where the model has a template for it.
@@ -23,7 +22,7 @@ pub fn Composer(
 ) -> impl IntoView {
     let page = expect_context::<Page>();
     let settings = page.settings;
-    let generating = move || page.session.stage.with(|stage| *stage == Stage::Generating);
+    let generating = move || page.session.is_generating();
     let has_template = move || page.session.loaded.with(|l| l.as_ref().is_some_and(|l| l.has_chat_template));
     let has_no_draft = move || page.session.has_no_draft();
     let chats = move || converses && settings.chat.get();
@@ -80,22 +79,9 @@ pub fn Composer(
                 </button>
                 <span class="live">{live}</span>
             </div>
-            {move || page.problem.get().map(|message| view! { <Problem message /> })}
+            {problem(page.live.problem)}
         </form>
     }
-}
-
-#[component]
-fn Problem(message: String) -> impl IntoView {
-    let page = expect_context::<Page>();
-    let restart = move |_| {
-        page.problem.set(None);
-        page.session.start();
-    };
-    let restart = needs_restart(&message).then(|| {
-        view! { <button type="button" class="quiet" on:click=restart>"Restart the engine"</button> }
-    });
-    view! { <p class="problem" role="alert">{message} {restart}</p> }
 }
 
 #[component]
@@ -105,11 +91,11 @@ fn MethodSelect() -> impl IntoView {
     let has_no_draft = move || page.session.has_no_draft();
     let choose = move |event| {
         let chosen = event_target_value(&event);
-        if let Some(found) = Kind::ALL.into_iter().find(|kind| kind.label() == chosen) {
+        if let Some(found) = MethodKind::ALL.into_iter().find(|kind| kind.label() == chosen) {
             kind.set(found);
         }
     };
-    let option = move |of: Kind| {
+    let option = move |of: MethodKind| {
         let lacks_draft = move || of.needs_draft() && has_no_draft();
         view! {
             <option value=of.label() prop:selected=move || kind.get() == of disabled=lacks_draft>{of.label()}</option>
@@ -118,7 +104,7 @@ fn MethodSelect() -> impl IntoView {
     view! {
         <div class="field method">
             <label for="method">"Method"</label>
-            <select id="method" on:change=choose>{Kind::ALL.map(option)}</select>
+            <select id="method" on:change=choose>{MethodKind::ALL.map(option)}</select>
         </div>
     }
 }
@@ -126,10 +112,10 @@ fn MethodSelect() -> impl IntoView {
 /// The live line of a generation: phase, time, rate; empty when nothing runs.
 pub fn live_line(page: Page) -> Signal<String> {
     Signal::derive(move || {
-        if page.session.stage.with(|stage| *stage != Stage::Generating) {
+        if !page.session.is_generating() {
             return String::new();
         }
-        page.run.with(|run| line(run, page.now_ms.get()))
+        page.live.run.with(|run| line(run, page.live.now_ms.get()))
     })
 }
 

@@ -3,7 +3,7 @@
 use leptos::html;
 use leptos::prelude::*;
 
-use crate::app::Page;
+use crate::state::Page;
 
 #[component]
 pub fn DefinitionDialog() -> impl IntoView {

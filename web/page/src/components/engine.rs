@@ -2,9 +2,8 @@
 
 use leptos::prelude::*;
 
-use crate::app::Page;
-use crate::engines::Place;
-use crate::session::Stage;
+use crate::connection::Place;
+use crate::state::Page;
 
 #[component]
 pub fn EngineChoice() -> impl IntoView {
@@ -12,7 +11,7 @@ pub fn EngineChoice() -> impl IntoView {
     let engines = session.engines;
     let choose = move |event| {
         if let Some(place) = Place::from_id(&event_target_value(&event)) {
-            engines.choose(place, session);
+            session.choose_engine(place);
         }
     };
     let option = move |of: Place| {
@@ -20,7 +19,7 @@ pub fn EngineChoice() -> impl IntoView {
             <option value=of.id() prop:selected=move || engines.place.get() == of>{move || engines.label(of)}</option>
         }
     };
-    let generating = move || session.stage.with(|stage| *stage == Stage::Generating);
+    let generating = move || session.is_generating();
     view! {
         <Show when=move || engines.info.with(Option::is_some)>
             <div class="engine">

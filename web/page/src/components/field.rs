@@ -3,7 +3,7 @@
 use leptos::prelude::*;
 
 use super::ask::Ask;
-use crate::settings::Field;
+use crate::state::settings::Field;
 
 #[component]
 pub fn NumberField(field: Field) -> impl IntoView {

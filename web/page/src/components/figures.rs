@@ -3,8 +3,8 @@
 use leptos::prelude::*;
 
 use super::ask::Ask;
-use crate::app::Page;
-use crate::definitions::Definition;
+use crate::state::Page;
+use crate::wording::definitions::Definition;
 
 pub struct Figure {
     pub definition: &'static Definition,

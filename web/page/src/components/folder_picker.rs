@@ -4,9 +4,9 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use wasm_bindgen::JsCast;
 
-use crate::app::Page;
-use crate::choice::{Folder, Role, take_folder};
-use crate::folders;
+use crate::platform::folders::{self, Folder};
+use crate::state::Page;
+use crate::state::model_form::Role;
 
 #[component]
 pub fn FolderPicker(role: Role) -> impl IntoView {
@@ -14,8 +14,8 @@ pub fn FolderPicker(role: Role) -> impl IntoView {
     let name = page.models.fields(role).folder;
     let over = RwSignal::new(false);
     let take = move |folder: Result<Folder, String>| match folder {
-        Ok(folder) => take_folder(page, role, folder),
-        Err(message) => page.models.problem.set(Some(message)),
+        Ok(folder) => page.models.take_folder(role, folder),
+        Err(message) => page.models.problem.set(Some(message.into())),
     };
     let choose = move |event: web_sys::Event| {
         let input = event.target().and_then(|input| input.dyn_into::<web_sys::HtmlInputElement>().ok());

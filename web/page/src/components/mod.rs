@@ -1,6 +1,7 @@
-//! Pieces that several views use.
+//! Pieces that several views use. What they show comes as properties or from the context, [`crate::state::Page`].
 
 pub mod ask;
+pub mod charts;
 pub mod composer;
 pub mod dialog;
 pub mod document;
@@ -8,6 +9,7 @@ pub mod engine;
 pub mod field;
 pub mod figures;
 pub mod folder_picker;
+pub mod problem;
 pub mod status;
 pub mod table;
 pub mod text;

@@ -3,11 +3,10 @@
 use leptos::prelude::*;
 use understory_protocol::Progress;
 
-use crate::app::Page;
-use crate::choice::Choice;
-use crate::format;
-use crate::session::{Stage, Step};
-use crate::support::Failure;
+use super::problem::remedy_button;
+use crate::state::Page;
+use crate::state::session::{EngineProblem, LoadStep, Stage};
+use crate::wording::format;
 
 #[component]
 pub fn Status() -> impl IntoView {
@@ -20,7 +19,7 @@ pub fn Status() -> impl IntoView {
                 Stage::Loading(step) => loading(&step).into_any(),
                 Stage::Calibrating => waiting("Compiling the kernels that check several tokens at once, and measuring what that costs here").into_any(),
                 Stage::Ready | Stage::Generating => ().into_any(),
-                Stage::Failed(failure) => view! { <Failed failure /> }.into_any(),
+                Stage::Failed(problem) => failed(page, problem),
             }}
             {move || page.session.recovered.get().map(recovered)}
         </div>
@@ -35,7 +34,7 @@ fn waiting(what: &'static str) -> impl IntoView {
     }
 }
 
-fn loading(step: &Step) -> impl IntoView {
+fn loading(step: &LoadStep) -> impl IntoView {
     let model = if step.draft { "draft model" } else { "target model" };
     let (what, done, total) = match step.progress {
         None => ("Fetching the models".into(), 0, 0),
@@ -67,24 +66,15 @@ fn recovered(reason: String) -> impl IntoView {
     view! { <p class="panel">{lost} " (" {reason} ")"</p> }
 }
 
-#[component]
-fn Failed(failure: Failure) -> impl IntoView {
-    let page = expect_context::<Page>();
-    let again = move || if page.session.engines.is_native() { "Connect again" } else { "Restart the engine" };
-    let restart = failure.restart.then(|| {
-        view! { <button class="primary" on:click=move |_| page.session.start()>{again}</button> }
-    });
-    let bundled = failure.other_models.then(|| {
-        let change = move |_| page.session.change(Choice::default());
-        view! { <button class="primary" on:click=change>"Load the bundled pair"</button> }
-    });
+fn failed(page: Page, EngineProblem { title, notice }: EngineProblem) -> AnyView {
+    let button = notice.remedy.map(|remedy| remedy_button(page, remedy, "primary", page.live.problem));
     view! {
         <div class="panel failure" role="alert">
-            <h2>{failure.title}</h2>
-            <p>{failure.message}</p>
-            <p>{failure.advice}</p>
-            {restart}
-            {bundled}
+            <h2>{title}</h2>
+            <p>{notice.message}</p>
+            <p>{notice.advice}</p>
+            {button}
         </div>
     }
+    .into_any()
 }

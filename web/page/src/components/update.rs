@@ -2,7 +2,7 @@
 
 use leptos::prelude::*;
 
-use crate::app::Page;
+use crate::state::Page;
 
 #[component]
 pub fn UpdateNotice() -> impl IntoView {

@@ -8,15 +8,16 @@ use understory_protocol::{Benched, MAX_LINK_CHARS};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
-use crate::app::Page;
-use crate::bench::{self, UnderWay, facts, pairing};
 use crate::components::document::document as whole;
-use crate::download;
-use crate::engines::Place;
-use crate::route::Route;
+use crate::components::problem::problem;
+use crate::connection::Place;
+use crate::platform::route::Route;
+use crate::platform::{download, facts};
+use crate::state::Page;
+use crate::state::bench::BenchProgress;
 
 #[component]
-pub fn Bench() -> impl IntoView {
+pub fn BenchView() -> impl IntoView {
     let page = expect_context::<Page>();
     let bench = page.bench;
     let running = move || bench.under_way.with(Option::is_some);
@@ -57,14 +58,14 @@ pub fn Bench() -> impl IntoView {
                     <button
                         class="primary"
                         disabled=move || running() || !page.session.is_ready()
-                        on:click=move |_| bench::start(page)
+                        on:click=move |_| bench.start()
                     >
                         "Run"
                     </button>
                     <button class="quiet" disabled=move || !running() on:click=move |_| page.session.stop()>"Stop"</button>
                 </div>
                 {move || bench.under_way.get().map(progress)}
-                {move || bench.problem.get().map(|message| view! { <p class="problem" role="alert">{message}</p> })}
+                {problem(bench.problem)}
             </div>
             {move || bench.done.with(|done| done.as_ref().map(|done| results(page, done)))}
         </section>
@@ -83,7 +84,7 @@ fn what(page: Page) -> String {
     };
     let Ok(runs) = bench.runs() else { return format!("{}.{left_out}", offer.what) };
     let each = runs + WARM_UP;
-    let plain_ms = page.session.measured.with(|measured| measured.as_ref().map(|measured| measured.costs.plain_ms));
+    let plain_ms = page.session.costs.with(|known| known.as_ref().map(|known| known.costs.plain_ms));
     let long = plain_ms.map_or_else(String::new, |ms| {
         format!(" At this device's pace of plain decoding that is {}.", span(ms * (offer.tokens * each) as f64))
     });
@@ -101,10 +102,10 @@ fn span(ms: f64) -> String {
     }
 }
 
-fn progress(at: UnderWay) -> impl IntoView {
+fn progress(at: BenchProgress) -> impl IntoView {
     let (words, made, runs) = match at {
-        UnderWay::Preparing => ("Getting ready: models, kernels, the clock".into(), None, 1),
-        UnderWay::Run(step) => {
+        BenchProgress::Preparing => ("Getting ready: models, kernels, the clock".into(), None, 1),
+        BenchProgress::Run(step) => {
             let left = step.left_ms.map_or_else(String::new, |ms| format!("; about {} left", span(ms)));
             let warm_up = if step.warm_up { "warm-up, " } else { "" };
             let words = format!("Run {} of {}: {warm_up}{}{left}", step.made + 1, step.runs, step.case);
@@ -203,7 +204,7 @@ fn results(page: Page, done: &Benched) -> AnyView {
             let text = untrack(|| bench.file(name)).unwrap_or_default();
             let kind = if ending == "json" { "application/json" } else { "text/plain" };
             if let Err(message) = download::text(&format!("{run_id}.{ending}"), kind, &text) {
-                bench.problem.set(Some(message));
+                bench.problem.set(Some(message.into()));
             }
         };
         view! { <button class="quiet" on:click=save>"Save " {name}</button> }
@@ -224,7 +225,7 @@ fn results(page: Page, done: &Benched) -> AnyView {
 }
 
 fn compare(page: Page) {
-    page.shelf.add_own();
+    page.reports.add_own();
     let _ = location().set_hash(Route::Compare.hash());
 }
 
@@ -232,7 +233,7 @@ fn compare(page: Page) {
 fn share(link: Option<String>) -> AnyView {
     let Some(link) = link else {
         let words =
-            format!("The report has more than {} characters in a link: send the file report.json.", MAX_LINK_CHARS);
+            format!("The report has more than {MAX_LINK_CHARS} characters in a link: send the file report.json.");
         return view! { <p class="hint">{words}</p> }.into_any();
     };
     let said = RwSignal::new(None::<&'static str>);
@@ -257,7 +258,7 @@ fn share(link: Option<String>) -> AnyView {
 /// Where it stands on the computer that serves this page.
 fn sending(page: Page) -> AnyView {
     let bench = page.bench;
-    let again = move |_| spawn_local(pairing::send(bench));
+    let again = move |_| spawn_local(bench.send());
     let host = location().host().unwrap_or_default();
     let said = move || match bench.sent.get() {
         None => view! { <p class="hint" role="status">"Sending the report to " {host.clone()} "…"</p> }.into_any(),

@@ -5,28 +5,30 @@ use leptos::task::spawn_local;
 use wasm_bindgen::JsCast;
 use web_sys::{File, HtmlInputElement};
 
-use crate::app::Page;
 use crate::components::document::document;
-use crate::shelf::Entry;
-use crate::{download, folders, storage};
+use crate::components::problem::problem;
+use crate::platform::{download, folders, storage};
+use crate::state::Page;
+use crate::state::report_loader::ReportEntry;
 
 #[component]
 pub fn Compare() -> impl IntoView {
     let page = expect_context::<Page>();
-    let shelf = page.shelf;
-    let none = move || shelf.entries.with(Vec::is_empty);
+    let reports = page.reports;
+    let none = move || reports.entries.with(Vec::is_empty);
     let own_is_here = move || {
-        let own = shelf.own.get();
-        let is_it = |entry: &Entry| entry.looked.as_ref().and_then(|looked| looked.run_id.as_ref()) == own.as_ref();
-        own.is_some() && shelf.entries.with(|entries| entries.iter().any(is_it))
+        let own = reports.own.get();
+        let is_it =
+            |entry: &ReportEntry| entry.loaded.as_ref().and_then(|loaded| loaded.run_id.as_ref()) == own.as_ref();
+        own.is_some() && reports.entries.with(|entries| entries.iter().any(is_it))
     };
-    let offers_own = move || !own_is_here() && (shelf.own.with(Option::is_some) || storage::report().is_some());
+    let offers_own = move || !own_is_here() && (reports.own.with(Option::is_some) || storage::report().is_some());
     let save = move |_| {
-        let saved = shelf.html.with_untracked(|html| {
+        let saved = reports.html.with_untracked(|html| {
             html.as_ref().map_or(Ok(()), |html| download::text("comparison.html", "text/html", html))
         });
         if let Err(message) = saved {
-            shelf.problem.set(Some(message));
+            reports.problem.set(Some(message.into()));
         }
     };
     view! {
@@ -40,19 +42,19 @@ pub fn Compare() -> impl IntoView {
                 {take(page)}
                 {move || offers_own().then(|| view! {
                     <div class="actions">
-                        <button class="quiet" on:click=move |_| shelf.add_own()>"Add this device's last report"</button>
+                        <button class="quiet" on:click=move |_| reports.add_own()>"Add this device's last report"</button>
                     </div>
                 })}
                 <ol class="kept">
                     {move || {
-                        let entries = shelf.entries.get().into_iter().enumerate();
+                        let entries = reports.entries.get().into_iter().enumerate();
                         entries.map(|(nth, entry)| listed(page, nth, entry)).collect_view()
                     }}
                 </ol>
-                {move || shelf.problem.get().map(|message| view! { <p class="problem" role="alert">{message}</p> })}
+                {problem(reports.problem)}
             </div>
             {move || none().then(|| view! { <p class="hint">"Add two or more reports; one alone is shown as it is."</p> })}
-            {move || shelf.html.get().map(|html| view! {
+            {move || reports.html.get().map(|html| view! {
                 <div class="actions"><button class="quiet" on:click=save>"Save as HTML"</button></div>
                 {document("The reports", html)}
             })}
@@ -62,12 +64,12 @@ pub fn Compare() -> impl IntoView {
 
 /// Where files come in.
 fn take(page: Page) -> AnyView {
-    let shelf = page.shelf;
+    let reports = page.reports;
     let over = RwSignal::new(false);
     let take = move |files: Result<Vec<(String, File)>, String>| match files {
-        Ok(files) if files.is_empty() => shelf.problem.set(Some("No .json file is among them.".into())),
-        Ok(files) => shelf.add_files(files),
-        Err(message) => shelf.problem.set(Some(message)),
+        Ok(files) if files.is_empty() => reports.problem.set(Some("No .json file is among them.".into())),
+        Ok(files) => reports.add_files(files),
+        Err(message) => reports.problem.set(Some(message.into())),
     };
     let choose = move |event: web_sys::Event| {
         let input = event.target().and_then(|input| input.dyn_into::<HtmlInputElement>().ok());
@@ -110,16 +112,16 @@ fn take(page: Page) -> AnyView {
 }
 
 /// A report, or what is none and why.
-fn listed(page: Page, nth: usize, entry: Entry) -> AnyView {
-    let shelf = page.shelf;
+fn listed(page: Page, nth: usize, entry: ReportEntry) -> AnyView {
+    let reports = page.reports;
     let id = entry.id;
-    let (run_id, words) = match entry.looked {
-        Some(looked) => (looked.run_id, looked.words),
-        None => (Some(String::new()), format!("{} is being read", entry.given.name)),
+    let (run_id, words) = match entry.loaded {
+        Some(loaded) => (loaded.run_id, loaded.words),
+        None => (Some(String::new()), format!("{} is being read", entry.input.name)),
     };
-    let own = run_id.is_some() && run_id == shelf.own.get();
+    let own = run_id.is_some() && run_id == reports.own.get();
     let refused = run_id.is_none();
-    let name = (!refused).then(|| view! { <br /> <small>{entry.given.name}</small> });
+    let name = (!refused).then(|| view! { <br /> <small>{entry.input.name}</small> });
     let mark = own.then(|| view! { " " <span class="badge good">"this device"</span> });
     let (first, remove) = (format!("Make report {} the first", nth + 1), format!("Remove report {}", nth + 1));
     view! {
@@ -127,9 +129,9 @@ fn listed(page: Page, nth: usize, entry: Entry) -> AnyView {
             <p class:problem=refused>{words} {mark} {name}</p>
             <span class="actions">
                 {(nth > 0 && !refused).then(|| view! {
-                    <button class="quiet" aria-label=first on:click=move |_| shelf.make_first(id)>"Make first"</button>
+                    <button class="quiet" aria-label=first on:click=move |_| reports.make_first(id)>"Make first"</button>
                 })}
-                <button class="quiet" aria-label=remove on:click=move |_| shelf.remove(id)>"Remove"</button>
+                <button class="quiet" aria-label=remove on:click=move |_| reports.remove(id)>"Remove"</button>
             </span>
         </li>
     }

@@ -3,15 +3,15 @@
 use leptos::prelude::*;
 use understory_protocol::{AdapterReport, Dtype, Loaded, Lossless};
 
-use crate::app::Page;
-use crate::charts::costs::costs;
-use crate::charts::phases::phases;
 use crate::components::ask::Ask;
+use crate::components::charts::costs::costs;
+use crate::components::charts::phases::phases;
 use crate::components::figures::{Figure, SoftwareNote, figures};
 use crate::components::table::{Table, plain};
-use crate::definitions as d;
-use crate::format;
-use crate::session::Measured;
+use crate::state::Page;
+use crate::state::session::KnownCosts;
+use crate::wording::definitions as d;
+use crate::wording::format;
 
 #[component]
 pub fn Device() -> impl IntoView {
@@ -24,8 +24,8 @@ pub fn Device() -> impl IntoView {
                 Some(loaded) => adapter(&loaded).into_any(),
                 None => view! { <p class="hint">"Known as soon as the models are loaded."</p> }.into_any(),
             }}
-            {move || session.measured.get().map(|measured| (lossless(measured.costs.lossless), calibration(&measured)))}
-            <Show when=move || session.measured.with(Option::is_some)>
+            {move || session.costs.get().map(|known| (lossless(known.costs.lossless), calibration(&known)))}
+            <Show when=move || session.costs.with(Option::is_some)>
                 <button
                     type="button"
                     class="quiet"
@@ -108,9 +108,9 @@ fn lossless(lossless: Lossless) -> impl IntoView {
     }
 }
 
-fn calibration(measured: &Measured) -> impl IntoView + use<> {
-    let (of, took) = (&measured.costs, format::duration(Some(measured.costs.took_ms)));
-    let when = if measured.kept {
+fn calibration(known: &KnownCosts) -> impl IntoView + use<> {
+    let (of, took) = (&known.costs, format::duration(Some(known.costs.took_ms)));
+    let when = if known.kept {
         format!("measured on an earlier visit in {took}")
     } else {
         format!("measured just now in {took}")

@@ -3,28 +3,28 @@
 use leptos::prelude::*;
 use understory_protocol::{FinishReason, Generation, Lossless, RoundMode, Speculation};
 
-use crate::app::Page;
-use crate::charts::gaps::gaps;
-use crate::charts::phases::phases;
-use crate::charts::timeline::timeline;
 use crate::components::ask::Ask;
+use crate::components::charts::gaps::gaps;
+use crate::components::charts::phases::phases;
+use crate::components::charts::timeline::timeline;
 use crate::components::composer::{Composer, live_line};
 use crate::components::figures::{EngineLine, Figure, HiddenNote, SoftwareNote, figures};
 use crate::components::table::{Table, plain};
 use crate::components::text::{Legend, TintedText};
-use crate::definitions as d;
-use crate::run::Run;
-use crate::{format, live};
+use crate::state::Page;
+use crate::state::run::Run;
+use crate::wording::definitions as d;
+use crate::wording::format;
 
 #[component]
 pub fn Generate() -> impl IntoView {
     let page = expect_context::<Page>();
-    let begun = move || page.run.with(|run| run.submitted_ms > 0.0);
-    let finished = Memo::new(move |_| page.run.with(|run| run.generation.is_some()));
+    let begun = move || page.live.run.with(|run| run.submitted_ms > 0.0);
+    let finished = Memo::new(move |_| page.live.run.with(|run| run.generation.is_some()));
     view! {
         <section aria-labelledby="view">
             <h1 id="view">"Generate"</h1>
-            <Composer start=live::start label="Generate" converses=true live=live_line(page) />
+            <Composer start=|page| page.live.start() label="Generate" converses=true live=live_line(page) />
             <Conversation />
             <Show when=begun>
                 <div class="panel output">
@@ -32,7 +32,7 @@ pub fn Generate() -> impl IntoView {
                     <Legend />
                 </div>
             </Show>
-            {move || finished.get().then(|| page.run.with(|run| results(run).into_any()))}
+            {move || finished.get().then(|| page.live.run.with(|run| results(run).into_any()))}
         </section>
     }
 }
@@ -43,16 +43,13 @@ fn Conversation() -> impl IntoView {
     let page = expect_context::<Page>();
     // The last answer is the text itself.
     let turns = move || {
-        let mut turns = page.conversation.get();
+        let mut turns = page.live.conversation.get();
         turns.pop_if(|turn| turn.role == "assistant");
         turns
     };
-    let clear = move |_| {
-        page.conversation.set(vec![]);
-        page.run.set(Run::default());
-    };
+    let clear = move |_| page.live.new_conversation();
     view! {
-        <Show when=move || page.settings.chat.get() && !page.conversation.with(Vec::is_empty)>
+        <Show when=move || page.settings.chat.get() && !page.live.conversation.with(Vec::is_empty)>
             <button type="button" class="quiet" disabled=move || !page.session.is_ready() on:click=clear>
                 "New conversation"
             </button>

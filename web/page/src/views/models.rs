@@ -3,11 +3,12 @@
 use leptos::prelude::*;
 use understory_protocol::{ModelSource, Request, StoredModel};
 
-use crate::app::Page;
-use crate::choice::{self, From, Kept, Role, ask_kept};
 use crate::components::folder_picker::FolderPicker;
-use crate::format;
-use crate::session::Stage;
+use crate::components::problem::problem;
+use crate::state::Page;
+use crate::state::model_form::{KeptModels, Role, SourceKind};
+use crate::state::session::Stage;
+use crate::wording::format;
 
 #[component]
 pub fn Models() -> impl IntoView {
@@ -15,16 +16,16 @@ pub fn Models() -> impl IntoView {
     let (session, form) = (page.session, page.models);
     // Whatever was loaded, or failed to be, may have changed what is kept.
     Effect::new(move || {
-        if session.stage.with(|stage| matches!(stage, Stage::Ready | Stage::Failed(_))) {
-            ask_kept(page, Request::Models);
+        if session.is_free() {
+            form.ask_kept(Request::Models);
         }
     });
-    let is_free = move || session.stage.with(|stage| matches!(stage, Stage::Ready | Stage::Failed(_)));
+    let is_free = move || session.is_free();
     let is_loading = move || session.stage.with(|stage| matches!(stage, Stage::Loading(_)));
     let submit = move |event: web_sys::SubmitEvent| {
         event.prevent_default();
         if is_free() {
-            load(page);
+            form.load();
         }
     };
     view! {
@@ -33,8 +34,8 @@ pub fn Models() -> impl IntoView {
             <p class="hint">{move || loaded(page)}</p>
             <form class="panel models" novalidate=true on:submit=submit>
                 <div class="sides">
-                    <Source role=Role::Target />
-                    <Source role=Role::Draft />
+                    <SourceFields role=Role::Target />
+                    <SourceFields role=Role::Draft />
                 </div>
                 <details>
                     <summary>"Hub"</summary>
@@ -57,13 +58,13 @@ pub fn Models() -> impl IntoView {
                 <div class="actions">
                     <button class="primary" type="submit" disabled=move || !is_free()>"Load"</button>
                     <Show when=move || is_loading() && !session.choice.with(|choice| choice.is_bundled())>
-                        <button type="button" class="quiet" on:click=move |_| cancel(page)>"Cancel"</button>
+                        <button type="button" class="quiet" on:click=move |_| form.cancel()>"Cancel"</button>
                     </Show>
                 </div>
-                {move || form.problem.get().map(|message| view! { <p class="problem" role="alert">{message}</p> })}
+                {problem(form.problem)}
             </form>
             <h2>"Kept in this browser"</h2>
-            {move || form.kept.get().map(|kept| view! { <KeptModels kept /> })}
+            {move || form.kept.get().map(|kept| view! { <KeptList kept /> })}
         </section>
     }
 }
@@ -78,38 +79,18 @@ fn loaded(page: Page) -> String {
     })
 }
 
-fn load(page: Page) {
-    match page.models.choice() {
-        Ok(choice) => {
-            page.models.problem.set(None);
-            if choice.is_from_hub() {
-                // Asked of the browser, which may ask the person; without it the browser may delete what is kept.
-                let _ = window().navigator().storage().persist();
-            }
-            page.session.change(choice);
-        }
-        Err(message) => page.models.problem.set(Some(message)),
-    }
-}
-
-/// Ends a download with its worker; what came is kept.
-fn cancel(page: Page) {
-    page.session.choice.set(choice::Choice::default());
-    page.session.start();
-}
-
 #[component]
-fn Source(role: Role) -> impl IntoView {
+fn SourceFields(role: Role) -> impl IntoView {
     let fields = expect_context::<Page>().models.fields(role);
     let prefix = role.label().to_ascii_lowercase();
     let id = format!("{prefix}-from");
     let choose = move |event| {
         let chosen = event_target_value(&event);
-        if let Some(from) = From::all(role).iter().find(|from| from.label(role) == chosen) {
+        if let Some(from) = SourceKind::all(role).iter().find(|from| from.label(role) == chosen) {
             fields.from.set(*from);
         }
     };
-    let option = move |of: &From| {
+    let option = move |of: &SourceKind| {
         let of = *of;
         let label = of.label(role);
         view! { <option value=label prop:selected=move || fields.from.get() == of>{label}</option> }
@@ -119,17 +100,17 @@ fn Source(role: Role) -> impl IntoView {
             <legend>{role.label()}</legend>
             <div class="field">
                 <label for=id.clone()>"From"</label>
-                <select id=id on:change=choose>{From::all(role).iter().map(option).collect_view()}</select>
+                <select id=id on:change=choose>{SourceKind::all(role).iter().map(option).collect_view()}</select>
             </div>
             {move || match fields.from.get() {
-                From::Hub => view! {
+                SourceKind::Hub => view! {
                     <Text id=format!("{prefix}-repo") label="Repository" value=fields.repo hint="owner/name" />
                     <Text id=format!("{prefix}-revision") label="Revision" value=fields.revision hint="main" />
                 }
                 .into_any(),
-                From::Folder => view! { <FolderPicker role /> }.into_any(),
-                From::Bundled => ().into_any(),
-                From::None => view! { <p class="hint">"Methods that need a draft model are off then."</p> }.into_any(),
+                SourceKind::Folder => view! { <FolderPicker role /> }.into_any(),
+                SourceKind::Bundled => ().into_any(),
+                SourceKind::None => view! { <p class="hint">"Methods that need a draft model are off then."</p> }.into_any(),
             }}
         </fieldset>
     }
@@ -154,8 +135,8 @@ fn Text(#[prop(into)] id: String, label: &'static str, value: RwSignal<String>, 
 }
 
 #[component]
-fn KeptModels(kept: Kept) -> impl IntoView {
-    let Kept { models, usage_bytes, quota_bytes, persisted } = kept;
+fn KeptList(kept: KeptModels) -> impl IntoView {
+    let KeptModels { models, usage_bytes, quota_bytes, persisted } = kept;
     let room = usage_bytes.zip(quota_bytes).map(|(used, all)| {
         let text = format!("{} of the {} that the browser gives this page", format::bytes(used), format::bytes(all));
         view! {
@@ -172,14 +153,14 @@ fn KeptModels(kept: Kept) -> impl IntoView {
     let none = models.is_empty().then(|| view! { <p class="hint">"Nothing yet."</p> });
     view! {
         {none}
-        <ul class="kept">{models.into_iter().map(|model| view! { <KeptModel model /> }).collect_view()}</ul>
+        <ul class="kept">{models.into_iter().map(|model| view! { <KeptEntry model /> }).collect_view()}</ul>
         {room}
         <p class="hint">{stays} " A kept model loads without the network; delete it to fetch it anew."</p>
     }
 }
 
 #[component]
-fn KeptModel(model: StoredModel) -> impl IntoView {
+fn KeptEntry(model: StoredModel) -> impl IntoView {
     let page = expect_context::<Page>();
     let StoredModel { id, source, commit, bytes, kept_bytes, .. } = model.clone();
     let name = source.label();
@@ -189,7 +170,7 @@ fn KeptModel(model: StoredModel) -> impl IntoView {
         format::bytes(bytes)
     };
     let commit = commit.and_then(|commit| Some(format!(", commit {}", commit.get(..7)?)));
-    let is_free = move || page.session.stage.with(|stage| matches!(stage, Stage::Ready | Stage::Failed(_)));
+    let is_free = move || page.session.is_free();
     let uses = [Role::Target, Role::Draft].map(|role| {
         let (model, label) = (model.clone(), format!("Use {name} as {}", role.label().to_ascii_lowercase()));
         let fits = match &source {
@@ -205,7 +186,7 @@ fn KeptModel(model: StoredModel) -> impl IntoView {
             }
         })
     });
-    let delete = move |_| ask_kept(page, Request::Forget { model: id.clone() });
+    let delete = move |_| page.models.ask_kept(Request::Forget { model: id.clone() });
     view! {
         <li>
             <p>{name.clone()} " " <small>{size} {commit}</small></p>

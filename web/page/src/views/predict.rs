@@ -1,21 +1,23 @@
 //! Predict: what a model would take on a device, with what was measured here over the curves.
 
 use leptos::prelude::*;
+use understory_protocol::SelectOption;
 use understory_protocol::definitions::prediction::explain;
 use wasm_bindgen::JsCast;
 
-use crate::app::Page;
 use crate::components::ask::Ask;
 use crate::components::field::NumberField;
-use crate::definitions as d;
-use crate::prediction::{self, Choice, NONE};
-use crate::session::Stage;
+use crate::components::problem::problem;
+use crate::state::Page;
+use crate::state::prediction::{NONE, SelectList};
+use crate::state::session::Stage;
+use crate::wording::definitions as d;
 
 #[component]
 pub fn Predict() -> impl IntoView {
     let page = expect_context::<Page>();
     let (form, session) = (page.prediction, page.session);
-    prediction::follow(page);
+    form.follow();
     let drafted = move || form.draft.value.with(|draft| draft != NONE);
     let measuring = move || form.measuring.with(Option::is_some);
     // The definitions of figures in what the engine wrote.
@@ -52,7 +54,7 @@ pub fn Predict() -> impl IntoView {
                         type="button"
                         class="quiet"
                         disabled=move || !session.is_ready() || measuring()
-                        on:click=move |_| prediction::measure(page)
+                        on:click=move |_| form.measure()
                     >
                         "Measure this device"
                     </button>
@@ -68,7 +70,7 @@ pub fn Predict() -> impl IntoView {
                     <Ask about=&d::THIS_DEVICE />
                 </div>
                 <p class="hint">{move || hint(page)}</p>
-                {move || form.problem.get().map(|message| view! { <p class="problem" role="alert">{message}</p> })}
+                {problem(form.problem)}
             </div>
             <div class="predicted" on:click=explain_it inner_html=form.html></div>
         </section>
@@ -83,11 +85,20 @@ fn hint(page: Page) -> String {
     page.prediction.not_here.get().map(|why| why + ".").unwrap_or_default()
 }
 
-fn select(id: &'static str, label: &'static str, Choice { value, options }: Choice) -> impl IntoView {
+fn select(id: &'static str, label: &'static str, SelectList { value, options }: SelectList) -> impl IntoView {
+    // What is chosen is the form's to say; the engine's answer to an earlier choice does not undo it.
+    let option = move |SelectOption { value: of, label, enabled, .. }: SelectOption| {
+        let is = of.clone();
+        view! {
+            <option value=of prop:selected=move || value.with(|value| *value == is) disabled=!enabled>{label}</option>
+        }
+    };
     view! {
         <div class="field">
             <label for=id>{label}</label>
-            <select id=id inner_html=options on:change=move |event| value.set(event_target_value(&event))></select>
+            <select id=id on:change=move |event| value.set(event_target_value(&event))>
+                {move || options.get().into_iter().map(option).collect_view()}
+            </select>
         </div>
     }
 }

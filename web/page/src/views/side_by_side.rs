@@ -3,19 +3,19 @@
 use leptos::prelude::*;
 use understory_protocol::Generation;
 
-use crate::app::Page;
-use crate::comparison::{self, Comparison, ORDER, Side, UnderWay};
 use crate::components::ask::Ask;
 use crate::components::composer::Composer;
 use crate::components::figures::{EngineLine, Figure, HiddenNote, SoftwareNote, figures};
 use crate::components::table::{Table, plain};
-use crate::definitions as d;
-use crate::format;
+use crate::state::Page;
+use crate::state::comparison::{Comparison, ComparisonStep, ORDER, Side};
+use crate::wording::definitions as d;
+use crate::wording::format;
 
 #[component]
 pub fn SideBySide() -> impl IntoView {
     let page = expect_context::<Page>();
-    let live = Signal::derive(move || page.comparison.with(live));
+    let live = Signal::derive(move || page.comparison.shown.with(live));
     view! {
         <section aria-labelledby="view">
             <h1 id="view">"Side by side"</h1>
@@ -23,8 +23,8 @@ pub fn SideBySide() -> impl IntoView {
                 "The same prompt by plain decoding (A) and by the chosen method (B), in the order A B B A. "
                 <Ask about=&d::ORDER />
             </p>
-            <Composer start=comparison::start label="Run both" live />
-            {move || page.comparison.with(|comparison| results(comparison).into_any())}
+            <Composer start=|page| page.comparison.start() label="Run both" live />
+            {move || page.comparison.shown.with(|comparison| results(comparison).into_any())}
         </section>
     }
 }
@@ -32,8 +32,8 @@ pub fn SideBySide() -> impl IntoView {
 fn live(comparison: &Comparison) -> String {
     match comparison.under_way {
         None => String::new(),
-        Some(UnderWay::WarmUp) => "Warming up both".into(),
-        Some(UnderWay::Run(index)) => {
+        Some(ComparisonStep::WarmUp) => "Warming up both".into(),
+        Some(ComparisonStep::Run(index)) => {
             let what = if ORDER[index] == Side::A { "plain decoding".into() } else { comparison.method.to_string() };
             format!("Run {} of {}: {what}", index + 1, ORDER.len())
         }

@@ -4,22 +4,25 @@ use leptos::prelude::*;
 use serde::Serialize;
 use understory_protocol::Loaded;
 
-use crate::app::Page;
-use crate::charts::starts::starts as chart;
 use crate::components::ask::Ask;
+use crate::components::charts::starts::starts as chart;
 use crate::components::figures::SoftwareNote;
+use crate::components::problem::problem;
 use crate::components::table::{Table, plain};
-use crate::definitions as d;
-use crate::starts::record::{Start, State, median};
-use crate::{download, format, starts};
+use crate::platform::{download, webgpu};
+use crate::state::Page;
+use crate::state::starts::PROMPT;
+use crate::state::starts::record::{Start, State, median};
+use crate::wording::definitions as d;
+use crate::wording::format;
 
 #[component]
-pub fn Starts() -> impl IntoView {
+pub fn StartsView() -> impl IntoView {
     let page = expect_context::<Page>();
     let repetitions = RwSignal::new("1".to_owned());
     let busy = move || !page.session.is_ready() || page.starts.is_running();
     let measure = move |states: &[State]| {
-        starts::measure(page, states, repetitions.get_untracked().parse().unwrap_or(1));
+        page.starts.measure(states, repetitions.get_untracked().parse().unwrap_or(1));
     };
     view! {
         <section aria-labelledby="view">
@@ -47,9 +50,7 @@ pub fn Starts() -> impl IntoView {
                     </button>
                     <span class="live">{move || page.starts.kept.with(|kept| live(&kept.plan))}</span>
                 </div>
-                {move || {
-                    page.starts.problem.get().map(|message| view! { <p class="problem" role="alert">{message}</p> })
-                }}
+                {problem(page.starts.problem)}
             </div>
             {move || page.starts.kept.with(|kept| results(page, &kept.results).into_any())}
             <Limits />
@@ -155,7 +156,7 @@ fn summary(results: &[Start], state: State) -> Option<[String; 8]> {
 
 /// What is downloaded: every run, raw, and where.
 #[derive(Serialize)]
-struct Report {
+struct StartsFile {
     understory: &'static str,
     unit: &'static str,
     user_agent: String,
@@ -165,17 +166,17 @@ struct Report {
 }
 
 fn save(page: Page) {
-    let report = Report {
+    let report = StartsFile {
         understory: env!("CARGO_PKG_VERSION"),
         unit: "ms",
-        user_agent: window().navigator().user_agent().unwrap_or_default(),
-        prompt: starts::PROMPT,
+        user_agent: webgpu::agent(),
+        prompt: PROMPT,
         loaded: page.session.loaded.get_untracked(),
         starts: page.starts.kept.with_untracked(|kept| kept.results.clone()),
     };
     let saved = serde_json::to_string_pretty(&report).map_err(|error| error.to_string());
     let saved = saved.and_then(|text| download::json("understory-starts.json", &text));
     if let Err(message) = saved {
-        page.starts.problem.set(Some(message));
+        page.starts.problem.set(Some(message.into()));
     }
 }

@@ -5,14 +5,14 @@ use leptos::prelude::*;
 use understory_protocol::{Round, RoundMode};
 use wasm_bindgen::JsCast;
 
-use crate::app::Page;
-use crate::charts::tree::{nodes, tree, what};
 use crate::components::ask::Ask;
+use crate::components::charts::tree::{nodes, tree, what};
 use crate::components::composer::{Composer, live_line};
 use crate::components::table::{Table, twin};
-use crate::definitions as d;
-use crate::run::Run;
-use crate::{format, live};
+use crate::state::Page;
+use crate::state::run::Run;
+use crate::wording::definitions as d;
+use crate::wording::format;
 
 /// The round on show: the newest one, as they come, until one is chosen.
 #[derive(Clone, Copy)]
@@ -37,7 +37,7 @@ impl Cursor {
 pub fn Tree() -> impl IntoView {
     let page = expect_context::<Page>();
     let cursor =
-        Cursor { chosen: RwSignal::new(None), count: Memo::new(move |_| page.run.with(|run| run.rounds.len())) };
+        Cursor { chosen: RwSignal::new(None), count: Memo::new(move |_| page.live.run.with(|run| run.rounds.len())) };
     let keys = window_event_listener(ev::keydown, move |event| {
         if types(&event) || event.ctrl_key() || event.alt_key() || event.meta_key() {
             return;
@@ -53,12 +53,12 @@ pub fn Tree() -> impl IntoView {
     view! {
         <section aria-labelledby="view">
             <h1 id="view">"Tree"</h1>
-            <Composer start=live::start label="Generate" live=live_line(page) />
+            <Composer start=|page| page.live.start() label="Generate" live=live_line(page) />
             <Show when=has_rounds fallback=move || view! { <p class="hint">{move || empty(page)}</p> }>
                 <Scrubber cursor />
                 {move || {
                     let at = cursor.at();
-                    page.run.with(|run| round(run, at).into_any())
+                    page.live.run.with(|run| round(run, at).into_any())
                 }}
             </Show>
         </section>
@@ -72,7 +72,7 @@ fn types(event: &web_sys::KeyboardEvent) -> bool {
 }
 
 fn empty(page: Page) -> &'static str {
-    if page.run.with(|run| run.generation.is_some() && run.rounds.is_empty()) {
+    if page.live.run.with(|run| run.generation.is_some() && run.rounds.is_empty()) {
         "This generation had no rounds: plain decoding guesses nothing. Choose another method."
     } else {
         "Generate, and every round's tree appears here as it is checked. The tree method drafts in every round."

@@ -1,0 +1,6 @@
+//! What the page says: plain functions over the protocol's types.
+
+pub mod definitions;
+pub mod format;
+pub mod notice;
+pub mod webgpu;
