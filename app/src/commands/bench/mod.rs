@@ -23,7 +23,7 @@ use self::measure::Measured;
 use super::{Loaded, load};
 use crate::cli::BenchArgs;
 use crate::collection::{self, Collection};
-use crate::exit::{Stop, usage};
+use crate::exit::{Stop, chain, usage};
 use crate::models::find;
 use crate::output::{self, Console};
 use crate::report::{Folder, terminal};
@@ -107,7 +107,7 @@ async fn report(
 fn why(error: &anyhow::Error) -> String {
     match error.downcast_ref::<Stop>() {
         Some(Stop::Interrupted) => "interrupted by Ctrl-C".into(),
-        _ => format!("a run failed: {error:#}"),
+        _ => format!("a run failed: {}", chain(error)),
     }
 }
 
