@@ -120,7 +120,9 @@ fn advice(error: &anyhow::Error) -> Option<&str> {
              machine with Metal or DX12."
         }
         FailureKind::NoSuchAdapter { .. } => "`understory devices` lists the adapters.",
-        FailureKind::DeviceLost => "Run again, or choose another adapter with --device (`understory devices` lists them).",
+        FailureKind::DeviceLost => {
+            "Run again, or choose another adapter with --device (`understory devices` lists them)."
+        }
         FailureKind::OutOfDeviceMemory { .. } => "Use --dtype f16, a smaller model or a shorter --max-new-tokens.",
         FailureKind::DeviceUnfit => {
             "Use a smaller model, or choose another adapter with --device (`understory devices` lists them)."

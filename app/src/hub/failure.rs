@@ -122,9 +122,10 @@ impl DownloadFailure {
                 format!("no space left on the disk for {file} of {repo}"),
                 "Free some, or set HF_HOME to a folder on another disk. What has arrived is kept, and the download resumes.",
             ),
-            Self::Disk { file, reason } => {
-                (format!("cannot store {file} of {repo} in the cache: {reason}"), "Check the cache folder, or set HF_HOME.")
-            }
+            Self::Disk { file, reason } => (
+                format!("cannot store {file} of {repo} in the cache: {reason}"),
+                "Check the cache folder, or set HF_HOME.",
+            ),
             Self::Locked { file } => {
                 (format!("another process is downloading {file} of {repo}"), "Wait for it, then run again.")
             }
@@ -132,7 +133,9 @@ impl DownloadFailure {
                 format!("{file} of {repo} arrived damaged ({reason}) and was removed"),
                 "Run again to download it again.",
             ),
-            Self::Unsuitable(reason) => return Unavailable { what: format!("{repo} cannot be used: {reason}"), advice: None },
+            Self::Unsuitable(reason) => {
+                return Unavailable { what: format!("{repo} cannot be used: {reason}"), advice: None };
+            }
             Self::NotAHub(reason) => {
                 (format!("{endpoint} does not answer as a Hugging Face hub does ({reason})"), "Check HF_ENDPOINT.")
             }

@@ -61,9 +61,8 @@ pub fn site(
 
 fn device(before: Before, adapter: Adapter, label: Option<&str>) -> Device {
     let Before { power, thermal, load } = before;
-    let asked = RefreshKind::nothing()
-        .with_cpu(CpuRefreshKind::nothing())
-        .with_memory(MemoryRefreshKind::nothing().with_ram());
+    let asked =
+        RefreshKind::nothing().with_cpu(CpuRefreshKind::nothing()).with_memory(MemoryRefreshKind::nothing().with_ram());
     let system = System::new_with_specifics(asked);
     let cpu = system.cpus().first().map(|cpu| cpu.brand().trim().to_owned()).filter(|name| !name.is_empty());
     let name = adapter.name.clone().unwrap_or_else(|| "unknown adapter".into());

@@ -19,7 +19,7 @@ use understory_lab::scenario::Scenario;
 use understory_model::fingerprints;
 use understory_protocol::Method;
 
-use self::measure::Measured;
+use self::measure::MeasuredRuns;
 use super::{Loaded, load};
 use crate::cli::BenchArgs;
 use crate::collection::{self, Collection};
@@ -87,7 +87,7 @@ async fn report(
 
     let started_at = SystemTime::now();
     let clock = Instant::now();
-    let Measured { cases, weights_bytes, failure, caches_kept } =
+    let MeasuredRuns { cases, weights_bytes, failure, caches_kept } =
         measure::all(args, scenario, draft, &mut loaded, console).await?;
     let took_ms = clock.elapsed().as_secs_f64() * 1e3;
 

@@ -12,7 +12,7 @@ use understory_lab::report::{Phase, Sample, StartState};
 use understory_protocol::{Failure, GenerateRequest, Method};
 
 use super::sample::{Taken, take};
-use crate::cli::{BenchArgs, BenchStartArgs, DtypeArg, ProfileArg};
+use crate::cli::{BenchArgs, BenchStartArgs, DtypeArg, KernelSetArg};
 use crate::commands::load;
 use crate::exit::{self, Elsewhere, Stop};
 use crate::output::{self, Console};
@@ -96,7 +96,7 @@ pub fn spawn(
         command.args(["--device", &device.to_string()]);
     }
     if let Some(profile) = load.profile {
-        command.args(["--profile", if profile == ProfileArg::Gpu { "gpu" } else { "cpu" }]);
+        command.args(["--profile", if profile == KernelSetArg::Gpu { "gpu" } else { "cpu" }]);
     }
     super::caches::point_to(&mut command, caches);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -120,5 +120,27 @@ fn answer(output: &Output) -> Result<(Sample, u64)> {
         Ok(Answer::Measured { sample, weights_bytes }) => Ok((*sample, weights_bytes)),
         Ok(Answer::Failed(failure)) => Err(Elsewhere(failure).into()),
         Err(_) => bail!("it ended with {} and said: {}", output.status, String::from_utf8_lossy(&output.stderr).trim()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::ExitStatus;
+
+    use understory_protocol::FailureKind;
+
+    use super::*;
+
+    /// Searching stderr for the message fails this: the kind, and with it the advice, would be lost.
+    #[test]
+    fn a_failed_start_keeps_its_kind() {
+        let kind = FailureKind::OutOfDeviceMemory { asked_bytes: 8, allocated_bytes: 4 };
+        let failed = Answer::Failed(kind.clone().with("no memory"));
+        let said = |stdout: Vec<u8>| Output { status: ExitStatus::default(), stdout, stderr: b"killed\n".into() };
+        let error = answer(&said(serde_json::to_vec(&failed).unwrap())).err().unwrap();
+        assert_eq!(exit::failure(&error), kind.with("no memory"));
+        assert!(exit::told(&error).contains("--dtype f16"));
+        let error = answer(&said(Vec::new())).err().unwrap();
+        assert!(exit::told(&error).contains("killed"), "{error}");
     }
 }
