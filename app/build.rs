@@ -1,8 +1,8 @@
 //! Lists the files of the page, `web/dist`, for `serve/page.rs` to hold them in the program; an empty list where
 //! `cargo xtask web` has not built it. The bundled models' files are in the program already and are left out here.
 //!
-//! And says which commit and which libraries the program is made of, for reports: `UNDERSTORY_COMMIT`,
-//! `UNDERSTORY_DIRTY`, `UNDERSTORY_WGPU`, `UNDERSTORY_BURN`; each is empty where it is not known.
+//! And says which commit and which wgpu the program is made of, for reports: `UNDERSTORY_COMMIT`, `UNDERSTORY_DIRTY`,
+//! `UNDERSTORY_WGPU`; each is empty where it is not known.
 
 mod origin;
 
@@ -11,8 +11,21 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-/// What the program is made of; a change in one of them changes whether the commit alone says it.
-const SOURCES: [&str; 6] = ["app/src", "engine/src", "shaders", "models", "Cargo.toml", "Cargo.lock"];
+/// What the program is made of; a change in one of them changes whether the commit alone says it. Each must exist: cargo
+/// runs this on every build for one that does not. The crates of `engine/` that the program does without are left out.
+const SOURCES: [&str; 11] = [
+    "app/src",
+    "engine/lab",
+    "engine/model",
+    "engine/protocol",
+    "engine/runtime",
+    "engine/session",
+    "engine/speculation",
+    "shaders",
+    "models",
+    "Cargo.toml",
+    "Cargo.lock",
+];
 
 fn main() -> io::Result<()> {
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join("..");

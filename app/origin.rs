@@ -1,4 +1,4 @@
-//! Which commit and which libraries a program is made of, for its reports: a part of build scripts.
+//! Which commit and which wgpu a program is made of, for its reports: a part of build scripts.
 
 use std::fs;
 use std::path::Path;
@@ -29,7 +29,7 @@ pub fn tell(root: &Path, sources: &[&str]) {
         let after = lock.replace('\r', "").split_once(&start).map(|(_, after)| after.to_owned());
         after.and_then(|after| Some(after.split_once('"')?.0.to_owned())).unwrap_or_default()
     };
-    for (name, value) in [("COMMIT", commit), ("DIRTY", dirty), ("WGPU", version("wgpu")), ("BURN", version("burn"))] {
+    for (name, value) in [("COMMIT", commit), ("DIRTY", dirty), ("WGPU", version("wgpu"))] {
         println!("cargo::rustc-env=UNDERSTORY_{name}={value}");
     }
 }

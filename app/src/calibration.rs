@@ -16,7 +16,7 @@ use crate::folders;
 const FORMAT: u32 = 1;
 
 /// Costs, and where they come from.
-pub struct Calibration {
+pub struct CostCalibration {
     pub costs: Costs,
     /// read from the cache, not measured now
     pub cached: bool,
@@ -35,26 +35,26 @@ struct Entry {
 
 /// Gives `engine` its costs, from the cache or (with `fresh` always) measured. A cache that cannot be read or written
 /// is no failure.
-pub async fn calibrate(engine: &mut Engine, fresh: bool) -> Result<Calibration> {
+pub async fn calibrate(engine: &mut Engine, fresh: bool) -> Result<CostCalibration> {
     let key = engine.calibration_key();
     let file = folders::cache().map(|folder| folder.join(file_name(&key)));
     let known = file.as_deref().filter(|_| !fresh).and_then(|file| read(file, &key));
     let cached = known.is_some();
     let costs = engine.calibrate(known).await?.clone();
     if cached {
-        return Ok(Calibration { costs, cached, file });
+        return Ok(CostCalibration { costs, cached, file });
     }
     tracing::info!(took_ms = costs.took_ms, "costs measured");
     let Some(file) = file else {
         tracing::info!("there is no home folder, so the costs are not kept");
-        return Ok(Calibration { costs, cached, file: None });
+        return Ok(CostCalibration { costs, cached, file: None });
     };
     let entry = Entry { format: FORMAT, key, costs };
     let written = write(&file, &entry);
     if let Err(error) = &written {
         tracing::info!("the costs are not kept: {error:#}");
     }
-    Ok(Calibration { costs: entry.costs, cached, file: written.is_ok().then_some(file) })
+    Ok(CostCalibration { costs: entry.costs, cached, file: written.is_ok().then_some(file) })
 }
 
 fn file_name(key: &str) -> String {

@@ -32,7 +32,7 @@ Examples:
   understory serve --open
   understory devices
 
-Exit status: 0 done; 1 failure; 2 wrong usage; 130 ended by Ctrl-C; 141 the reader of stdout went away.";
+Exit status: 0 success; 1 failure; 2 wrong usage; 130 interrupted by Ctrl-C; 141 standard output was closed.";
 
 const GENERATE_EXAMPLES: &str = "\
 Examples:
@@ -45,7 +45,7 @@ Examples:
   understory generate --model ~/models/llama --dtype f32 --raw \"Hello\"";
 
 const CHAT_EXAMPLES: &str = "\
-In the conversation: /reset starts over, /exit or Ctrl-D leaves, Ctrl-C stops the answer.
+In the conversation, /reset starts over, /exit or Ctrl-D ends the program, and Ctrl-C stops the answer.
 
 Examples:
   understory chat
@@ -57,90 +57,102 @@ Examples:
   understory eval --model ./my-model --text-file story.txt --dtype f32 --json";
 
 const KERNELS_EXAMPLES: &str = "\
-GB/s counts weights and activations once; of copy and of peak compare with what this device was measured to copy \
-from buffer to buffer and to compute in registers. --json holds every sample.
+GB/s counts each weight and activation once. \"of copy\" is relative to the measured bandwidth of a copy from buffer to \
+buffer. \"of peak\" is relative to the measured rate of arithmetic in registers. --json contains every sample.
 
 Examples:
   understory kernels
   understory kernels --shape pythia-2.8b --json > kernels.json
   understory kernels --profile gpu --device 1
-  understory kernels --wgsl kernels/    every variant of every kernel as a file, nothing measured";
+  understory kernels --wgsl kernels/    writes every variant of every kernel; measures nothing";
+
+const DEVICES_EXAMPLES: &str = "\
+The number before an adapter's name is the value for --device.
+
+Examples:
+  understory devices
+  understory devices --json | jq '.[] | select(.preferred).name'";
 
 const MODELS_EXAMPLES: &str = "\
-Cached models lie where the other Hugging Face tools look for them: $HF_HOME/hub, or ~/.cache/huggingface/hub.
+The cache is the one that other Hugging Face tools use: $HF_HOME/hub, or ~/.cache/huggingface/hub.
 
 Examples:
   understory models
   understory models --json | jq '.[].name'";
 
 #[derive(Debug, Parser)]
-#[command(name = "understory", version, about = "Runs small language models on any GPU, with honest timings")]
+#[command(
+    name = "understory",
+    version,
+    about = "Run small language models on any GPU, with exact speculation and measured latency"
+)]
 #[command(after_help = EXAMPLES, propagate_version = true)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
-    /// Say more on stderr (-v: what is done, -vv: details; RUST_LOG overrides)
+    /// Log more to stderr: -v shows steps, -vv details. RUST_LOG overrides this
     #[arg(short, long, global = true, action = ArgAction::Count, help_heading = "Output")]
     pub verbose: u8,
-    /// Nothing on stderr but errors
+    /// Write only errors to stderr
     #[arg(short, long, global = true, help_heading = "Output")]
     pub quiet: bool,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Continue a prompt, streaming the text to stdout
+    /// Generate text from a prompt and stream it to stdout
     #[command(after_help = GENERATE_EXAMPLES)]
     Generate(GenerateArgs),
-    /// Hold a conversation on the terminal; the KV cache stays between turns
+    /// Chat on the terminal; the KV cache is kept between turns
     #[command(after_help = CHAT_EXAMPLES)]
     Chat(ChatArgs),
-    /// Show the tree of every round of speculation, and what the target accepted of it
+    /// Show the draft tree of every speculation round and the accepted path
     #[command(after_help = inspect::TRACE_EXAMPLES)]
     Trace(TraceArgs),
-    /// Check that every method gives plain decoding's text, token for token
+    /// Check that every method produces the same tokens as plain decoding
     #[command(after_help = inspect::VERIFY_EXAMPLES)]
     VerifyLossless(VerifyLosslessArgs),
-    /// Measure what speculation's passes cost on this device, and test that they are lossless here
+    /// Measure the cost of speculation's passes on this device and test that they are lossless
     #[command(after_help = inspect::CALIBRATE_EXAMPLES)]
     Calibrate(CalibrateArgs),
-    /// Measure how well a model predicts a text (negative log-likelihood, perplexity)
+    /// Measure the perplexity of a text under a model
     #[command(after_help = EVAL_EXAMPLES)]
     Eval(EvalArgs),
-    /// Measure latency: a scenario of prompts, lengths, methods and start states, with intervals and a report
+    /// Measure latency over a scenario of prompts, lengths, methods and start states
     #[command(after_help = bench::BENCH_EXAMPLES)]
     Bench(BenchArgs),
     /// One start of `bench`, in a process of its own
     #[command(hide = true)]
     BenchStart(BenchStartArgs),
-    /// Compare reports of `bench` or of the page: ratios with intervals, like with like
+    /// Compare reports of `bench` or of the page as ratios with intervals
     #[command(after_help = bench::COMPARE_EXAMPLES)]
     Compare(CompareArgs),
-    /// Benchmark every kernel on this device, and what checking n rows at once costs
+    /// Benchmark every kernel on this device, and verification by number of rows
     #[command(after_help = KERNELS_EXAMPLES)]
     Kernels(KernelsArgs),
-    /// Predict latency, throughput and memory of a model on a device, without weights or the device
+    /// Predict latency, throughput and memory of a model on a device, without running it
     #[command(after_help = predict::EXAMPLES)]
     Predict(Box<PredictArgs>),
-    /// Time every decode step, and say what its time depends on: fits, estimators, the KV cache's part
+    /// Time every decode step and fit its dependence on position
     #[command(after_help = latency::EXAMPLES)]
     Latency(LatencyArgs),
-    /// The collection of reports: list, show, export, import, delete
+    /// List, show, export, import or delete the reports of the collection
     #[command(after_help = reports::EXAMPLES)]
     Reports(ReportsArgs),
-    /// Serve the page on this computer, with this computer's engine behind it
+    /// Serve the page on this computer, with this computer's engine as its backend
     #[command(after_help = serve::EXAMPLES)]
     Serve(ServeArgs),
-    /// List the GPU adapters, their limits, and which one would be used and why
+    /// List the GPU adapters with their limits, and the default one
+    #[command(after_help = DEVICES_EXAMPLES)]
     Devices(ListArgs),
-    /// List the models at hand: those inside the program and those in the hub's cache
+    /// List the bundled models and those in the hub's cache
     #[command(after_help = MODELS_EXAMPLES)]
     Models(ListArgs),
 }
 
 #[derive(Debug, Args)]
 pub struct ListArgs {
-    /// One JSON array on stdout
+    /// Print one JSON array to stdout
     #[arg(long, help_heading = "Output")]
     pub json: bool,
 }
@@ -148,20 +160,20 @@ pub struct ListArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Model and device")]
 pub struct LoadArgs {
-    /// `tales` or `tales-draft` (inside the program), a folder, or owner/name[@revision] on the Hugging Face hub.
-    /// A hub model is downloaded once and used as it is from then on (HF_HOME, HF_ENDPOINT and HF_TOKEN apply)
+    /// Model: `tales` or `tales-draft` (bundled), a folder, or owner/name[@revision] on the Hugging Face hub. A hub model
+    /// is downloaded once and then read from the cache. HF_HOME, HF_ENDPOINT and HF_TOKEN apply
     #[arg(short, long, value_name = "MODEL", default_value = "tales")]
     pub model: String,
-    /// How weights are stored on the device; activations and sums are always f32
+    /// Data type of the weights on the device. Activations and sums are always f32
     #[arg(long, value_enum, default_value_t = DtypeArg::F16)]
     pub dtype: DtypeArg,
-    /// Adapter, by its number in `understory devices` [default: the best one]
+    /// Adapter, by its number in `understory devices` [default: the preferred one]
     #[arg(long, value_name = "N", value_parser = whole::<usize>, allow_negative_numbers = true)]
     pub device: Option<usize>,
-    /// Set of kernels: tuned for GPUs, or barrier-free for adapters emulated on a CPU [default: by the adapter]
+    /// Kernel set: `gpu` is tuned for GPUs; `cpu` is barrier-free, for adapters emulated on a CPU [default: by adapter]
     #[arg(long, value_enum)]
-    pub profile: Option<ProfileArg>,
-    /// Use the hub's cache only, never the network (also HF_HUB_OFFLINE=1)
+    pub profile: Option<KernelSetArg>,
+    /// Use only the hub's cache, never the network. HF_HUB_OFFLINE=1 does the same
     #[arg(long)]
     pub offline: bool,
 }
@@ -183,16 +195,16 @@ pub enum DtypeArg {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ProfileArg {
+pub enum KernelSetArg {
     Gpu,
     Cpu,
 }
 
-impl From<ProfileArg> for KernelSet {
-    fn from(profile: ProfileArg) -> Self {
+impl From<KernelSetArg> for KernelSet {
+    fn from(profile: KernelSetArg) -> Self {
         match profile {
-            ProfileArg::Gpu => KernelSet::Gpu,
-            ProfileArg::Cpu => KernelSet::Cpu,
+            KernelSetArg::Gpu => KernelSet::Gpu,
+            KernelSetArg::Cpu => KernelSet::Cpu,
         }
     }
 }
@@ -200,22 +212,22 @@ impl From<ProfileArg> for KernelSet {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Sampling")]
 pub struct SamplingArgs {
-    /// 0 always takes the most likely token; higher is more varied
+    /// Sampling temperature. 0 always takes the most likely token
     #[arg(long, value_name = "T", default_value_t = 0.0, value_parser = number, allow_negative_numbers = true)]
     pub temperature: f32,
-    /// Keep the K most likely tokens; 0 keeps all
+    /// Sample from the K most likely tokens. 0 keeps all
     #[arg(long, value_name = "K", default_value_t = 0, value_parser = whole::<u32>, allow_negative_numbers = true)]
     pub top_k: u32,
-    /// Keep the most likely tokens that together reach probability P; 1 keeps all
+    /// Sample from the most likely tokens whose probabilities sum to P. 1 keeps all
     #[arg(long, value_name = "P", default_value_t = 1.0, value_parser = number, allow_negative_numbers = true)]
     pub top_p: f32,
-    /// Drop tokens less likely than P times the most likely one; 0 drops none
+    /// Drop tokens less likely than P times the most likely one. 0 keeps all
     #[arg(long, value_name = "P", default_value_t = 0.0, value_parser = number, allow_negative_numbers = true)]
     pub min_p: f32,
-    /// Above 1, tokens already in the context become less likely; 1 is off
+    /// Penalty for tokens already in the context. Values above 1 make them less likely; 1 is off
     #[arg(long, value_name = "R", default_value_t = 1.0, value_parser = number, allow_negative_numbers = true)]
     pub repetition_penalty: f32,
-    /// Same seed, same text. Fixed by default, so that a command can be repeated; it matters above temperature 0
+    /// Seed of sampling. The same seed gives the same text. It has no effect at temperature 0
     #[arg(long, value_name = "S", default_value_t = 0, value_parser = whole::<u64>, allow_negative_numbers = true)]
     pub seed: u64,
 }
@@ -230,22 +242,22 @@ impl SamplingArgs {
 /// What to continue and where to end.
 #[derive(Debug, Args)]
 pub struct PromptArgs {
-    /// The text to continue; `-` reads it from stdin, as does leaving it out where stdin is not a terminal
+    /// Prompt. `-` reads it from stdin; so does no prompt, if stdin is not a terminal
     #[arg(conflicts_with = "prompt_file")]
     pub prompt: Option<String>,
-    /// Read the prompt from a file, byte for byte (UTF-8; a final newline is part of it)
+    /// Read the prompt from a UTF-8 file. A final newline is part of the prompt
     #[arg(long, value_name = "FILE")]
     pub prompt_file: Option<PathBuf>,
-    /// Go on past the model's end tokens
+    /// Continue past the model's end-of-text tokens
     #[arg(long)]
     pub ignore_eos: bool,
-    /// End before this text; may be given several times
+    /// Stop before this text. May be given several times
     #[arg(long, value_name = "TEXT", value_parser = not_empty)]
     pub stop: Vec<String>,
-    /// Take the prompt as it is [default: --chat if the model has a chat template, --raw if not]
+    /// Use the prompt as it is, without a chat template [default: --chat if the model has a chat template, else --raw]
     #[arg(long, conflicts_with = "chat")]
     pub raw: bool,
-    /// Take the prompt as a user's message, through the model's chat template
+    /// Use the prompt as a user message in the model's chat template
     #[arg(long)]
     pub chat: bool,
 }
@@ -267,10 +279,10 @@ pub struct RunArgs {
 pub struct GenerateArgs {
     #[command(flatten)]
     pub prompt: PromptArgs,
-    /// Most tokens to generate
+    /// Maximum number of new tokens
     #[arg(short = 'n', long, value_name = "N", default_value_t = 128, value_parser = at_least_one, allow_negative_numbers = true)]
     pub max_new_tokens: usize,
-    /// One JSON object on stdout at the end, and no streaming
+    /// Print one JSON object to stdout at the end, without streaming
     #[arg(long, help_heading = "Output")]
     pub json: bool,
     #[command(flatten)]
@@ -279,10 +291,10 @@ pub struct GenerateArgs {
 
 #[derive(Debug, Args)]
 pub struct ChatArgs {
-    /// What the model is told before the first turn
+    /// System message before the first turn
     #[arg(long, value_name = "TEXT")]
     pub system: Option<String>,
-    /// Most tokens of one answer
+    /// Maximum number of tokens in one answer
     #[arg(short = 'n', long, value_name = "N", default_value_t = 512, value_parser = at_least_one, allow_negative_numbers = true)]
     pub max_new_tokens: usize,
     #[command(flatten)]
@@ -291,10 +303,10 @@ pub struct ChatArgs {
 
 #[derive(Debug, Args)]
 pub struct EvalArgs {
-    /// The text to measure (UTF-8)
+    /// UTF-8 file with the text to measure
     #[arg(long, value_name = "FILE")]
     pub text_file: PathBuf,
-    /// One JSON object on stdout, with the value of each token
+    /// Print one JSON object to stdout, with the value of each token
     #[arg(long, help_heading = "Output")]
     pub json: bool,
     #[command(flatten)]
@@ -303,20 +315,20 @@ pub struct EvalArgs {
 
 #[derive(Debug, Args)]
 pub struct KernelsArgs {
-    /// The model whose sizes are used, with made-up weights [default: tales on adapters emulated on a CPU, else
+    /// Model whose matrix sizes are used, with random weights [default: tales on adapters emulated on a CPU, else
     /// pythia-2.8b]
     #[arg(long, value_enum)]
     pub shape: Option<ShapeArg>,
-    /// Adapter, by its number in `understory devices` [default: the best one]
+    /// Adapter, by its number in `understory devices` [default: the preferred one]
     #[arg(long, value_name = "N", value_parser = whole::<usize>, allow_negative_numbers = true)]
     pub device: Option<usize>,
-    /// Set of kernels: tuned for GPUs, or barrier-free for adapters emulated on a CPU [default: by the adapter]
+    /// Kernel set: `gpu` is tuned for GPUs; `cpu` is barrier-free, for adapters emulated on a CPU [default: by adapter]
     #[arg(long, value_enum)]
-    pub profile: Option<ProfileArg>,
-    /// Write every variant of every kernel as plain WGSL to this folder, and measure nothing
+    pub profile: Option<KernelSetArg>,
+    /// Write every variant of every kernel as plain WGSL to this folder and measure nothing
     #[arg(long, value_name = "DIR", help_heading = "Output", conflicts_with_all = ["shape", "device", "profile", "json"])]
     pub wgsl: Option<PathBuf>,
-    /// One JSON object on stdout, and the table on stderr
+    /// Print one JSON object to stdout and the table to stderr
     #[arg(long, help_heading = "Output")]
     pub json: bool,
 }
@@ -338,10 +350,7 @@ impl From<ShapeArg> for MeasuredShape {
 }
 
 fn at_least_one(value: &str) -> Result<usize, String> {
-    match value.parse() {
-        Ok(n) if n > 0 => Ok(n),
-        _ => Err("expected a whole number, 1 or more".into()),
-    }
+    value.parse().ok().filter(|&n| n > 0).ok_or_else(|| "expected a whole number, 1 or more".into())
 }
 
 /// For numbers from 0 on.

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use understory_protocol::{Error, Failure, FailureKind};
 
+use crate::hub::Unavailable;
 use crate::output;
 
 /// An end that is not simply a failure of the work.
@@ -46,10 +47,18 @@ pub fn report(error: &anyhow::Error) -> ExitCode {
             ExitCode::from(2)
         }
         None => {
-            let advice = known(error).and_then(advice).map_or_else(String::new, |advice| format!("\n{advice}"));
-            output::error(&format!("{}{advice}", chain(error)));
+            output::error(&told(error));
             ExitCode::FAILURE
         }
+    }
+}
+
+/// An error for somebody at a terminal: what happened in one line, and below it what to do, where that is known. Every
+/// error that is not the program's last word goes through here too.
+pub fn told(error: &anyhow::Error) -> String {
+    match advice(error) {
+        Some(advice) => format!("{}\n{advice}", chain(error)),
+        None => chain(error),
     }
 }
 
@@ -66,30 +75,62 @@ pub fn chain(error: &anyhow::Error) -> String {
     text
 }
 
-/// The engine's error behind `error`, if there is one.
-fn known(error: &anyhow::Error) -> Option<&Error> {
+/// A failure of another process of this program.
+#[derive(Debug)]
+pub struct Elsewhere(pub Failure);
+
+impl fmt::Display for Elsewhere {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.message)
+    }
+}
+
+impl std::error::Error for Elsewhere {}
+
+/// What kind of failure is behind `error`.
+fn kind(error: &anyhow::Error) -> FailureKind {
+    let kind = |cause: &(dyn std::error::Error + 'static)| {
+        let engine = cause.downcast_ref::<Error>().map(FailureKind::from);
+        let elsewhere = || cause.downcast_ref::<Elsewhere>().map(|Elsewhere(failure)| failure.kind.clone());
+        engine.or_else(elsewhere).or_else(|| cause.is::<Unavailable>().then_some(FailureKind::Download))
+    };
+    error.chain().find_map(kind).unwrap_or(FailureKind::Other)
+}
+
+/// As it goes to a page: the kind, and the message with its causes. A download's advice goes with it, since it is about
+/// this computer and not about the browser.
+pub fn failure(error: &anyhow::Error) -> Failure {
+    let message = match unavailable(error) {
+        Some(Unavailable { advice: Some(advice), .. }) => format!("{}. {advice}", chain(error)),
+        _ => chain(error),
+    };
+    kind(error).with(message)
+}
+
+fn unavailable(error: &anyhow::Error) -> Option<&Unavailable> {
     error.chain().find_map(|cause| cause.downcast_ref())
 }
 
-/// As it goes to a page: the kind, and the message with its causes.
-pub fn failure(error: &anyhow::Error) -> Failure {
-    known(error).map_or(FailureKind::Other, FailureKind::from).with(chain(error))
-}
-
 /// What somebody at a terminal can do about it.
-fn advice(error: &Error) -> Option<&'static str> {
-    Some(match error {
-        Error::NoAdapter { .. } => {
+fn advice(error: &anyhow::Error) -> Option<&str> {
+    Some(match kind(error) {
+        FailureKind::Download => return unavailable(error)?.advice.as_deref(),
+        FailureKind::NoAdapter => {
             "Install a Vulkan driver (Debian, Ubuntu without a GPU: `apt-get install mesa-vulkan-drivers`), or run on a \
              machine with Metal or DX12."
         }
-        Error::NoSuchAdapter { .. } => "`understory devices` lists the adapters.",
-        Error::DeviceLost { .. } => "Run again, or choose another adapter with --device.",
-        Error::OutOfDeviceMemory { .. } => "Use --dtype f16, a smaller model or a shorter --max-new-tokens.",
-        Error::Truncated { .. } => "Download the file again.",
-        Error::F16Overflow { .. } => "Load the model with --dtype f32.",
-        Error::NanLogits { .. } => "If the model was loaded with --dtype f16, try --dtype f32.",
-        Error::PairMismatch { .. } => "Use a draft of the target's own family, or none (--draft none).",
+        FailureKind::NoSuchAdapter { .. } => "`understory devices` lists the adapters.",
+        FailureKind::DeviceLost => {
+            "Run again, or choose another adapter with --device (`understory devices` lists them)."
+        }
+        FailureKind::OutOfDeviceMemory { .. } => "Use --dtype f16, a smaller model or a shorter --max-new-tokens.",
+        FailureKind::DeviceUnfit => {
+            "Use a smaller model, or choose another adapter with --device (`understory devices` lists them)."
+        }
+        FailureKind::FileTruncated { .. } => "Download the file again.",
+        FailureKind::F16Overflow => "Load the model with --dtype f32.",
+        FailureKind::NanLogits => "If the model was loaded with --dtype f16, try --dtype f32.",
+        FailureKind::PairMismatch => "Use a draft of the target's own family, or none (--draft none).",
         _ => return None,
     })
 }
@@ -103,12 +144,28 @@ mod tests {
     /// A message that is searched for words instead of a kind fails this: the context hides none of it.
     #[test]
     fn advice_and_kind_are_found_behind_a_context() {
-        let lost = understory_protocol::Error::DeviceLost { doing: "generating", reason: "reset".into() };
-        let error = anyhow::Error::from(lost).context("cannot go on");
-        assert!(known(&error).and_then(advice).is_some_and(|advice| advice.contains("--device")));
+        let lost = || understory_protocol::Error::DeviceLost { doing: "generating", reason: "reset".into() };
+        let here = anyhow::Error::from(lost()).context("cannot go on");
+        // As a start of `bench` reports it, from a process of its own.
+        let elsewhere = anyhow::Error::from(Elsewhere(failure(&lost().into()))).context("a cold start failed");
+        for error in [here, elsewhere] {
+            let (first, second) = told(&error).split_once('\n').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+            assert!(first.ends_with(&lost().to_string()) && second.starts_with("Run again"), "{first}\n{second}");
+            let failure = failure(&error);
+            assert_eq!(failure.kind, FailureKind::DeviceLost);
+            assert!(!failure.message.contains("--"), "{}", failure.message);
+        }
+    }
+
+    /// A page cannot know this computer's variables, so its message has the advice.
+    #[test]
+    fn a_download_brings_its_own_advice() {
+        let failed = Unavailable { what: "cannot reach the hub".into(), advice: Some("Check HF_ENDPOINT.".into()) };
+        let error = anyhow::Error::from(failed).context("the draft model");
+        assert_eq!(told(&error), "the draft model: cannot reach the hub\nCheck HF_ENDPOINT.");
         let failure = failure(&error);
-        assert_eq!(failure.kind, FailureKind::DeviceLost);
-        assert!(!failure.message.contains("--"), "{}", failure.message);
+        assert_eq!(failure.kind, FailureKind::Download);
+        assert_eq!(failure.message, "the draft model: cannot reach the hub. Check HF_ENDPOINT.");
     }
 
     #[test]

@@ -4,38 +4,27 @@ use std::env;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
+use etcetera::BaseStrategy;
+use etcetera::base_strategy::choose_native_strategy;
+
 /// For what can be made again; `None` where there is no home folder.
 pub fn cache() -> Option<PathBuf> {
-    Kind::Cache.folder(env::consts::OS, &|name| env::var_os(name), env::home_dir())
+    let native = || Some(choose_native_strategy().ok()?.cache_dir());
+    own(env::var_os("XDG_CACHE_HOME"), native)
 }
 
 /// For what the user wants to keep; `None` where there is no home folder.
 pub fn data() -> Option<PathBuf> {
-    Kind::Data.folder(env::consts::OS, &|name| env::var_os(name), env::home_dir())
+    let native = || Some(choose_native_strategy().ok()?.data_dir());
+    own(env::var_os("XDG_DATA_HOME"), native)
 }
 
-#[derive(Clone, Copy)]
-enum Kind {
-    Cache,
-    Data,
-}
-
-impl Kind {
-    /// The variables of the XDG specification count everywhere.
-    fn folder(self, os: &str, env: &dyn Fn(&str) -> Option<OsString>, home: Option<PathBuf>) -> Option<PathBuf> {
-        // A relative path is to be ignored, says the XDG specification.
-        let absolute = |name: &str| env(name).map(PathBuf::from).filter(|path| path.is_absolute());
-        let (xdg, windows, macos, others) = match self {
-            Self::Cache => ("XDG_CACHE_HOME", "LOCALAPPDATA", "Library/Caches", ".cache"),
-            Self::Data => ("XDG_DATA_HOME", "APPDATA", "Library/Application Support", ".local/share"),
-        };
-        let system = || match os {
-            "windows" => absolute(windows),
-            "macos" => Some(home?.join(macos)),
-            _ => Some(home?.join(others)),
-        };
-        Some(absolute(xdg).or_else(system)?.join("understory"))
-    }
+/// The program's own folder below that of the variable, else below the system's. The variables of the XDG specification
+/// count on every system, also without a home folder: cold starts of `bench` get a cache of their own through them.
+fn own(variable: Option<OsString>, native: impl FnOnce() -> Option<PathBuf>) -> Option<PathBuf> {
+    // A relative path is to be ignored, says the XDG specification.
+    let given = variable.map(PathBuf::from).filter(|path| path.is_absolute());
+    Some(given.or_else(native)?.join("understory"))
 }
 
 #[cfg(test)]
@@ -43,27 +32,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_folder_is_the_platforms() {
-        let home = || Some(PathBuf::from("models/a"));
-        let none = |_: &str| None;
-        let folder = |os, env: &dyn Fn(&str) -> Option<OsString>| Kind::Cache.folder(os, env, home());
-        assert_eq!(folder("linux", &none), Some("models/a/.cache/understory".into()));
-        assert_eq!(folder("macos", &none), Some("models/a/Library/Caches/understory".into()));
-        assert_eq!(folder("windows", &none), None);
-        assert_eq!(Kind::Cache.folder("linux", &none, None), None);
-        let data = |os| Kind::Data.folder(os, &none, home());
-        assert_eq!(data("linux"), Some("models/a/.local/share/understory".into()));
-        assert_eq!(data("macos"), Some("models/a/Library/Application Support/understory".into()));
-        let env = |xdg: &'static str| move |name: &str| (name == "XDG_CACHE_HOME").then(|| xdg.into());
-        if cfg!(unix) {
-            assert_eq!(folder("linux", &env("/caches")), Some("/caches/understory".into()));
-            assert_eq!(Kind::Cache.folder("linux", &env("/caches"), None), Some("/caches/understory".into()));
-            // The folder of the one kind is not that of the other.
-            assert_eq!(Kind::Data.folder("linux", &env("/caches"), None), None);
-            let local = |name: &str| (name == "LOCALAPPDATA").then(|| "/local".into());
-            assert_eq!(folder("windows", &local), Some("/local/understory".into()));
+    fn a_variable_counts_before_the_system() {
+        let absolute = if cfg!(windows) { "C:\\caches" } else { "/caches" };
+        let system = || Some(PathBuf::from("system"));
+        let below = |folder: &str| Some(PathBuf::from(folder).join("understory"));
+        assert_eq!(own(Some(absolute.into()), || None), below(absolute));
+        assert_eq!(own(Some(absolute.into()), system), below(absolute));
+        for ignored in ["relative", ""] {
+            assert_eq!(own(Some(ignored.into()), system), below("system"), "`{ignored}`");
         }
-        assert_eq!(folder("linux", &env("relative")), Some("models/a/.cache/understory".into()));
-        assert_eq!(folder("linux", &env("")), Some("models/a/.cache/understory".into()));
+        assert_eq!(own(None, || None), None);
+    }
+
+    /// One folder for both kinds fails this.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn the_systems_folders_are_those_of_the_xdg_specification() {
+        let Some(home) = env::home_dir() else { return };
+        if env::var_os("XDG_CACHE_HOME").is_none() {
+            assert_eq!(cache(), Some(home.join(".cache/understory")));
+        }
+        if env::var_os("XDG_DATA_HOME").is_none() {
+            assert_eq!(data(), Some(home.join(".local/share/understory")));
+        }
     }
 }

@@ -1,9 +1,9 @@
 //! Writing: text and JSON to stdout, everything else to stderr, tables and progress bars.
 
-use std::fmt::Write as _;
 use std::io::{self, IsTerminal, Write};
 
 use anyhow::{Context, Result};
+use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
@@ -146,30 +146,33 @@ pub fn init_tracing(verbose: u8) {
 
 /// Rows as text in columns: `<` in `align` for left, `>` for right. The first row is the heading.
 pub fn columns(align: &str, rows: &[Vec<String>]) -> String {
-    let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
-    };
-    let widths: Vec<usize> = (0..align.len()).map(width).collect();
-    let mut out = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for ((cell, &width), side) in row.iter().zip(&widths).zip(align.chars()) {
-            let _ = if side == '>' { write!(line, "{cell:>width$}  ") } else { write!(line, "{cell:<width$}  ") };
-        }
-        out.push_str(line.trim_end());
-        out.push('\n');
+    let mut table = Table::new();
+    table.load_style(presets::NOTHING);
+    table.add_rows(rows);
+    for (column, side) in table.column_iter_mut().zip(align.chars()) {
+        column.set_padding((0, 2));
+        column.set_cell_alignment(if side == '>' { CellAlignment::Right } else { CellAlignment::Left });
     }
-    out
+    table.trim_fmt() + "\n"
 }
 
 #[cfg(test)]
 mod tests {
     use super::columns;
 
+    /// Counting bytes or characters fails this: a letter may be two characters, and a character two columns.
     #[test]
-    fn columns_line_up_by_characters() {
-        let rows = [vec!["name", "ms"], vec!["größe", "10"], vec!["x", "9.5"]];
+    fn columns_line_up_on_a_terminal() {
+        let rows = [vec!["name", "ms"], vec!["größe", "10"], vec!["gro\u{308}ße", "9.5"], vec!["模型", "1"]];
         let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|c| (*c).to_owned()).collect()).collect();
-        assert_eq!(columns("<>", &rows), "name    ms\ngröße   10\nx      9.5\n");
+        assert_eq!(columns("<>", &rows), "name    ms\ngröße   10\ngro\u{308}ße  9.5\n模型     1\n");
+    }
+
+    /// A row may lack cells, and a cell be empty.
+    #[test]
+    fn short_rows_and_empty_cells_have_no_trailing_blanks() {
+        let rows = [vec!["a", "b", "c"], vec!["", "x"], vec![]];
+        let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|c| (*c).to_owned()).collect()).collect();
+        assert_eq!(columns("<<<", &rows), "a  b  c\n   x\n\n");
     }
 }

@@ -56,6 +56,16 @@ fn a_report_is_measured_written_and_compared() {
         assert!(of.case.prompt.n_tokens.is_some_and(|n| n > 1));
         assert_eq!(of.speculation.is_some(), of.case.method.name() != "ar");
     }
+    // What the program is made of, and what the machine tells on every system. Another crate's version, or units mixed
+    // up, fail this.
+    let written: Value = serde_json::from_slice(&fs::read(a.join("report.json")).unwrap()).unwrap();
+    assert_eq!(written["engine"]["burn"], Value::Null, "the program has no burn");
+    assert!(written["engine"]["wgpu"].is_string());
+    let device = &report.device;
+    assert!(device.ram_bytes.is_some_and(|bytes| (1 << 28..1 << 46).contains(&bytes)), "{:?}", device.ram_bytes);
+    assert!(device.cpu_cores.is_some_and(|cores| cores > 0));
+    assert!(device.os.as_ref().is_some_and(|os| os.len() > std::env::consts::OS.len()), "{:?}", device.os);
+    assert!(cfg!(windows) || device.load.is_some_and(|load| load >= 0.0));
     // ABBA: the second round is the first one backwards.
     let order = |round| {
         let mut runs: Vec<_> = report

@@ -11,12 +11,13 @@ use super::LoadArgs;
 use super::speculation::{DraftArgs, MethodName};
 
 pub const BENCH_EXAMPLES: &str = "\
-Scenarios: quick (a minute, to compare devices), dynatree (methods by length), single-request (cold and warm starts), \
-pair (is the draft worth it), position (time by position). Methods take turns, and every second round runs backwards, \
-so that a device that gets slower favours none. Cold starts are processes of their own with empty shader caches.
+Scenarios: quick (compares devices in a minute), dynatree (compares methods by length), single-request (cold and warm \
+starts), pair (whether a draft model pays), position (time by position). Methods alternate, and every second round runs \
+in reverse order, so that a device that slows down favours no method. A cold start is a process of its own with empty \
+shader caches.
 
---out DIR writes report.json (everything, with every run), samples.csv, report.md and report.html. Ctrl-C keeps what \
-was measured; the report says that it is partial, and the exit status is 130.
+--out DIR writes report.json (all data), samples.csv, report.md and report.html. Ctrl-C keeps the finished runs: the \
+report is marked as partial, and the exit status is 130.
 
 Examples:
   understory bench
@@ -26,11 +27,11 @@ Examples:
   understory bench --goodput 200,20
   understory bench --explain tpot_ms
 
-A line of the file of prompts: {\"id\": \"fox\", \"text\": \"The quick brown fox\"} (the id may be left out).";
+The file of prompts has one JSON object a line: {\"id\": \"fox\", \"text\": \"The quick brown fox\"}. The id is optional.";
 
 pub const COMPARE_EXAMPLES: &str = "\
-Only like is compared with like: the same model files, prompt, length, method, sampling and start. What cannot be \
-compared is named with the reason. A ratio is to the first file; it is a tie where its interval holds 1.
+Cases are compared if model files, prompt, length, method, sampling and start state are equal. Others are listed with \
+the reason. Ratios are relative to the first file. A ratio whose interval contains 1 is a tie.
 
 Examples:
   understory compare laptop/report.json phone/report.json
@@ -39,43 +40,43 @@ Examples:
 
 #[derive(Debug, Args)]
 pub struct BenchArgs {
-    /// What to measure
+    /// Scenario to measure
     #[arg(value_parser = PossibleValuesParser::new(NAMES), default_value = NAMES[0])]
     pub scenario: String,
-    /// Methods in place of the scenario's, each with its default parameters; ar is the baseline of the others
+    /// Methods to measure, with default parameters, such as ar,tree. ar is the baseline [default: the scenario's]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "METHODS")]
     pub methods: Vec<MethodName>,
-    /// Prompts in place of the scenario's: one JSON object a line with `text` and perhaps `id`, taken as they are
+    /// File of prompts, used without a chat template [default: the scenario's]
     #[arg(long, value_name = "FILE")]
     pub prompts: Option<PathBuf>,
-    /// New tokens of a run, in place of the scenario's: 64 or 20,100,300
-    #[arg(long, value_delimiter = ',', value_name = "N,N", value_parser = one_or_more)]
+    /// New tokens of a run, such as 64 or 20,100,300 [default: the scenario's]
+    #[arg(long, value_delimiter = ',', value_name = "N,N", value_parser = one_or_more, allow_negative_numbers = true)]
     pub lengths: Vec<usize>,
-    /// Measured runs of each case [default: the scenario's, 10]; intervals need 6
-    #[arg(long, value_name = "N", value_parser = one_or_more)]
+    /// Measured runs of each case. Intervals need 6 or more [default: the scenario's, 10]
+    #[arg(long, value_name = "N", value_parser = one_or_more, allow_negative_numbers = true)]
     pub runs: Option<usize>,
-    /// Start states, in place of the scenario's
+    /// Start states to measure, such as cold,warm [default: the scenario's]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "STATES")]
     pub start: Vec<StartName>,
-    /// Limits of TTFT and TPOT in milliseconds: the report then tells the share of requests within both, the goodput
+    /// Limits of TTFT and TPOT in milliseconds, such as 500,50. Goodput is the share of requests within both
     #[arg(long, value_name = "TTFT,TPOT", value_parser = limits)]
     pub goodput: Option<Limits>,
-    /// What this device is called in the report [default: processor and adapter]
+    /// Name of this device in the report [default: adapter and processor]
     #[arg(long, value_name = "NAME")]
     pub label: Option<String>,
-    /// Say exactly what a figure means, such as ttft_ms or speed_up, and measure nothing; `all` for every one
+    /// Print the definition of a metric, such as ttft_ms or speed_up, or of `all`, and measure nothing
     #[arg(long, value_name = "METRIC")]
     pub explain: Option<String>,
     /// Write report.json, samples.csv, report.md and report.html to this folder
     #[arg(short, long, value_name = "DIR", help_heading = "Output")]
     pub out: Option<PathBuf>,
-    /// Put the report into the collection (see `understory reports`)
+    /// Add the report to the collection (see `understory reports`)
     #[arg(long, help_heading = "Output")]
     pub save: bool,
-    /// The collection [default: reports.sqlite in the user's data folder]
+    /// File of the collection [default: reports.sqlite in the user's data folder]
     #[arg(long, value_name = "FILE", requires = "save", help_heading = "Output")]
     pub db: Option<PathBuf>,
-    /// The report as one JSON object on stdout, in place of the table
+    /// Print the report as one JSON object to stdout instead of the table
     #[arg(long, help_heading = "Output")]
     pub json: bool,
     #[command(flatten)]
@@ -98,13 +99,13 @@ pub struct BenchStartArgs {
 
 #[derive(Debug, Args)]
 pub struct CompareArgs {
-    /// Reports; the first is what the others are compared with
+    /// Report files. The first is the reference
     #[arg(required = true, num_args = 1.., value_name = "REPORT")]
     pub reports: Vec<PathBuf>,
-    /// Write the comparison as a page of its own
+    /// Write the comparison as an HTML page
     #[arg(long, value_name = "FILE", help_heading = "Output")]
     pub html: Option<PathBuf>,
-    /// One JSON object on stdout
+    /// Print one JSON object to stdout
     #[arg(long, help_heading = "Output")]
     pub json: bool,
 }
@@ -112,12 +113,12 @@ pub struct CompareArgs {
 /// Start states that a program can be in; its models never need a first visit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum StartName {
-    /// A new process; caches of shaders and costs are empty
+    /// A new process with empty caches of shaders and costs
     Cold,
-    /// A new process; the caches are as the start before left them
+    /// A new process with the caches that the previous start left
     #[value(alias = "warm_cache")]
     WarmCache,
-    /// The model is resident and was used
+    /// A running process whose model is loaded and was used
     Warm,
 }
 
@@ -135,7 +136,7 @@ fn limits(value: &str) -> Result<Limits, String> {
     let parsed = value.split(',').map(|part| part.trim().parse::<f64>().ok().filter(|ms| ms.is_finite() && *ms > 0.0));
     match parsed.collect::<Option<Vec<f64>>>().as_deref() {
         Some(&[ttft_ms, tpot_ms]) => Ok(Limits { ttft_ms, tpot_ms }),
-        _ => Err("expected two numbers of milliseconds above 0, for TTFT and TPOT, such as 500,50".into()),
+        _ => Err("expected two times in milliseconds above 0, for TTFT and TPOT, such as 500,50".into()),
     }
 }
 

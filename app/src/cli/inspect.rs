@@ -8,8 +8,8 @@ use super::speculation::{DraftArgs, MethodName};
 use super::{LoadArgs, PromptArgs, RunArgs, SamplingArgs, at_least_one};
 
 pub const CALIBRATE_EXAMPLES: &str = "\
-Kept in the cache folder ($XDG_CACHE_HOME/understory, or where the system keeps caches), apart for each device, pair \
-of models, weight type and build; generate, chat and trace measure on their first run and use it from then on.
+The costs are kept in the cache folder ($XDG_CACHE_HOME/understory, or the system's folder for caches), one file for \
+each device, pair of models, weight type and build. generate, chat and trace measure them on their first run.
 
 Examples:
   understory calibrate
@@ -17,9 +17,9 @@ Examples:
   understory calibrate --json | jq .costs.verify_ms";
 
 pub const TRACE_EXAMPLES: &str = "\
-A round is a tree: its root is the last token of the text, * marks what the target accepted, + the token that is the \
-target's own. Each node shows the probability of its path as the draft sees it, and where it came from: its rank among \
-its siblings (#1 is the draft's best), or lookup.
+Each round is drawn as a tree. The root is the last token of the text, * marks accepted tokens, and + marks the target's \
+own token. Each node shows the draft's probability of its path, and its origin: its rank among its siblings (#1 is the \
+draft's best), or lookup.
 
 Examples:
   understory trace \"Once upon a time\" --method tree --depth 3 --branch 2 -n 16
@@ -27,8 +27,8 @@ Examples:
   understory trace \"Once upon a time\" -n 200 --json > rounds.json";
 
 pub const VERIFY_EXAMPLES: &str = "\
-Every prompt is continued by plain decoding (ar) and by each method, from the same start, and the token ids are \
-compared. A difference is shown with the target's logits at that position, and ends the command with status 1.
+Plain decoding (ar) and each method continue every prompt, and their token ids are compared. A difference is shown with \
+the target's logits at that position. Any difference makes the exit status 1.
 
 Examples:
   understory verify-lossless
@@ -36,14 +36,14 @@ Examples:
   understory verify-lossless --methods tree,auto --prompts prompts.jsonl --json
   understory verify-lossless --model ./target --draft ./draft
 
-A line of the file of prompts: {\"id\": \"fox\", \"text\": \"The quick brown fox\"} (the id may be left out).";
+The file of prompts has one JSON object a line: {\"id\": \"fox\", \"text\": \"The quick brown fox\"}. The id is optional.";
 
 #[derive(Debug, Args)]
 pub struct CalibrateArgs {
-    /// Measure anew, whatever the cache holds
+    /// Measure again and replace the cached costs
     #[arg(long)]
     pub fresh: bool,
-    /// One JSON object on stdout
+    /// Print one JSON object to stdout
     #[arg(long, help_heading = "Output")]
     pub json: bool,
     #[command(flatten)]
@@ -56,10 +56,10 @@ pub struct CalibrateArgs {
 pub struct TraceArgs {
     #[command(flatten)]
     pub prompt: PromptArgs,
-    /// Most tokens to generate
+    /// Maximum number of new tokens
     #[arg(short = 'n', long, value_name = "N", default_value_t = 32, value_parser = at_least_one, allow_negative_numbers = true)]
     pub max_new_tokens: usize,
-    /// One JSON object on stdout at the end: every round, and the text of each token
+    /// Print one JSON object to stdout at the end, with every round and the text of each token
     #[arg(long, help_heading = "Output")]
     pub json: bool,
     #[command(flatten)]
@@ -68,24 +68,23 @@ pub struct TraceArgs {
 
 #[derive(Debug, Args)]
 pub struct VerifyLosslessArgs {
-    /// Prompts, one JSON object a line with `text` and perhaps `id`, taken as they are (no chat template)
-    /// [default: four sentences inside the program]
+    /// File of prompts, used without a chat template [default: four bundled sentences]
     #[arg(long, value_name = "FILE")]
     pub prompts: Option<PathBuf>,
-    /// Most tokens of each run
+    /// Maximum number of new tokens of each run
     #[arg(short = 'n', long, value_name = "N", default_value_t = 100, value_parser = at_least_one, allow_negative_numbers = true)]
     pub max_new_tokens: usize,
-    /// Go on past the model's end tokens
+    /// Continue past the model's end-of-text tokens
     #[arg(long)]
     pub ignore_eos: bool,
-    /// Methods to compare with ar, each with its default parameters; assisted runs with both schedules
+    /// Methods to compare with ar, with default parameters, such as tree,auto. assisted runs with both schedules
     /// [default: all that the draft model allows]
     #[arg(long, value_enum, value_delimiter = ',', value_name = "METHODS")]
     pub methods: Vec<MethodName>,
-    /// Runs of each prompt, with seeds from --seed on; above temperature 0
+    /// Runs of each prompt, with consecutive seeds from --seed. Needs a temperature above 0
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = at_least_one, allow_negative_numbers = true)]
     pub seeds: usize,
-    /// One JSON object on stdout
+    /// Print one JSON object to stdout
     #[arg(long, help_heading = "Output")]
     pub json: bool,
     #[command(flatten)]

@@ -7,8 +7,8 @@ use clap::Args;
 use super::{LoadArgs, at_least_one};
 
 pub const EXAMPLES: &str = "\
-Times each step of plain decoding, over prompts and outputs of several lengths in turns, and says what a step's time \
-depends on. Intervals need 6 runs, a safety factor 20 runs of all lengths together.
+The command times each step of plain decoding over several prompt and output lengths, and fits how the time depends on \
+the position. Intervals need 6 runs of a length. The safety factor needs 20 runs in total.
 
 Examples:
   understory latency
@@ -18,25 +18,25 @@ Examples:
 
 #[derive(Debug, Args)]
 pub struct LatencyArgs {
-    /// Tokens of the prompts, cut from a text inside the program (about 1,200 words)
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = at_least_one,
+    /// Prompt lengths in tokens. Prompts are cut from a bundled text of about 1,200 words
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = at_least_one, allow_negative_numbers = true,
         default_values_t = [16_usize, 128, 512])]
     pub prefill: Vec<usize>,
-    /// Tokens to generate, each 2 or more
-    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = at_least_two,
+    /// Output lengths in tokens, each 2 or more
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = at_least_two, allow_negative_numbers = true,
         default_values_t = [2_usize, 4, 8, 16, 32, 256])]
     pub lengths: Vec<usize>,
-    /// Measured runs of each pair of lengths, after one that does not count
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = at_least_one)]
+    /// Measured runs of each pair of lengths, after one warm-up run
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = at_least_one, allow_negative_numbers = true)]
     pub runs: usize,
-    /// Take the runs of plain decoding from a report of `understory bench` or of the page, and measure nothing. What
-    /// the KV cache holds for a token is known where --model names the report's model
+    /// Use the plain decoding runs of a report of `understory bench` or of the page, and measure nothing. The KV cache's
+    /// bytes per token are known if --model names the report's model
     #[arg(long, value_name = "FILE", conflicts_with_all = ["prefill", "lengths", "runs"])]
     pub report: Option<PathBuf>,
-    /// Memory bandwidth in GB/s (1e9 bytes) [default: that of a copy, measured here; with --report unknown]
+    /// Memory bandwidth in GB/s (1e9 bytes) [default: measured with a copy; with --report: unknown]
     #[arg(long, value_name = "RATE", value_parser = positive, allow_negative_numbers = true)]
     pub bandwidth: Option<f64>,
-    /// One JSON object on stdout, with every step
+    /// Print one JSON object to stdout, with every step
     #[arg(long, help_heading = "Output")]
     pub json: bool,
     /// Write latency.json, steps.csv and latency.html (charts) to this folder
@@ -48,16 +48,13 @@ pub struct LatencyArgs {
 
 fn at_least_two(value: &str) -> Result<usize, String> {
     match value.parse() {
-        Ok(0 | 1) => Err("the first token takes no decode step; expected 2 or more".into()),
+        Ok(0 | 1) => Err("expected 2 or more: the first token takes no decode step".into()),
         Ok(n) => Ok(n),
-        Err(error) => Err(error.to_string()),
+        Err(_) => Err("expected a whole number, 2 or more".into()),
     }
 }
 
 fn positive(value: &str) -> Result<f64, String> {
-    match value.parse::<f64>() {
-        Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(rate),
-        Ok(_) => Err("expected a rate above 0, in GB/s".into()),
-        Err(error) => Err(error.to_string()),
-    }
+    let rate = value.parse::<f64>().ok().filter(|rate| rate.is_finite() && *rate > 0.0);
+    rate.ok_or_else(|| "expected a rate above 0 in GB/s, such as 400".into())
 }

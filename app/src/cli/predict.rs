@@ -5,13 +5,12 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use understory_protocol::{Lora, Precision};
 
-use super::at_least_one;
+use super::{at_least_one, whole};
 
 pub const EXAMPLES: &str = "\
-An operator takes max(FLOP / rate, bytes / bandwidth) and what its dispatches cost. Vendors' devices are taken at their \
-peaks, so real times are longer; --calibrated takes what this device was measured to reach. A prediction needs no \
-weights: --model takes a name of --list-models, a folder with a config.json, such a file, or a repository that is in the \
-hub's cache.
+The time of an operator is max(FLOP / rate, bytes / bandwidth) plus the overhead of its dispatches. Named devices use \
+their vendors' peak rates, so real times are longer. --calibrated uses rates measured on this device. A prediction needs \
+no weights.
 
 Examples:
   understory predict --model llama-3.1-8b --device h100-sxm --dtype bf16 --input 1024 --output 256
@@ -25,77 +24,76 @@ Examples:
 
 #[derive(Debug, Args)]
 pub struct PredictArgs {
-    /// What would run: a name of --list-models, a folder with a config.json, such a file, or a repository in the hub's
-    /// cache
+    /// Model: a name of --list-models, a folder with a config.json, a config.json, or a repository in the hub's cache
     #[arg(short, long, value_name = "MODEL", default_value = "tales")]
     pub model: String,
-    /// The smaller model that would draft, named as --model is
+    /// Draft model, named as for --model
     #[arg(long, value_name = "MODEL", requires = "acceptance")]
     pub draft: Option<String>,
-    /// How weights would be stored and computed with
+    /// Data type of the weights and of the arithmetic
     #[arg(long, value_enum, default_value_t = PrecisionArg::F16)]
     pub dtype: PrecisionArg,
 
-    /// Where it would run: a name of --list-devices, or a JSON file in their format
+    /// Device: a name of --list-devices, or a JSON file in the format of --list-devices --json
     #[arg(long, value_name = "PROFILE", conflicts_with = "calibrated", help_heading = "Device")]
     pub device: Option<String>,
-    /// On this device, with this engine: requests to the bundled models are measured first
+    /// Predict for this device with this engine, after measuring requests to the bundled models
     #[arg(long, help_heading = "Device")]
     pub calibrated: bool,
-    /// With --calibrated: adapter, by its number in `understory devices` [default: the best one]
-    #[arg(long, value_name = "N", requires = "calibrated", help_heading = "Device")]
+    /// With --calibrated: adapter, by its number in `understory devices` [default: the preferred one]
+    #[arg(long, value_name = "N", requires = "calibrated", value_parser = whole::<usize>, help_heading = "Device")]
     pub adapter: Option<usize>,
-    /// With --calibrated: write the profile to a file, for --device
+    /// With --calibrated: write the measured profile to a file that --device can read
     #[arg(long, value_name = "FILE", requires = "calibrated", help_heading = "Device")]
     pub save_profile: Option<PathBuf>,
-    /// With --calibrated: run the model too, at sizes that were not used for the profile, and show the error
+    /// With --calibrated: also run the model at sizes that the profile was not fitted to, and show the error
     #[arg(long, requires = "calibrated", help_heading = "Device")]
     pub check: bool,
-    /// Shares of the device's peaks that are reached, of arithmetic and of bandwidth [default: the profile's]
+    /// Reached shares of the device's peak arithmetic and bandwidth, such as 0.6,0.8 [default: the profile's]
     #[arg(long, value_name = "C,M", value_parser = shares, conflicts_with = "calibrated", help_heading = "Device")]
     pub efficiency: Option<(f64, f64)>,
 
-    /// Tokens of the prompt
-    #[arg(long, value_name = "N", default_value_t = 512, value_parser = at_least_one, help_heading = "Request")]
+    /// Prompt tokens
+    #[arg(long, value_name = "N", default_value_t = 512, value_parser = at_least_one, allow_negative_numbers = true, help_heading = "Request")]
     pub input: usize,
-    /// Tokens that follow, the first included
-    #[arg(long, value_name = "N", default_value_t = 128, value_parser = at_least_one, help_heading = "Request")]
+    /// Output tokens, including the first
+    #[arg(long, value_name = "N", default_value_t = 128, value_parser = at_least_one, allow_negative_numbers = true, help_heading = "Request")]
     pub output: usize,
-    /// Sequences at once
-    #[arg(long, value_name = "B", default_value_t = 1, value_parser = at_least_one, help_heading = "Request")]
+    /// Sequences in a batch
+    #[arg(long, value_name = "B", default_value_t = 1, value_parser = at_least_one, allow_negative_numbers = true, help_heading = "Request")]
     pub batch: usize,
-    /// Tokens of a prompt that go through together [default: all, or the profile's]
-    #[arg(long, value_name = "C", value_parser = at_least_one, help_heading = "Request")]
+    /// Prompt tokens per prefill pass [default: the profile's, else all]
+    #[arg(long, value_name = "C", value_parser = at_least_one, allow_negative_numbers = true, help_heading = "Request")]
     pub chunk: Option<usize>,
-    /// Devices that share each product
-    #[arg(long, value_name = "T", default_value_t = 1, value_parser = at_least_one, help_heading = "Request")]
+    /// Devices that share each matrix product
+    #[arg(long, value_name = "T", default_value_t = 1, value_parser = at_least_one, allow_negative_numbers = true, help_heading = "Request")]
     pub tensor_parallel: usize,
-    /// Adapters of rank R beside every product of a layer, or merged into the weights
+    /// LoRA adapters of rank R for every matrix product of a layer, such as 16, or merged into the weights: 16,merged
     #[arg(long, value_name = "R[,merged]", value_parser = lora, help_heading = "Request")]
     pub lora: Option<Lora>,
 
-    /// The chance that the draft's best guess is right: one number, or one a depth (0.8,0.7,0.6; the last also for what
-    /// is deeper)
-    #[arg(long, value_name = "P,..", value_delimiter = ',', requires = "draft", help_heading = "Speculation")]
+    /// Probability that the draft's best token is accepted: one number, or one per depth, such as 0.8,0.7,0.6. The last
+    /// one also counts for greater depths
+    #[arg(long, value_name = "P,..", value_delimiter = ',', value_parser = share, requires = "draft", help_heading = "Speculation")]
     pub acceptance: Option<Vec<f64>>,
-    /// Of what the best guess misses, the shares that the second, third and fourth guess hit [default: each hits as much
-    /// of what is left as the best does of all, which is optimistic]
-    #[arg(long, value_name = "P,..", value_delimiter = ',', requires = "draft", help_heading = "Speculation")]
+    /// Shares of the rejected cases in which the draft's second, third and fourth token is accepted, such as 0.3,0.1,0.05
+    /// [default: the best token's share of what is left, which is optimistic]
+    #[arg(long, value_name = "P,..", value_delimiter = ',', value_parser = share, requires = "draft", help_heading = "Speculation")]
     pub rank_acceptance: Option<Vec<f64>>,
-    /// Time to bring the draft onto the device [default: it is there]
+    /// Time to load the draft model, in milliseconds. 0: it is loaded
     #[arg(long, value_name = "MS", default_value_t = 0.0, value_parser = milliseconds, help_heading = "Speculation")]
     pub draft_load_ms: f64,
 
-    /// The devices known by name, with where their figures come from in --json
+    /// List the known devices; --json adds the sources of their figures
     #[arg(long, group = "list", help_heading = "Output")]
     pub list_devices: bool,
-    /// The models known by name
+    /// List the known models
     #[arg(long, group = "list", help_heading = "Output")]
     pub list_models: bool,
-    /// What a figure means
+    /// Print the definition of a metric, such as tpot_ms
     #[arg(long, value_name = "METRIC", group = "list", help_heading = "Output")]
     pub explain: Option<String>,
-    /// One JSON value on stdout
+    /// Print one JSON value to stdout
     #[arg(long, help_heading = "Output")]
     pub json: bool,
 }
@@ -105,9 +103,9 @@ pub enum PrecisionArg {
     F32,
     F16,
     Bf16,
-    /// weights and products in 8 bits
+    /// Weights and matrix products in 8 bits
     Int8,
-    /// weights in 4 bits, in blocks of 32 with a scale, computed in f16
+    /// Weights in 4 bits, in blocks of 32 with a scale; arithmetic in f16
     Int4,
 }
 
@@ -131,8 +129,13 @@ fn lora(value: &str) -> Result<Lora, String> {
     };
     match at_least_one(rank) {
         Ok(rank) => Ok(Lora { rank, merged }),
-        Err(_) => Err(format!("the rank is `{rank}`; expected a whole number from 1 on")),
+        Err(_) => Err(format!("the rank is `{rank}`; expected a whole number, 1 or more")),
     }
+}
+
+fn share(value: &str) -> Result<f64, String> {
+    let share = value.trim().parse::<f64>().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "expected a number from 0 to 1, such as 0.8".into())
 }
 
 fn shares(value: &str) -> Result<(f64, f64), String> {
@@ -143,5 +146,5 @@ fn shares(value: &str) -> Result<(f64, f64), String> {
 
 fn milliseconds(value: &str) -> Result<f64, String> {
     let ms = value.parse::<f64>().ok().filter(|ms| ms.is_finite() && *ms >= 0.0);
-    ms.ok_or_else(|| "expected a time in milliseconds, 0 or more".into())
+    ms.ok_or_else(|| "expected a time in milliseconds, 0 or more, such as 12.5".into())
 }

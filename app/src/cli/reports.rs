@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 pub const EXAMPLES: &str = "\
-Reports come from `understory bench --save`, from other devices (`understory serve --lan`) and from files. ID may be the \
-beginning of one, as long as no other begins so. The collection is one SQLite file in the user's data folder \
-(XDG_DATA_HOME, ~/.local/share, ~/Library/Application Support or %APPDATA%, there understory/reports.sqlite).
+Reports come from `understory bench --save`, from other devices (`understory serve --lan`) and from files. ID may be any \
+unambiguous prefix of an id. The collection is one SQLite file, understory/reports.sqlite in the user's data folder \
+(XDG_DATA_HOME, ~/.local/share, ~/Library/Application Support or %APPDATA%).
 
 Examples:
   understory reports list
@@ -20,43 +20,45 @@ Examples:
 pub struct ReportsArgs {
     #[command(subcommand)]
     pub action: ReportsAction,
-    /// The collection of reports [default: reports.sqlite in the user's data folder]
+    /// File of the collection [default: reports.sqlite in the user's data folder]
     #[arg(long, value_name = "FILE", global = true)]
     pub db: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
 pub enum ReportsAction {
-    /// What is there: run, scenario, device, when it was measured and when it came
+    /// List the reports with scenario, device, and times of measurement and arrival
     List {
-        /// One JSON array on stdout
+        /// Print one JSON array to stdout
         #[arg(long)]
         json: bool,
     },
-    /// The table of one report, as `bench` prints it
+    /// Show the table of one report, as `bench` prints it
     Show {
-        /// Of the run, or how it begins
+        /// Id of the run, or a prefix
         id: String,
-        /// The report as it came, on stdout, in place of the table
+        /// Print the unchanged report to stdout instead of the table
         #[arg(long)]
         json: bool,
-        /// Write the report as a page with charts
+        /// Write the report as an HTML page with charts
         #[arg(long, value_name = "FILE", conflicts_with = "json")]
         html: Option<PathBuf>,
     },
-    /// Write every report to a folder, one JSON file each
+    /// Write every report to a folder, as one JSON file each
     Export {
+        /// Folder to write to; it is created if necessary
         #[arg(value_name = "DIR")]
         folder: PathBuf,
     },
-    /// Take reports in: files, or folders that hold a report.json
+    /// Add reports from files, or from folders that contain a report.json
     Import {
+        /// Report files or folders
         #[arg(required = true, value_name = "FILE")]
         files: Vec<PathBuf>,
     },
     /// Delete reports
     Delete {
-        /// Of the runs, or how they begin
+        /// Ids of the runs, or prefixes
         #[arg(required = true, value_name = "ID")]
         ids: Vec<String>,
     },

@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Model and device")]
 pub struct DraftArgs {
-    /// The smaller model that drafts, named as for --model, with the target's vocabulary; `none` for no draft
+    /// Draft model, named as for --model, with the target's vocabulary. `none`: no draft
     /// [default: tales-draft for tales, else none]
     #[arg(long, value_name = "MODEL")]
     pub draft: Option<String>,
@@ -13,65 +13,65 @@ pub struct DraftArgs {
 
 /// The parameters of the methods. Each belongs to one method; the defaults are in `methods.rs`.
 #[derive(Debug, Args)]
-#[command(next_help_heading = "Speculation (the text is the same with every method)")]
+#[command(next_help_heading = "Speculation (every method produces the same text)")]
 pub struct SpeculationArgs {
-    /// How tokens are found [default: auto with a draft model, ar without]
+    /// Decoding method [default: auto with a draft model, else ar]
     #[arg(long, value_enum, value_name = "METHOD")]
     pub method: Option<MethodName>,
-    /// linear: drafted tokens a round, 1 to 63 [default: 6]
+    /// linear: drafted tokens per round, 1 to 63 [default: 6]
     #[arg(long, value_name = "N", value_parser = count::<1, 63>)]
     pub k: Option<usize>,
     /// tree: levels, 1 to 16 [default: 6]
     #[arg(long, value_name = "N", value_parser = count::<1, 16>)]
     pub depth: Option<usize>,
-    /// tree: children of a node, 1 to 4 [default: 2]
+    /// tree: children per node, 1 to 4 [default: 2]
     #[arg(long, value_name = "N", value_parser = count::<1, 4>)]
     pub branch: Option<usize>,
-    /// tree: a node whose path is less probable than P has no children [default: 0.05]
+    /// tree: least path probability of a node with children [default: 0.05]
     #[arg(long, value_name = "P", value_parser = probability, allow_negative_numbers = true)]
     pub tau: Option<f32>,
-    /// tree: most nodes, 1 to 63 [default: 63]
+    /// tree: maximum number of nodes, 1 to 63 [default: 63]
     #[arg(long, value_name = "N", value_parser = count::<1, 63>)]
     pub budget: Option<usize>,
-    /// assisted: what decides how many tokens are drafted [default: heuristic]
+    /// assisted: rule for the number of drafted tokens [default: heuristic]
     #[arg(long, value_enum)]
     pub schedule: Option<ScheduleName>,
-    /// assisted, heuristic: tokens of the first round, 1 to 63 [default: 5]
+    /// assisted, heuristic: drafted tokens in the first round, 1 to 63 [default: 5]
     #[arg(long, value_name = "N", value_parser = count::<1, 63>)]
     pub start: Option<usize>,
-    /// assisted, confidence: most tokens a round, 1 to 63 [default: 20]
+    /// assisted, confidence: maximum number of drafted tokens per round, 1 to 63 [default: 20]
     #[arg(long, value_name = "N", value_parser = count::<1, 63>)]
     pub most: Option<usize>,
-    /// assisted, confidence: a token less probable than P ends the draft [default: 0.4]
+    /// assisted, confidence: drafting stops at a token less probable than P [default: 0.4]
     #[arg(long, value_name = "P", value_parser = probability, allow_negative_numbers = true)]
     pub threshold: Option<f32>,
-    /// lookup: most tokens of context to look for, 1 to 8 [default: 3]
+    /// lookup: maximum length of the matched n-gram, 1 to 8 [default: 3]
     #[arg(long, value_name = "N", value_parser = count::<1, 8>)]
     pub ngram: Option<usize>,
-    /// lookup: most tokens to take over a round, 1 to 63 [default: 10]
+    /// lookup: maximum number of copied tokens per round, 1 to 63 [default: 10]
     #[arg(long, value_name = "N", value_parser = count::<1, 63>)]
     pub tokens: Option<usize>,
-    /// For measuring a system with any weights: each drafted path goes on with probability P, whatever the target
-    /// says. The text is not the target's then, and every output says so
+    /// For measurements with arbitrary weights: accept the next token of a drafted path with probability P. The text is
+    /// then not the target's, and every output says so
     #[arg(long, value_name = "P", value_parser = probability, allow_negative_numbers = true)]
     pub synthetic_acceptance: Option<f32>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum MethodName {
-    /// One token after the other: autoregressive decoding, the baseline
+    /// Autoregressive decoding, one token per pass: the baseline
     Ar,
-    /// A chain of k drafted tokens a round (Leviathan et al. 2023, Chen et al. 2023)
+    /// A chain of k drafted tokens per round (Leviathan et al. 2023, Chen et al. 2023)
     Linear,
     /// A tree of fixed depth and branching (SpecInfer, Miao et al. 2024; pruned by path probability as in DynaTree)
     Tree,
-    /// A tree that branches where the draft is unsure, as deep as the last rounds allow (DynaTree)
+    /// A tree that branches where the draft is unsure; its depth follows the accepted length (DynaTree)
     Dynatree,
     /// A chain whose length follows a schedule (assisted generation of Hugging Face transformers, Gante 2023)
     Assisted,
-    /// What followed the last occurrence of the last tokens; no draft model (prompt lookup decoding, Saxena 2023)
+    /// The tokens that followed the last match of the context; no draft model (prompt lookup decoding, Saxena 2023)
     Lookup,
-    /// Ours: the best tree for what passes cost on this device, looked-up paths included; pauses where it would lose
+    /// Understory's own: the best tree for this device's measured costs, lookup included; pauses where it would not pay
     Auto,
 }
 
@@ -100,9 +100,9 @@ impl MethodName {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum ScheduleName {
-    /// Two more after a round that accepted all, one fewer after one that did not
+    /// Two more tokens after a fully accepted round, one fewer after any other
     Heuristic,
-    /// Until the draft model is unsure
+    /// Draft until the draft model is unsure
     Confidence,
 }
 

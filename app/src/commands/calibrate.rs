@@ -8,7 +8,7 @@ use understory_protocol::figures::rounded;
 use understory_protocol::{AdapterReport, Costs, Dtype, KernelSet};
 
 use super::{Loaded, load};
-use crate::calibration::{self, Calibration};
+use crate::calibration::{self, CostCalibration};
 use crate::cli::CalibrateArgs;
 use crate::methods;
 use crate::output::{self, Console};
@@ -49,7 +49,7 @@ pub fn run(args: &CalibrateArgs, console: &Console) -> Result<()> {
     })
 }
 
-fn text(loaded: &Loaded, calibration: &Calibration) -> String {
+fn text(loaded: &Loaded, calibration: &CostCalibration) -> String {
     let costs = &calibration.costs;
     let subject = loaded.subject();
     let draft = subject.draft.map_or_else(|| "no draft model".into(), |draft| format!("draft model {draft}"));

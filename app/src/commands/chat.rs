@@ -7,6 +7,7 @@ use understory_protocol::{ChatMessage, Error, Event, FinishReason, GenerateReque
 
 use super::{Loaded, load_for, sampling};
 use crate::cli::ChatArgs;
+use crate::exit::told;
 use crate::interrupt::{self, Mode};
 use crate::methods::{self, Plan};
 use crate::output::{self, Console};
@@ -139,7 +140,7 @@ async fn turn(
     };
     let (generation, reused) = match answer(loaded, &request).await {
         Err(error) if matches!(error.downcast_ref(), Some(Error::PromptTooLong { .. })) => {
-            output::error(&format!("{error}; or start over with /reset"));
+            output::error(&format!("{}\nOr start over with /reset.", told(&error)));
             return Ok(());
         }
         answered => answered?,

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, anyhow};
 use crate::cli::ServeArgs;
 use crate::exit::usage;
 use crate::output::{self, Console};
-use crate::serve::{Engine, Lan, Models, Monitor, Names, Page, Server};
+use crate::serve::{EngineThread, Lan, ModelSources, Monitor, Names, Page, Server};
 
 pub fn run(args: &ServeArgs, console: &Console) -> Result<()> {
     let page = Arc::new(match &args.page {
@@ -39,7 +39,7 @@ pub fn run(args: &ServeArgs, console: &Console) -> Result<()> {
     }
     let lan = args.lan.map(|address| Lan::open(address, args.lan_port, args.db.as_deref())).transpose()?;
     let monitor = Arc::new(Monitor::new()?);
-    let engine = Engine::start(Models { offline: args.offline, console: *console }, Arc::clone(&monitor))?;
+    let engine = EngineThread::start(ModelSources { offline: args.offline, console: *console }, Arc::clone(&monitor))?;
     let server = Server::new(Arc::clone(&page), Names::new(&args.host, remote), engine, monitor);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let served = runtime.block_on(async {

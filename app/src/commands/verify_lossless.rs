@@ -49,15 +49,15 @@ struct Divergence {
     /// of the same in the sequence, prompt included
     position: usize,
     /// `None`: the text had ended here
-    plain: Option<Choice>,
-    speculative: Option<Choice>,
+    plain: Option<ChosenToken>,
+    speculative: Option<ChosenToken>,
     finish_plain: FinishReason,
     finish_speculative: FinishReason,
 }
 
 /// A token among the target's logits after the tokens that both runs share.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-struct Choice {
+struct ChosenToken {
     token: u32,
     text: String,
     logit: f32,
@@ -172,6 +172,7 @@ async fn compare(
                 let Some(run) = generate(loaded, &request).await.with_context(named)? else { return Ok(outcome) };
                 bar.inc(1);
                 tally.add(&run);
+                tracing::info!(prompt = prompt.id, method = %tally.method, "a run was compared");
                 match first_difference(&plain, &run) {
                     None => tally.identical += 1,
                     Some(index) => {
@@ -229,7 +230,7 @@ async fn explain(
         let token = *run.token_ids.get(index)?;
         let logit = row[token as usize];
         let rank = 1 + row.iter().filter(|&&other| other > logit).count();
-        Some(Choice { token, text: loaded.engine.tokenizer().shown(token), logit, rank })
+        Some(ChosenToken { token, text: loaded.engine.tokenizer().shown(token), logit, rank })
     };
     Ok(Divergence {
         prompt: prompt.id.clone(),

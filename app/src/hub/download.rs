@@ -14,7 +14,7 @@ use understory_model::repository::{CONFIG, Entry, Listing, OPTIONAL, TOKENIZER, 
 use understory_protocol::figures;
 
 use super::cache::{Snapshot, shards};
-use super::failure::Failure;
+use super::failure::DownloadFailure;
 use super::{Hub, HubName, Observer};
 use crate::output::{self, Console};
 
@@ -23,16 +23,16 @@ const RETRY_AFTER_MS: [u64; 3] = [250, 1000, 3000];
 
 impl Hub {
     /// Downloads what is missing of `name` and records its revision once everything is there. Returns the folder.
-    pub(super) fn download(&self, name: &HubName) -> Result<PathBuf, Failure> {
+    pub(super) fn download(&self, name: &HubName) -> Result<PathBuf, DownloadFailure> {
         let api = ApiBuilder::from_cache(Cache::new(self.cache.path().clone()))
             .with_endpoint(self.endpoint.clone())
             .with_token(self.token.clone())
             .with_user_agent("understory", env!("CARGO_PKG_VERSION"))
             .build()
-            .map_err(|error| Failure::NotAHub(error.to_string()))?;
+            .map_err(|error| DownloadFailure::NotAHub(error.to_string()))?;
         let requested = super::repo(name, &name.revision);
         let listing = persist(|| list(&api.repo(requested.clone())))?;
-        listing.check().map_err(Failure::Unsuitable)?;
+        listing.check().map_err(DownloadFailure::Unsuitable)?;
         let fetch = Fetch {
             repo: api.repo(super::repo(name, &listing.sha)),
             snapshot: Snapshot::of_commit(&self.cache, name, &listing.sha),
@@ -42,16 +42,16 @@ impl Hub {
         };
         fetch.everything()?;
         let record = self.cache.repo(requested).create_ref(&fetch.listing.sha);
-        record.map_err(|error| Failure::from_io(error, "the revision's entry".into()))?;
+        record.map_err(|error| DownloadFailure::from_io(error, "the revision's entry".into()))?;
         Ok(fetch.snapshot.folder)
     }
 }
 
-fn list(repo: &ApiRepo) -> Result<Listing, Failure> {
+fn list(repo: &ApiRepo) -> Result<Listing, DownloadFailure> {
     let request = repo.info_request().query("blobs", "true");
-    let answer = request.call().map_err(|error| Failure::from_request(error, None))?;
-    let text = answer.into_string().map_err(|error| Failure::Unreachable(error.to_string()))?;
-    Listing::parse(&text).map_err(Failure::NotAHub)
+    let answer = request.call().map_err(|error| DownloadFailure::from_request(error, None))?;
+    let text = answer.into_string().map_err(|error| DownloadFailure::Unreachable(error.to_string()))?;
+    Listing::parse(&text).map_err(DownloadFailure::NotAHub)
 }
 
 /// One download of one commit.
@@ -64,12 +64,12 @@ struct Fetch {
 }
 
 impl Fetch {
-    fn everything(&self) -> Result<(), Failure> {
+    fn everything(&self) -> Result<(), DownloadFailure> {
         for file in OPTIONAL {
             if self.listing.entry(file).is_some() {
                 self.file(file)?;
             } else {
-                self.snapshot.remember_absent(file).map_err(|error| Failure::from_io(error, file.into()))?;
+                self.snapshot.remember_absent(file).map_err(|error| DownloadFailure::from_io(error, file.into()))?;
             }
         }
         self.file(CONFIG)?;
@@ -78,7 +78,7 @@ impl Fetch {
             self.file(WEIGHTS)?;
         } else {
             let index = self.file(WEIGHTS_INDEX)?;
-            for shard in shards(&index).map_err(|error| Failure::Unsuitable(error.to_string()))? {
+            for shard in shards(&index).map_err(|error| DownloadFailure::Unsuitable(error.to_string()))? {
                 self.file(&shard)?;
             }
         }
@@ -86,16 +86,16 @@ impl Fetch {
     }
 
     /// The file in the cache, downloaded if it is not there whole.
-    fn file(&self, file: &str) -> Result<PathBuf, Failure> {
+    fn file(&self, file: &str) -> Result<PathBuf, DownloadFailure> {
         let Some(entry) = self.listing.entry(file) else {
-            return Err(Failure::Unsuitable(format!("{WEIGHTS_INDEX} names {file}, which it does not have")));
+            return Err(DownloadFailure::Unsuitable(format!("{WEIGHTS_INDEX} names {file}, which it does not have")));
         };
         persist(|| self.entry(entry))
     }
 
-    fn entry(&self, entry: &Entry) -> Result<PathBuf, Failure> {
+    fn entry(&self, entry: &Entry) -> Result<PathBuf, DownloadFailure> {
         let file = entry.name.as_str();
-        let disk = |error| Failure::from_io(error, file.into());
+        let disk = |error| DownloadFailure::from_io(error, file.into());
         let pointer = self.snapshot.folder.join(file);
         match len(&pointer) {
             Some(len) if entry.size.is_none_or(|size| size == len) => return Ok(pointer),
@@ -113,21 +113,21 @@ impl Fetch {
         let observer = self.observer.clone();
         let transfer = Transfer { bar: self.console.bar(), console: self.console, announced: false, observer };
         let pointer =
-            self.repo.download_with_progress(file, transfer).map_err(|error| Failure::from_api(error, file))?;
+            self.repo.download_with_progress(file, transfer).map_err(|error| DownloadFailure::from_api(error, file))?;
         if let Err(reason) = check(&pointer, entry).map_err(disk)? {
             // The link's target first; where the system has no symbolic links they are one file.
             if let Ok(contents) = pointer.canonicalize() {
                 fs::remove_file(contents).map_err(disk)?;
             }
             let _ = fs::remove_file(&pointer);
-            return Err(Failure::Corrupt { file: file.into(), reason });
+            return Err(DownloadFailure::Corrupt { file: file.into(), reason });
         }
         Ok(pointer)
     }
 }
 
 /// Tries again where that may help.
-fn persist<T>(mut attempt: impl FnMut() -> Result<T, Failure>) -> Result<T, Failure> {
+fn persist<T>(mut attempt: impl FnMut() -> Result<T, DownloadFailure>) -> Result<T, DownloadFailure> {
     for pause_ms in RETRY_AFTER_MS {
         match attempt() {
             Err(failure) if failure.is_passing() => {

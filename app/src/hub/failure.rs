@@ -1,14 +1,14 @@
 //! What can go wrong between here and the hub, in the user's words.
 
-use std::io;
+use std::{fmt, io};
 
 use hf_hub::api::sync::ApiError;
 
 use super::HubName;
 
-/// Why a download did not happen. Each is about one repository; [`Failure::explain`] adds which.
+/// Why a download did not happen. Each is about one repository; [`DownloadFailure::explain`] adds which.
 #[derive(Debug)]
-pub enum Failure {
+pub enum DownloadFailure {
     /// The hub answered with an error status, for this file or the repository itself.
     Status { status: u16, file: Option<String> },
     /// No answer: no network, no such host, nobody listening.
@@ -29,7 +29,7 @@ pub enum Failure {
     NotAHub(String),
 }
 
-impl Failure {
+impl DownloadFailure {
     /// From hf-hub's error; `file` is what was asked for.
     pub fn from_api(error: ApiError, file: &str) -> Self {
         match error {
@@ -83,53 +83,79 @@ impl Failure {
         matches!(self, Self::Interrupted { .. } | Self::Status { status: 429 | 500..=599, .. })
     }
 
-    /// One message: what happened, and what to do.
-    pub fn explain(&self, name: &HubName, endpoint: &str) -> String {
+    /// What happened, and what to do about it.
+    pub fn explain(&self, name: &HubName, endpoint: &str) -> Unavailable {
         let HubName { repo, revision } = name;
         let what = |file: &Option<String>| file.as_ref().map_or(String::new(), |file| format!("{file} of "));
-        match self {
-            Self::Status { status: 401, file } => format!(
-                "{endpoint} does not give {}{repo} to you (401): it does not exist (no folder of that name does either), \
-                 is private, or asks you to accept its terms. Check the name, and set HF_TOKEN to an access token of an \
-                 account that may read it",
-                what(file)
+        let (what, advice) = match self {
+            Self::Status { status: 401, file } => (
+                format!(
+                    "{endpoint} refuses {}{repo} (401): the repository does not exist (no folder has that name either), \
+                     is private, or requires that you accept its terms",
+                    what(file)
+                ),
+                "Check the name, and set HF_TOKEN to an access token of an account that may read the repository.",
             ),
-            Self::Status { status: 403, file } => format!(
-                "{endpoint} forbids {}{repo} (403): accept the model's terms on its page, and set HF_TOKEN to an access \
-                 token of that account",
-                what(file)
+            Self::Status { status: 403, file } => (
+                format!("{endpoint} forbids {}{repo} (403)", what(file)),
+                "Accept the model's terms on its page, and set HF_TOKEN to an access token of that account.",
             ),
-            Self::Status { status: 404, file } => format!(
-                "{endpoint} has no {}{repo} at revision `{revision}` (404), and no folder of that name exists. \
-                 Check owner, name and revision",
-                what(file)
+            Self::Status { status: 404, file } => (
+                format!(
+                    "{endpoint} has no {}{repo} at revision `{revision}` (404), and no folder has that name",
+                    what(file)
+                ),
+                "Check owner, name and revision.",
             ),
             Self::Status { status, file } => {
-                format!("{endpoint} answered {status} for {}{repo}; try again later", what(file))
+                (format!("{endpoint} answered {status} for {}{repo}", what(file)), "Try again later.")
             }
-            Self::Unreachable(reason) => format!(
-                "cannot reach {endpoint} for {repo} ({reason}). Check the network and HF_ENDPOINT; \
-                 `tales` and the models that `understory models` lists need no network"
+            Self::Unreachable(reason) => (
+                format!("cannot reach {endpoint} for {repo} ({reason})"),
+                "Check the network and HF_ENDPOINT. `tales` and the models that `understory models` lists need no network.",
             ),
-            Self::Interrupted { file, reason } => format!(
-                "the download of {file} of {repo} broke off ({reason}). What has arrived is kept: run the same command \
-                 again to go on from there"
+            Self::Interrupted { file, reason } => (
+                format!("the download of {file} of {repo} broke off ({reason})"),
+                "What has arrived is kept: run the same command again to resume.",
             ),
-            Self::NoSpace { file } => format!(
-                "no space left on the disk for {file} of {repo}. Free some, or point HF_HOME to a disk that has it; \
-                 what has arrived is kept and the download goes on from there"
+            Self::NoSpace { file } => (
+                format!("no space left on the disk for {file} of {repo}"),
+                "Free some, or set HF_HOME to a folder on another disk. What has arrived is kept, and the download resumes.",
             ),
-            Self::Disk { file, reason } => format!("cannot store {file} of {repo} in the cache: {reason}"),
+            Self::Disk { file, reason } => (
+                format!("cannot store {file} of {repo} in the cache: {reason}"),
+                "Check the cache folder, or set HF_HOME.",
+            ),
             Self::Locked { file } => {
-                format!("another process is downloading {file} of {repo}; wait for it, then run again")
+                (format!("another process is downloading {file} of {repo}"), "Wait for it, then run again.")
             }
-            Self::Corrupt { file, reason } => {
-                format!("{file} of {repo} arrived damaged ({reason}) and was removed; run again to download it anew")
+            Self::Corrupt { file, reason } => (
+                format!("{file} of {repo} arrived damaged ({reason}) and was removed"),
+                "Run again to download it again.",
+            ),
+            Self::Unsuitable(reason) => {
+                return Unavailable { what: format!("{repo} cannot be used: {reason}"), advice: None };
             }
-            Self::Unsuitable(reason) => format!("{repo} cannot be used: {reason}"),
             Self::NotAHub(reason) => {
-                format!("{endpoint} does not answer as a Hugging Face hub does ({reason}); check HF_ENDPOINT")
+                (format!("{endpoint} does not answer as a Hugging Face hub does ({reason})"), "Check HF_ENDPOINT.")
             }
-        }
+        };
+        Unavailable { what, advice: Some(advice.into()) }
     }
 }
+
+/// A model that is neither in the cache nor to be had from the hub: the error that leaves this module.
+#[derive(Debug)]
+pub struct Unavailable {
+    pub what: String,
+    /// in terms of flags and environment variables; [`crate::exit::told`] adds it
+    pub advice: Option<String>,
+}
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
+    }
+}
+
+impl std::error::Error for Unavailable {}

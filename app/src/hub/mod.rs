@@ -17,6 +17,7 @@ use hf_hub::{Cache, Repo, RepoType};
 
 use cache::Snapshot;
 pub use cache::{list, model_type};
+pub use failure::Unavailable;
 pub use understory_model::repository::HubName;
 
 use crate::output::Console;
@@ -76,19 +77,21 @@ impl Hub {
                 Some(files) => format!("{} of {name} is missing from", files.join(", ")),
                 None => format!("{name} is not in"),
             };
-            bail!(
-                "{what} the cache {}, and --offline (or HF_HUB_OFFLINE) forbids the network. \
-                 Run once without it to download",
-                self.cache.path().display()
-            );
+            let cache = self.cache.path().display();
+            return Err(Unavailable {
+                what: format!("{what} the cache {cache}, and --offline (or HF_HUB_OFFLINE) forbids the network"),
+                advice: Some("Run once without it to download.".into()),
+            }
+            .into());
         }
         match (self.download(name), cached) {
             (Ok(folder), _) => Ok(folder),
             (Err(failure), Some(snapshot)) if whole && failure.is_unreachable() => {
-                self.console.note(&format!("note: {}; using the cached copy", failure.explain(name, &self.endpoint)));
+                let Unavailable { what, .. } = failure.explain(name, &self.endpoint);
+                self.console.note(&format!("note: {what}; using the cached copy"));
                 Ok(snapshot.folder)
             }
-            (Err(failure), _) => bail!("{}", failure.explain(name, &self.endpoint)),
+            (Err(failure), _) => Err(failure.explain(name, &self.endpoint).into()),
         }
     }
 }

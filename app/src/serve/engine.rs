@@ -19,7 +19,7 @@ use understory_runtime::gpu::list_adapters;
 use understory_session::Session;
 
 use super::bench::bench;
-use super::models::Models;
+use super::models::ModelSources;
 use super::monitor::Monitor;
 use crate::hub::Observer;
 
@@ -31,7 +31,7 @@ const MOST_REPLIES: usize = 256;
 const LAST_TOKEN: Duration = Duration::from_secs(3);
 
 /// A handle of the thread.
-pub struct Engine {
+pub struct EngineThread {
     jobs: Mutex<Option<Sender<Job>>>,
     monitor: Arc<Monitor>,
     /// one page at a time
@@ -65,10 +65,10 @@ pub struct Connection {
     _turn: OwnedSemaphorePermit,
 }
 
-impl Engine {
+impl EngineThread {
     /// # Errors
     /// Where the system starts no thread.
-    pub fn start(models: Models, monitor: Arc<Monitor>) -> Result<Self> {
+    pub fn start(models: ModelSources, monitor: Arc<Monitor>) -> Result<Self> {
         let (jobs, queue) = channel();
         let told = Arc::clone(&monitor);
         let thread = std::thread::Builder::new().name("engine".into()).spawn(move || run(&queue, models, &told));
@@ -171,7 +171,7 @@ pub fn failed(id: u64, failure: Failure) -> Message<Reply> {
 }
 
 /// The thread, until nobody holds the other end of the queue.
-fn run(queue: &Receiver<Job>, models: Models, monitor: &Monitor) {
+fn run(queue: &Receiver<Job>, models: ModelSources, monitor: &Monitor) {
     let mut session = Session::default();
     while let Ok(job) = queue.recv() {
         let Job::Request { id, body, link } = job else {
@@ -201,7 +201,13 @@ fn run(queue: &Receiver<Job>, models: Models, monitor: &Monitor) {
     }
 }
 
-async fn handle(session: &mut Session, id: u64, request: Request, link: &Arc<Link>, models: Models) -> Result<Reply> {
+async fn handle(
+    session: &mut Session,
+    id: u64,
+    request: Request,
+    link: &Arc<Link>,
+    models: ModelSources,
+) -> Result<Reply> {
     let mut emit = |reply| link.say(id, reply);
     match request {
         Request::Devices => Ok(Reply::Devices { adapters: list_adapters().await }),
@@ -229,7 +235,7 @@ async fn handle(session: &mut Session, id: u64, request: Request, link: &Arc<Lin
 async fn load(
     session: &mut Session,
     request: LoadRequest,
-    models: Models,
+    models: ModelSources,
     observer: &Observer,
     emit: &mut dyn FnMut(Reply),
 ) -> Result<Loaded> {

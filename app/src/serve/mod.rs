@@ -24,10 +24,10 @@ use tower_http::set_header::SetResponseHeaderLayer;
 use understory_protocol::AdapterReport;
 use understory_runtime::gpu::list_adapters;
 
-pub use engine::Engine;
+pub use engine::EngineThread;
 pub use guard::Names;
 pub use lan::Lan;
-pub use models::Models;
+pub use models::ModelSources;
 pub use monitor::Monitor;
 pub use page::Page;
 
@@ -48,7 +48,7 @@ pub struct Server(Arc<Parts>);
 struct Parts {
     page: Arc<Page>,
     names: Names,
-    engine: Engine,
+    engine: EngineThread,
     monitor: Arc<Monitor>,
     adapters: OnceCell<Vec<AdapterReport>>,
 }
@@ -61,7 +61,7 @@ struct Info<'a> {
 }
 
 impl Server {
-    pub fn new(page: Arc<Page>, names: Names, engine: Engine, monitor: Arc<Monitor>) -> Self {
+    pub fn new(page: Arc<Page>, names: Names, engine: EngineThread, monitor: Arc<Monitor>) -> Self {
         Self(Arc::new(Parts { page, names, engine, monitor, adapters: OnceCell::new() }))
     }
 

@@ -12,12 +12,12 @@ use crate::output::Console;
 
 /// Where the server may look for models.
 #[derive(Clone, Copy)]
-pub struct Models {
+pub struct ModelSources {
     pub offline: bool,
     pub console: Console,
 }
 
-impl Models {
+impl ModelSources {
     /// Finds `source`, downloading it into the hub's cache if need be; `observer` hears of that.
     ///
     /// # Errors

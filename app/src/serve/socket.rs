@@ -49,8 +49,9 @@ impl Socket {
 
     async fn say(&mut self, message: &Message<Reply>) -> Result<(), Lost> {
         let text = serde_json::to_string(message).unwrap_or_else(|error| {
-            // Replies serialise.
-            format!(r#"{{"id":{},"body":{{"reply":"failed","message":"{error}"}}}}"#, message.id)
+            // Replies serialise; what says that one did not holds words alone.
+            let failed = failed(message.id, FailureKind::Protocol.with(error.to_string()));
+            serde_json::to_string(&failed).unwrap_or_default()
         });
         self.send(Frame::Text(text.into())).await
     }

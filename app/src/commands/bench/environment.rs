@@ -1,8 +1,10 @@
-//! What this machine tells of itself. What it does not tell is `None`.
+//! What this machine tells of itself, on every system. What it does not tell is `None`. Power is told on Linux alone:
+//! sysinfo knows no batteries.
 
 use std::fs;
 use std::path::Path;
 
+use sysinfo::{Component, Components, CpuRefreshKind, MemoryRefreshKind, RefreshKind, System};
 use understory_lab::experiment::Site;
 use understory_lab::report::{Adapter, Build, Device, EngineBuild, Runtime, RuntimeKind};
 use understory_protocol::{AdapterReport, KernelSet, Power};
@@ -15,7 +17,8 @@ fn engine() -> EngineBuild {
         dirty: env!("UNDERSTORY_DIRTY").parse().ok(),
         build: Build::THIS,
         wgpu: known(env!("UNDERSTORY_WGPU")),
-        burn: known(env!("UNDERSTORY_BURN")),
+        // Only what trains and checks the engine has it; the program does not.
+        burn: None,
         shaders_hash: understory_shaders::hash().into(),
     }
 }
@@ -41,8 +44,7 @@ pub struct Before {
 
 impl Before {
     pub fn now() -> Self {
-        let zones = Path::new("/sys/class/thermal");
-        Self { power: power(Path::new("/sys")), thermal: thermal(zones), load: load() }
+        Self { power: power(Path::new("/sys")), thermal: thermal(), load: load() }
     }
 }
 
@@ -59,7 +61,10 @@ pub fn site(
 
 fn device(before: Before, adapter: Adapter, label: Option<&str>) -> Device {
     let Before { power, thermal, load } = before;
-    let cpu = read("/proc/cpuinfo").and_then(|text| field(&text, "model name"));
+    let asked =
+        RefreshKind::nothing().with_cpu(CpuRefreshKind::nothing()).with_memory(MemoryRefreshKind::nothing().with_ram());
+    let system = System::new_with_specifics(asked);
+    let cpu = system.cpus().first().map(|cpu| cpu.brand().trim().to_owned()).filter(|name| !name.is_empty());
     let name = adapter.name.clone().unwrap_or_else(|| "unknown adapter".into());
     let made = match &cpu {
         Some(cpu) if !name.contains(cpu.as_str()) => format!("{name}, {cpu}"),
@@ -70,7 +75,7 @@ fn device(before: Before, adapter: Adapter, label: Option<&str>) -> Device {
         os: Some(os()),
         cpu,
         cpu_cores: std::thread::available_parallelism().ok().and_then(|n| u32::try_from(n.get()).ok()),
-        ram_bytes: read("/proc/meminfo").and_then(|text| kibibytes(&field(&text, "MemTotal")?)),
+        ram_bytes: Some(system.total_memory()).filter(|&bytes| bytes > 0),
         adapter,
         power,
         thermal,
@@ -79,20 +84,23 @@ fn device(before: Before, adapter: Adapter, label: Option<&str>) -> Device {
     }
 }
 
-/// Processes that wanted to run, over the last minute (Linux).
+/// Processes that wanted to run, on average over the last minute; Windows does not count them.
 pub fn load() -> Option<f64> {
-    read("/proc/loadavg")?.split_whitespace().next()?.parse().ok()
+    (!cfg!(windows)).then(|| System::load_average().one)
 }
 
+/// The system and its version, and the kernel's.
 fn os() -> String {
-    let release = read("/etc/os-release").and_then(|text| {
-        let line = text.lines().find_map(|line| line.strip_prefix("PRETTY_NAME="))?;
-        Some(line.trim_matches('"').to_owned())
-    });
-    let kernel = read("/proc/sys/kernel/osrelease").map(|text| format!("{} {}", std::env::consts::OS, text.trim()));
-    match (release, kernel) {
-        (Some(release), Some(kernel)) => format!("{release}, {kernel}"),
-        (release, kernel) => release.or(kernel).unwrap_or_else(|| std::env::consts::OS.into()),
+    let name = if cfg!(target_os = "linux") {
+        let words = [System::name(), System::os_version()].into_iter().flatten().collect::<Vec<_>>();
+        Some(words.join(" ")).filter(|words| !words.is_empty())
+    } else {
+        System::long_os_version()
+    };
+    let kernel = System::kernel_version().map(|version| format!("{} {version}", std::env::consts::OS));
+    match (name, kernel) {
+        (Some(name), Some(kernel)) => format!("{name}, {kernel}"),
+        (name, kernel) => name.or(kernel).unwrap_or_else(|| std::env::consts::OS.into()),
     }
 }
 
@@ -123,41 +131,17 @@ fn power(sys: &Path) -> Option<Power> {
     known.then_some(Power { on_battery, battery_percent, mode })
 }
 
-/// The hottest zone.
-fn thermal(zones: &Path) -> Option<String> {
-    let zones = fs::read_dir(zones).ok()?.flatten();
-    let degrees = |text: String| text.trim().parse::<f64>().ok().map(|milli| milli / 1e3);
-    let all = zones.filter_map(|zone| degrees(fs::read_to_string(zone.path().join("temp")).ok()?));
-    let hottest = all.filter(|degrees| (1.0..150.0).contains(degrees)).reduce(f64::max)?;
+/// The hottest sensor.
+fn thermal() -> Option<String> {
+    let sensors = Components::new_with_refreshed_list();
+    let all = sensors.iter().filter_map(Component::temperature);
+    let hottest = all.filter(|degrees| (1.0..150.0).contains(degrees)).reduce(f32::max)?;
     Some(format!("{hottest:.0} °C"))
-}
-
-fn read(path: &str) -> Option<String> {
-    fs::read_to_string(path).ok()
-}
-
-/// The first `name : value`.
-fn field(text: &str, name: &str) -> Option<String> {
-    let line = text.lines().find(|line| line.split(':').next().is_some_and(|key| key.trim() == name))?;
-    Some(line.split_once(':')?.1.trim().to_owned()).filter(|value| !value.is_empty())
-}
-
-fn kibibytes(value: &str) -> Option<u64> {
-    value.strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn fields_of_proc_are_found_by_their_whole_name() {
-        let text = "model\t\t: 85\nmodel name\t: A CPU: fast\n";
-        assert_eq!(field(text, "model name").as_deref(), Some("A CPU: fast"));
-        assert_eq!(field(text, "name"), None);
-        assert_eq!(kibibytes("2048 kB"), Some(2 << 20));
-        assert_eq!(kibibytes("2048"), None);
-    }
 
     /// Taking a mouse's battery for the computer's fails this.
     #[test]

@@ -19,7 +19,7 @@ use crate::interrupt::{self, Mode};
 use crate::output::{self, Console};
 
 /// What came of it.
-pub struct Measured {
+pub struct MeasuredRuns {
     /// those that have a run
     pub cases: Vec<CaseReport>,
     /// of the target, on the device
@@ -40,16 +40,16 @@ pub async fn all(
     draft: Option<&str>,
     loaded: &mut Loaded,
     console: &Console,
-) -> Result<Measured> {
+) -> Result<MeasuredRuns> {
     let tokenizer = loaded.engine.tokenizer();
-    let course = Experiment::plan(scenario, |text| tokenizer.encode(text, true))?;
+    let experiment = Experiment::plan(scenario, |text| tokenizer.encode(text, true))?;
     let bar = console.bar();
     bar.set_style(output::bar_style("{pos}/{len}"));
-    bar.set_length(course.runs() as u64);
+    bar.set_length(experiment.runs() as u64);
     bar.enable_steady_tick(std::time::Duration::from_millis(500));
     let mut runner = Runner { args, draft, loaded, clock: Instant::now(), caches: Caches::new()?, weights: None };
     interrupt::set_mode(Mode::Generating)?;
-    let measured = course
+    let measured = experiment
         .run(&mut async |step: Step<'_>| {
             let case = &step.planned.case;
             show(&bar, case, step.warm_up);
@@ -71,7 +71,7 @@ pub async fn all(
         return Err(failure.unwrap_or_else(|| anyhow::anyhow!("no run was made")));
     }
     let caches_kept = runner.caches.doubt();
-    Ok(Measured { cases: measured.cases, weights_bytes: runner.weights, failure, caches_kept })
+    Ok(MeasuredRuns { cases: measured.cases, weights_bytes: runner.weights, failure, caches_kept })
 }
 
 /// The interruption without what was running then, so that the program ends with its status.

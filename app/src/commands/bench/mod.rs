@@ -19,11 +19,11 @@ use understory_lab::scenario::Scenario;
 use understory_model::fingerprints;
 use understory_protocol::Method;
 
-use self::measure::Measured;
+use self::measure::MeasuredRuns;
 use super::{Loaded, load};
 use crate::cli::BenchArgs;
 use crate::collection::{self, Collection};
-use crate::exit::{Stop, usage};
+use crate::exit::{Stop, chain, usage};
 use crate::models::find;
 use crate::output::{self, Console};
 use crate::report::{Folder, terminal};
@@ -87,7 +87,7 @@ async fn report(
 
     let started_at = SystemTime::now();
     let clock = Instant::now();
-    let Measured { cases, weights_bytes, failure, caches_kept } =
+    let MeasuredRuns { cases, weights_bytes, failure, caches_kept } =
         measure::all(args, scenario, draft, &mut loaded, console).await?;
     let took_ms = clock.elapsed().as_secs_f64() * 1e3;
 
@@ -107,7 +107,7 @@ async fn report(
 fn why(error: &anyhow::Error) -> String {
     match error.downcast_ref::<Stop>() {
         Some(Stop::Interrupted) => "interrupted by Ctrl-C".into(),
-        _ => format!("a run failed: {error:#}"),
+        _ => format!("a run failed: {}", chain(error)),
     }
 }
 

@@ -3,17 +3,18 @@
 
 use std::io::{Read, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use understory_lab::report::{Phase, Sample, StartState};
-use understory_protocol::{GenerateRequest, Method};
+use understory_protocol::{Failure, GenerateRequest, Method};
 
-use super::sample::take;
-use crate::cli::{BenchArgs, BenchStartArgs, DtypeArg, ProfileArg};
+use super::sample::{Taken, take};
+use crate::cli::{BenchArgs, BenchStartArgs, DtypeArg, KernelSetArg};
 use crate::commands::load;
+use crate::exit::{self, Elsewhere, Stop};
 use crate::output::{self, Console};
 use crate::{calibration, interrupt, methods};
 
@@ -24,6 +25,14 @@ struct Ask {
     start: StartState,
 }
 
+/// What comes out: a line on stdout, whether it worked or not. Failures cross as kinds, so that advice is not lost.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Answer {
+    Measured { sample: Box<Sample>, weights_bytes: u64 },
+    Failed(Failure),
+}
+
 /// Milliseconds of the Unix clock.
 fn unix_ms() -> f64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64() * 1e3
@@ -31,6 +40,14 @@ fn unix_ms() -> f64 {
 
 /// In the new process.
 pub fn run(args: &BenchStartArgs) -> Result<()> {
+    output::json(&match measure(args) {
+        Ok(Taken { sample, weights_bytes }) => Answer::Measured { sample: Box::new(sample), weights_bytes },
+        Err(error) if error.is::<Stop>() => return Err(error),
+        Err(error) => Answer::Failed(exit::failure(&error)),
+    })
+}
+
+fn measure(args: &BenchStartArgs) -> Result<Taken> {
     let process_ms = (unix_ms() - args.spawned_ms).max(0.0);
     let console = Console { quiet: true, process_start_ms: Some(process_ms) };
     let mut line = String::new();
@@ -55,7 +72,7 @@ pub fn run(args: &BenchStartArgs) -> Result<()> {
             phases.insert(at, Phase { name: "calibration".into(), ms });
         }
         taken.sample.before_ms = Some(before_ms);
-        output::json(&(taken.sample, taken.weights_bytes))
+        Ok(taken)
     })
 }
 
@@ -79,7 +96,7 @@ pub fn spawn(
         command.args(["--device", &device.to_string()]);
     }
     if let Some(profile) = load.profile {
-        command.args(["--profile", if profile == ProfileArg::Gpu { "gpu" } else { "cpu" }]);
+        command.args(["--profile", if profile == KernelSetArg::Gpu { "gpu" } else { "cpu" }]);
     }
     super::caches::point_to(&mut command, caches);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
@@ -89,13 +106,41 @@ pub fn spawn(
     // A process that fails early has closed its stdin; its message says more than that.
     let written = child.stdin.take().map(|mut stdin| stdin.write_all(ask.as_bytes()));
     let output = child.wait_with_output().context("the started process was lost")?;
-    if !output.status.success() {
-        if interrupt::cancelled() {
-            return Err(crate::exit::Stop::Interrupted.into());
-        }
-        let said = String::from_utf8_lossy(&output.stderr);
-        bail!("a {} start failed: {}", start.name(), said.trim().trim_start_matches("error: "));
+    if !output.status.success() && interrupt::cancelled() {
+        return Err(Stop::Interrupted.into());
     }
+    let measured = answer(&output).with_context(|| format!("a {} start failed", start.name()))?;
     written.transpose().context("cannot hand the request to the started process")?;
-    serde_json::from_slice(&output.stdout).context("the started process gave no measurement")
+    Ok(measured)
+}
+
+/// What the process measured, or why it did not.
+fn answer(output: &Output) -> Result<(Sample, u64)> {
+    match serde_json::from_slice(&output.stdout) {
+        Ok(Answer::Measured { sample, weights_bytes }) => Ok((*sample, weights_bytes)),
+        Ok(Answer::Failed(failure)) => Err(Elsewhere(failure).into()),
+        Err(_) => bail!("it ended with {} and said: {}", output.status, String::from_utf8_lossy(&output.stderr).trim()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::process::ExitStatus;
+
+    use understory_protocol::FailureKind;
+
+    use super::*;
+
+    /// Searching stderr for the message fails this: the kind, and with it the advice, would be lost.
+    #[test]
+    fn a_failed_start_keeps_its_kind() {
+        let kind = FailureKind::OutOfDeviceMemory { asked_bytes: 8, allocated_bytes: 4 };
+        let failed = Answer::Failed(kind.clone().with("no memory"));
+        let said = |stdout: Vec<u8>| Output { status: ExitStatus::default(), stdout, stderr: b"killed\n".into() };
+        let error = answer(&said(serde_json::to_vec(&failed).unwrap())).err().unwrap();
+        assert_eq!(exit::failure(&error), kind.with("no memory"));
+        assert!(exit::told(&error).contains("--dtype f16"));
+        let error = answer(&said(Vec::new())).err().unwrap();
+        assert!(exit::told(&error).contains("killed"), "{error}");
+    }
 }

@@ -43,7 +43,7 @@ const CHECKED: [usize; 6] = [12, 50, 100, 220, 360, 700];
 
 /// Everything that was measured.
 #[derive(Debug, Serialize)]
-pub struct Calibration {
+pub struct ProfileCalibration {
     /// of a copy from buffer to buffer
     pub copy_gb_s: f64,
     pub peak_gflop_s: f64,
@@ -174,7 +174,7 @@ impl Runner {
 }
 
 /// Measures this device and fits its profile; with `--check` also runs the model.
-pub fn calibrate(args: &PredictArgs, console: &Console) -> Result<(DeviceProfile, Calibration)> {
+pub fn calibrate(args: &PredictArgs, console: &Console) -> Result<(DeviceProfile, ProfileCalibration)> {
     pollster::block_on(async {
         let mut runners = Vec::new();
         for (bundled, inputs) in BUNDLED.iter().zip(FITTED) {
@@ -250,7 +250,7 @@ pub fn calibrate(args: &PredictArgs, console: &Console) -> Result<(DeviceProfile
         for (size, errors) in fitted.iter_mut().chain(&mut checked).zip(found) {
             size.judge(errors, disturbance);
         }
-        Ok((profile, Calibration { copy_gb_s: copy, peak_gflop_s: peak, disturbance, fitted, checked }))
+        Ok((profile, ProfileCalibration { copy_gb_s: copy, peak_gflop_s: peak, disturbance, fitted, checked }))
     })
 }
 

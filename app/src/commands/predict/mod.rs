@@ -23,7 +23,7 @@ use crate::exit::usage;
 use crate::files;
 use crate::models::BUNDLED;
 use crate::output::{self, Console};
-use measured::{Calibration, Typical};
+use measured::{ProfileCalibration, Typical};
 
 /// A model in the `--json` report.
 #[derive(Serialize)]
@@ -50,7 +50,7 @@ struct Report<'a> {
     prediction: &'a Prediction,
     speculation: Option<&'a Speculation>,
     /// what was measured for the profile, and with --check for its errors
-    calibration: Option<&'a Calibration>,
+    calibration: Option<&'a ProfileCalibration>,
     /// with the disturbance of the calibration
     typical: Option<Typical>,
 }
@@ -127,7 +127,7 @@ fn acceptance(args: &PredictArgs) -> Result<Option<SpeculationCase>> {
 }
 
 /// The device that `args` name, or this one as it was measured.
-fn profile(args: &PredictArgs, console: &Console) -> Result<(DeviceProfile, Option<Calibration>)> {
+fn profile(args: &PredictArgs, console: &Console) -> Result<(DeviceProfile, Option<ProfileCalibration>)> {
     if args.calibrated {
         let (profile, calibration) = measured::calibrate(args, console)?;
         return Ok((profile, Some(calibration)));

@@ -9,7 +9,7 @@ use understory_protocol::Case;
 use understory_protocol::figures::{self, rounded};
 use understory_protocol::formulas::median;
 
-use super::measured::{Calibration, Size, Typical};
+use super::measured::{ProfileCalibration, Size, Typical};
 use crate::output::columns;
 
 /// A figure that may be unknown.
@@ -92,7 +92,7 @@ pub fn speculation(draft: &str, s: &Speculation, plain: &Prediction) -> String {
     text
 }
 
-pub fn calibration(c: &Calibration, typical: Typical) -> String {
+pub fn calibration(c: &ProfileCalibration, typical: Typical) -> String {
     let mut text = format!(
         "\nMeasured: copy {} GB/s, peak {} GFLOP/s in f32. Errors are predicted over measured, less one: against the least\n\
          disturbed of a size's requests, and with what disturbs this machine (TTFT x {:.2}, TPOT x {:.2}: medians of the\n\

@@ -6,7 +6,7 @@ use serde::Serialize;
 use understory_protocol::figures::rounded;
 use understory_protocol::{AdapterReport, Dtype, KernelSet, Lossless, Sampling};
 
-use super::{Choice, Divergence, Outcome, Tally};
+use super::{ChosenToken, Divergence, Outcome, Tally};
 use crate::cli::VerifyLosslessArgs;
 use crate::commands::Loaded;
 use crate::output;
@@ -102,7 +102,7 @@ fn paragraph(divergence: &Divergence) -> String {
     let sides = [("plain", plain, finish_plain), ("speculative", speculative, finish_speculative)];
     for (name, choice, finish) in sides {
         let _ = match choice {
-            Some(Choice { token, text: of, logit, rank }) => {
+            Some(ChosenToken { token, text: of, logit, rank }) => {
                 writeln!(text, "  {name:<11}  {} (token {token}), logit {logit}, rank {rank}", quoted(of))
             }
             None => writeln!(text, "  {name:<11}  had ended here: {finish:?}"),
@@ -122,7 +122,7 @@ mod tests {
 
     #[test]
     fn a_divergence_names_both_sides() {
-        let choice = |token, logit, rank| Some(Choice { token, text: format!(" t{token}"), logit, rank });
+        let choice = |token, logit, rank| Some(ChosenToken { token, text: format!(" t{token}"), logit, rank });
         let mut divergence = Divergence {
             prompt: "fox".into(),
             seed: 3,

@@ -1,92 +1,80 @@
-//! The benchmark's arguments: `--name value` pairs after the mode.
+//! The benchmark's arguments.
 
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 
+use clap::{Parser, ValueEnum};
 use understory_protocol::KernelSet;
 
-use crate::Outcome;
 use crate::synthetic::Sizes;
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum Mode {
+    /// A model by this engine and by the burn reference
     Tales,
+    /// A model of Pythia 2.8B's shape with random weights by this engine alone
     Synthetic,
 }
 
+/// Decode in one process, with engines in turns; each run is one JSON line on stdout.
+#[derive(Parser)]
 pub struct Args {
+    #[arg(value_enum, default_value = "tales")]
     pub mode: Mode,
+    /// Measured runs of each engine
+    #[arg(long, default_value_t = 3)]
     pub rounds: usize,
+    /// Generated tokens of a run
+    #[arg(long, default_value_t = 64)]
     pub n_out: usize,
+    /// tales: engines to run, of burn-f32, f16 and f32
+    #[arg(long, value_delimiter = ',', default_value = "burn-f32,f16,f32")]
     pub engines: Vec<String>,
+    /// tales: text to continue
+    #[arg(long, default_value = "Once upon a time there was a king who had three sons")]
     pub prompt: String,
-    /// prompt tokens of the synthetic model
-    pub n_prompt: usize,
+    /// tales: folder of the model
+    #[arg(long, default_value_os_t = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/tales"))]
     pub model: PathBuf,
+    /// synthetic: prompt tokens
+    #[arg(long, default_value_t = 16)]
+    pub n_prompt: usize,
+    /// Adapter, by its number in `understory devices`
+    #[arg(long)]
     pub device: Option<usize>,
+    /// Kernel set: gpu or cpu
+    #[arg(long, value_parser = kernel_set)]
     pub profile: Option<KernelSet>,
-    pub sizes: Sizes,
+    #[command(flatten)]
+    pub sizes: SizeArgs,
+    /// cargo adds it
+    #[arg(long, hide = true)]
+    bench: bool,
+}
+
+// Sizes of the synthetic model. Not a doc comment: clap would take it for the text of the whole command.
+#[derive(clap::Args)]
+pub struct SizeArgs {
+    #[arg(long, default_value_t = Sizes::default().layers)]
+    layers: usize,
+    #[arg(long, default_value_t = Sizes::default().hidden)]
+    hidden: usize,
+    #[arg(long, default_value_t = Sizes::default().heads)]
+    heads: usize,
+    #[arg(long, default_value_t = Sizes::default().vocab)]
+    vocab: usize,
 }
 
 impl Args {
-    /// # Errors
-    /// Names the argument that is unknown, lacks its value or has one that does not fit.
-    pub fn parse() -> Outcome<Self> {
-        let mut args = Self {
-            mode: Mode::Tales,
-            rounds: 3,
-            n_out: 64,
-            engines: ["burn-f32", "f16", "f32"].map(str::to_owned).to_vec(),
-            prompt: "Once upon a time there was a king who had three sons".into(),
-            n_prompt: 16,
-            model: Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/tales"),
-            device: None,
-            profile: None,
-            sizes: Sizes::default(),
-        };
-        let mut given = std::env::args().skip(1);
-        while let Some(name) = given.next() {
-            match name.as_str() {
-                // cargo adds it
-                "--bench" => continue,
-                "tales" => args.mode = Mode::Tales,
-                "synthetic" => args.mode = Mode::Synthetic,
-                _ => {
-                    let value =
-                        given.next().ok_or_else(|| format!("{name}: a mode is expected, or a value after it"))?;
-                    args.set(&name, &value)?;
-                }
-            }
-        }
-        Ok(args)
-    }
-
-    fn set(&mut self, name: &str, value: &str) -> Outcome<()> {
-        match name {
-            "--rounds" => self.rounds = number(name, value)?,
-            "--n-out" => self.n_out = number(name, value)?,
-            "--n-prompt" => self.n_prompt = number(name, value)?,
-            "--layers" => self.sizes.layers = number(name, value)?,
-            "--hidden" => self.sizes.hidden = number(name, value)?,
-            "--heads" => self.sizes.heads = number(name, value)?,
-            "--vocab" => self.sizes.vocab = number(name, value)?,
-            "--device" => self.device = Some(number(name, value)?),
-            "--prompt" => self.prompt = value.into(),
-            "--model" => self.model = value.into(),
-            "--engines" => self.engines = value.split(',').map(str::to_owned).collect(),
-            "--profile" => {
-                self.profile = match value {
-                    "gpu" => Some(KernelSet::Gpu),
-                    "cpu" => Some(KernelSet::Cpu),
-                    _ => return Err(format!("--profile {value}: expected gpu or cpu").into()),
-                }
-            }
-            _ => return Err(format!("{name}: no such argument").into()),
-        }
-        Ok(())
+    pub fn sizes(&self) -> Sizes {
+        let &SizeArgs { layers, hidden, heads, vocab } = &self.sizes;
+        Sizes { layers, hidden, heads, vocab }
     }
 }
 
-fn number<T: FromStr>(name: &str, value: &str) -> Outcome<T> {
-    value.parse().map_err(|_| format!("{name} {value}: expected a whole number").into())
+fn kernel_set(value: &str) -> Result<KernelSet, String> {
+    match value {
+        "gpu" => Ok(KernelSet::Gpu),
+        "cpu" => Ok(KernelSet::Cpu),
+        _ => Err("expected gpu or cpu".into()),
+    }
 }

@@ -1,9 +1,8 @@
 //! Decoding in one process, interleaved, one JSON line a run on stdout.
 //!
-//!     cargo bench -p understory-learn --bench decode -- [tales] [--rounds N] [--n-out N]
-//!         [--engines burn-f32,f16,f32] [--prompt TEXT] [--model DIR] [--device N] [--profile gpu|cpu]
-//!     cargo bench -p understory-learn --bench decode -- synthetic [--rounds N] [--n-out N]
-//!         [--n-prompt N] [--layers N] [--hidden N] [--heads N] [--vocab N] [--device N] [--profile gpu|cpu]
+//!     cargo bench -p understory-learn --bench decode -- [tales] --rounds 5
+//!     cargo bench -p understory-learn --bench decode -- synthetic --layers 8
+//!     cargo bench -p understory-learn --bench decode -- --help
 //!
 //! `tales`: a model by this engine, and by the burn reference on a wgpu device of the same adapter (f32, with a KV
 //! cache). `synthetic`: a model of Pythia 2.8B's shape with made-up weights by this engine alone, with the bandwidth
@@ -16,6 +15,7 @@ mod synthetic;
 use std::error::Error;
 use std::ops::ControlFlow;
 
+use clap::Parser;
 use serde_json::{Value, json};
 use understory_model::config::ModelConfig;
 use understory_model::files::{FolderFiles, ModelFiles};
@@ -35,7 +35,7 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 const WARM_UP_TOKENS: usize = 8;
 
 fn main() -> Outcome<()> {
-    let args = Args::parse()?;
+    let args = Args::parse();
     pollster::block_on(async {
         match args.mode {
             Mode::Tales => compare(&args).await,
@@ -118,11 +118,11 @@ async fn compare(args: &Args) -> Outcome<()> {
 }
 
 async fn bandwidth(args: &Args) -> Outcome<()> {
-    let files = Synthetic::new(args.sizes);
+    let files = Synthetic::new(args.sizes());
     // On a device of its own, so that its buffers do not count in the engine's peak.
     let copy = copy_bandwidth(&Gpu::open(args.device).await?).await?;
     let mut engine = engine(Gpu::open(args.device).await?, &files, Dtype::F16, args).await?;
-    let prompt: Vec<u32> = (0..args.n_prompt as u32).map(|i| i * 37 % args.sizes.vocab as u32).collect();
+    let prompt: Vec<u32> = (0..args.n_prompt as u32).map(|i| i * 37 % args.sizes().vocab as u32).collect();
     generate(&mut engine, &prompt, WARM_UP_TOKENS).await?;
     for round in 0..args.rounds {
         let generation = generate(&mut engine, &prompt, args.n_out).await?;
@@ -137,7 +137,7 @@ async fn bandwidth(args: &Args) -> Outcome<()> {
             "device": engine.gpu().report().name,
             "profile": engine.profile().name(),
             "round": round,
-            "sizes": args.sizes,
+            "sizes": args.sizes(),
             "ttft_ms": metrics.engine_ttft_ms,
             "tpot_ms": tpot_ms,
             "weights_bytes": metrics.weights_bytes,
