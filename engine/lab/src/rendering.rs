@@ -1,5 +1,9 @@
 //! A report as text: its raw samples as CSV, its summary as Markdown. What is unknown stays empty.
 
+mod samples;
+
+pub use self::samples::csv;
+
 use std::fmt::Write as _;
 
 use understory_protocol::figures::rounded;
@@ -7,63 +11,10 @@ use understory_protocol::{Method, definitions};
 
 use super::advice::{Advice, Choice, advice};
 use super::metrics::Metric;
-use super::report::{Acceptance, CaseReport, Estimate, Report, StartState};
+use super::report::{CaseReport, Estimate, Report, StartState};
 use super::scenario::published::{self, Published};
 use super::view::{named, percent};
 use crate::percentiles;
-
-/// One line a run: what was asked, every metric, and the emissions as `ms:tokens` pairs.
-pub fn csv(report: &Report) -> String {
-    let asked = "run_id,device,case,start,prompt,max_new_tokens,temperature,seed,method,acceptance,round,order";
-    let metrics: Vec<&str> = Metric::ALL.iter().map(|metric| metric.id()).collect();
-    let mut out = format!("{asked},n_prompt,n_out,{},output_hash,emissions\n", metrics.join(","));
-    for of in &report.cases {
-        let case = &of.case;
-        for sample in &of.samples {
-            let (temperature, seed) = (case.sampling.temperature, case.sampling.seed);
-            let acceptance = acceptance(case.acceptance);
-            let texts = [&report.run_id, &report.device.label, &case.hash].map(|text| cell(text));
-            let (prompt, method) = (cell(&case.prompt.id), cell(&case.method.to_string()));
-            let (start, tokens) = (case.start.name(), case.max_new_tokens);
-            let _ = write!(
-                out,
-                "{},{start},{prompt},{tokens},{temperature},{seed},{method},{acceptance},{},{},{},{}",
-                texts.join(","),
-                sample.round,
-                sample.order,
-                sample.prompt_tokens,
-                sample.emissions.n_out()
-            );
-            for metric in Metric::ALL {
-                out.push(',');
-                if let Some(value) = metric.of(sample) {
-                    let _ = write!(out, "{value}");
-                }
-            }
-            let pairs = sample.emissions.at_ms.iter().zip(&sample.emissions.tokens);
-            let pairs: Vec<String> = pairs.map(|(at, n)| format!("{at}:{n}")).collect();
-            let _ = writeln!(out, ",{},{}", cell(&sample.output_hash), pairs.join(" "));
-        }
-    }
-    out
-}
-
-fn acceptance(acceptance: Acceptance) -> &'static str {
-    match acceptance {
-        Acceptance::Measured => "measured",
-        Acceptance::Synthetic => "synthetic",
-    }
-}
-
-/// A cell of CSV (RFC 4180). One that a spreadsheet would take for a formula gets a quote before it: labels and ids come
-/// from other people's files.
-fn cell(text: &str) -> String {
-    let text = if text.starts_with(['=', '+', '-', '@']) { format!("'{text}") } else { text.to_owned() };
-    match text.contains([',', '"', '\n', '\r']) {
-        true => format!("\"{}\"", text.replace('"', "\"\"")),
-        false => text,
-    }
-}
 
 /// Tables of medians with their intervals, by start state and length; what was run on what; the flags.
 pub fn markdown(report: &Report) -> String {
@@ -280,33 +231,7 @@ fn plain(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::report::Limits;
-    use crate::testing::{bare, full, report};
-
-    #[test]
-    fn a_line_a_run_with_as_many_cells_as_the_heading() {
-        for report in [full(), bare()] {
-            let csv = csv(&report);
-            let mut lines = csv.lines();
-            let heading = lines.next().unwrap();
-            let runs: usize = report.cases.iter().map(|of| of.samples.len()).sum();
-            assert_eq!(lines.clone().count(), runs);
-            // No text of these reports holds a comma but methods' names, which are quoted where it does.
-            for line in lines {
-                assert_eq!(line.split(',').count(), heading.split(',').count(), "{line}");
-            }
-        }
-        let csv = csv(&full());
-        let first = csv.lines().nth(1).unwrap();
-        assert!(first.starts_with("test-full,full,") && first.contains(",10,10,1,660,"), "{first}");
-        assert!(first.ends_with(":1") && first.contains(" 40:1 50:1 "), "{first}");
-    }
-
-    #[test]
-    fn cells_are_quoted_and_no_formulas() {
-        assert_eq!(cell("a b"), "a b");
-        assert_eq!(cell("say \"a, b\""), "\"say \"\"a, b\"\"\"");
-        assert_eq!(cell("=1+1"), "'=1+1");
-    }
+    use crate::testing::report;
 
     #[test]
     fn limits_and_what_they_let_through_are_told() {

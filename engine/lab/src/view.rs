@@ -1,11 +1,11 @@
 //! A report as tables and charts see it: cases in groups in which only the method differs, with short names.
 
+use understory_charts::COLOURS;
 use understory_protocol::definitions::{self as d, Definition};
 use understory_protocol::figures::rounded;
 use understory_protocol::{Method, Schedule};
 
 use crate::advice::{Advice, Choice, advice};
-use crate::html::COLOURS;
 use crate::metrics::Metric;
 use crate::rendering;
 use crate::report::{CaseReport, Estimate, Report, StartState};

@@ -1,6 +1,5 @@
 //! What `--out` writes.
 
-use std::fmt::Write as _;
 use std::path::Path;
 
 use anyhow::{Context, Result};
@@ -12,19 +11,21 @@ pub const PAGE: &str = "latency.html";
 
 pub fn write(folder: &Path, outcome: &Outcome) -> Result<()> {
     let json = serde_json::to_string(outcome).context("cannot write the report as JSON")? + "\n";
-    let files = [("latency.json", json), ("steps.csv", csv(outcome)), (PAGE, page::page(outcome))];
+    let files = [("latency.json", json), ("steps.csv", csv(outcome)?), (PAGE, page::page(outcome))];
     files.iter().try_for_each(|(name, text)| files::write(&folder.join(name), text))
 }
 
 /// One line a step.
-fn csv(outcome: &Outcome) -> String {
-    let mut out = String::from("round,prefill,n_out,token,context,steady,ms\n");
+fn csv(outcome: &Outcome) -> Result<String> {
+    let mut lines = csv::Writer::from_writer(Vec::new());
+    lines.write_record(["round", "prefill", "n_out", "token", "context", "steady", "ms"])?;
     for trace in &outcome.traces {
+        let of_run = [trace.round, trace.prefill, trace.n_out()].map(|count| count.to_string());
         for (nth, ms) in trace.steps_ms.iter().enumerate() {
             let (token, context, steady) = (nth + 2, trace.prefill + nth + 1, nth >= trace.lone);
-            let _ =
-                writeln!(out, "{},{},{},{token},{context},{steady},{ms:.4}", trace.round, trace.prefill, trace.n_out());
+            let of_step = [token.to_string(), context.to_string(), steady.to_string(), format!("{ms:.4}")];
+            lines.write_record(of_run.iter().chain(&of_step))?;
         }
     }
-    out
+    String::from_utf8(lines.into_inner().context("cannot write the steps")?).context("cannot write the steps")
 }

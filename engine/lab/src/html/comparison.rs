@@ -1,16 +1,17 @@
 //! Reports side by side, as a page.
 
-use std::fmt::Write as _;
-
+use maud::{Markup, html};
+use understory_charts::COLOURS;
+use understory_charts::rows::{self, Dot, Dots};
 use understory_protocol::definitions;
+use understory_protocol::figures::rounded;
 
 use crate::compare::{Cell, ComparedCase, Comparison, Row, Standing};
 use crate::metrics::{Better, Metric};
 use crate::rendering::flag_name;
 use crate::report::{Estimate, StartState};
 
-use super::charts::{self, Dot, Dots};
-use super::{Table, document, escape, figure, meaning};
+use super::{Table, document, figure, meaning, wide};
 use crate::view::{estimate, named, start_name};
 
 /// Where there is room for a letter only.
@@ -67,25 +68,30 @@ pub fn page(comparison: &Comparison, own: Option<&str>) -> String {
     };
     let label: Vec<String> = (0..comparison.columns.len()).map(label).collect();
     let labels: Vec<String> = label.iter().enumerate().map(|(nth, label)| format!("{} {label}", letter(nth))).collect();
-    let mut body = String::from("<h1>Reports compared</h1>\n");
-    body.push_str(&reports(comparison, &label));
-    let mut charts = String::new();
-    for metric in Metric::ALL {
-        charts.push_str(&chart(comparison, metric, &labels).unwrap_or_default());
-    }
-    let _ = writeln!(body, "<h2>Charts</h2>\n<div class=\"figures\">{charts}</div>\n<h2>All cases</h2>");
-    for case in &comparison.cases {
-        let _ = writeln!(body, "<h3>{}</h3>{}", escape(&title(case)), table(comparison, case, own));
-    }
-    if !comparison.alone.is_empty() {
-        let items: String = comparison.alone.iter().map(|case| format!("<li>{}</li>", escape(case))).collect();
-        let _ = writeln!(body, "<h2>Only in one report</h2><ul>{items}</ul>");
-    }
-    body.push_str(&meaning(definitions::all()));
+    let body = html! {
+        h1 { "Reports compared" }
+        (reports(comparison, &label))
+        h2 { "Charts" }
+        div class="figures" {
+            @for metric in Metric::ALL {
+                @if let Some(chart) = chart(comparison, metric, &labels) { (chart) }
+            }
+        }
+        h2 { "All cases" }
+        @for case in &comparison.cases {
+            h3 { (title(case)) }
+            (table(comparison, case, own))
+        }
+        @if !comparison.alone.is_empty() {
+            h2 { "Only in one report" }
+            ul { @for case in &comparison.alone { li { (case) } } }
+        }
+        (meaning(definitions::all()))
+    };
     document("Reports compared", &body)
 }
 
-fn reports(comparison: &Comparison, labels: &[String]) -> String {
+fn reports(comparison: &Comparison, labels: &[String]) -> Markup {
     let rows = comparison.columns.iter().enumerate().map(|(nth, column)| {
         let flags: Vec<&str> = column.flags.iter().map(|flag| flag_name(flag.kind)).collect();
         let stands = column.refused.as_ref().map_or("yes".to_owned(), |refusal| format!("no: {refusal}"));
@@ -99,13 +105,13 @@ fn reports(comparison: &Comparison, labels: &[String]) -> String {
 }
 
 /// A metric over all cases that have it.
-fn chart(comparison: &Comparison, metric: Metric, labels: &[String]) -> Option<String> {
+fn chart(comparison: &Comparison, metric: Metric, labels: &[String]) -> Option<Markup> {
     let better = match metric.better() {
         Better::Lower => "Lower is better.",
         Better::Higher => "Higher is better.",
         Better::Neither => "It describes, and is no merit.",
     };
-    let (mut groups, mut rows) = (Vec::new(), Vec::new());
+    let (mut groups, mut lines) = (Vec::new(), Vec::new());
     for case in &comparison.cases {
         let Some(row) = case.rows.iter().find(|row| row.metric == metric.id() && is_told(case, row)) else { continue };
         let mut dots = Vec::new();
@@ -115,25 +121,26 @@ fn chart(comparison: &Comparison, metric: Metric, labels: &[String]) -> Option<S
             let value = median.value;
             dots.push(Dot {
                 name: labels[nth].clone(),
-                colour: (nth + 1) % charts::COLOURS,
+                colour: (nth + 1) % COLOURS,
                 value,
+                figure: rounded(value),
                 interval: median.interval,
             });
             let texts = [&title(case), &labels[nth], &estimate(&median), &estimate(&cell.to_first), standing(cell)];
-            rows.push(texts.map(String::from).into());
+            lines.push(texts.map(String::from).into());
         }
         groups.push(Dots { heading: title(case), dots });
     }
     let title = name(metric.id());
     let heading = ["case", "report", title.as_str(), "to the first", "standing"].map(String::from).into();
-    let svg = charts::dots(&title, &groups, None);
+    let svg = rows::dots(&title, &groups, None);
     let note = format!("{better} Dots are medians, bars their intervals.");
     let definitions = [metric.definition(), &definitions::INTERVAL];
-    (!groups.is_empty()).then(|| figure(&title, &note, &svg, &definitions, &Table { heading, rows, names: 2 }))
+    (!groups.is_empty()).then(|| figure(&title, &note, &svg, &definitions, &Table { heading, rows: lines, names: 2 }))
 }
 
 /// Best values stand out, and the column of the own device.
-fn table(comparison: &Comparison, case: &ComparedCase, own: Option<usize>) -> String {
+fn table(comparison: &Comparison, case: &ComparedCase, own: Option<usize>) -> Markup {
     let compared = compared(comparison);
     let class = |nth: usize, best: bool| match (own == Some(nth), best) {
         (false, false) => "n",
@@ -141,28 +148,38 @@ fn table(comparison: &Comparison, case: &ComparedCase, own: Option<usize>) -> St
         (true, false) => "n own",
         (true, true) => "n own best",
     };
-    let mut out = String::from("<div class=\"wide\" tabindex=\"0\"><table><thead><tr><th scope=\"col\">metric</th>");
-    for &nth in &compared {
-        let _ = write!(out, "<th scope=\"col\" class=\"{}\">{}</th>", class(nth, false), escape(&letter(nth)));
-        if nth != compared[0] {
-            let _ = write!(out, "<th scope=\"col\" class=\"n\">{} / {}</th>", letter(nth), letter(compared[0]));
-        }
-    }
-    out.push_str("</tr></thead><tbody>");
-    for row in case.rows.iter().filter(|row| is_told(case, row)) {
-        let _ = write!(out, "<tr><th scope=\"row\">{}</th>", escape(&name(&row.metric)));
-        for &nth in &compared {
-            let cell = row.cells.get(nth).and_then(Option::as_ref);
-            let class = class(nth, cell.is_some_and(|cell| cell.standing == Standing::Best));
-            let word = cell.map(standing).filter(|word| !word.is_empty()).map_or(String::new(), |w| format!(", {w}"));
-            let text = cell.map_or("-".into(), |cell| estimate(&shown(&row.metric, &cell.median)));
-            let _ = write!(out, "<td class=\"{class}\">{}{word}</td>", escape(&text));
-            if nth != compared[0] {
-                let ratio = cell.map_or("-".into(), |cell| estimate(&cell.to_first));
-                let _ = write!(out, "<td class=\"n\">{}</td>", escape(&ratio));
+    let first = compared.first();
+    let text = |estimate_of: Option<Estimate>| estimate_of.as_ref().map_or("-".into(), estimate);
+    let rows = case.rows.iter().filter(|row| is_told(case, row));
+    let caption = title(case);
+    wide(&caption, &html! {
+        table {
+            thead { tr {
+                th scope="col" { "metric" }
+                @for nth in &compared {
+                    th scope="col" class=(class(*nth, false)) { (letter(*nth)) }
+                    @if Some(nth) != first {
+                        th scope="col" class="n" { (letter(*nth)) " / " (letter(compared[0])) }
+                    }
+                }
+            } }
+            tbody {
+                @for row in rows {
+                    tr {
+                        th scope="row" { (name(&row.metric)) }
+                        @for nth in &compared {
+                            @let cell = row.cells.get(*nth).and_then(Option::as_ref);
+                            @let best = cell.is_some_and(|cell| cell.standing == Standing::Best);
+                            @let word = cell.map(standing).filter(|word| !word.is_empty());
+                            td class=(class(*nth, best)) {
+                                (text(cell.map(|cell| shown(&row.metric, &cell.median))))
+                                @if let Some(word) = word { ", " (word) }
+                            }
+                            @if Some(nth) != first { td class="n" { (text(cell.map(|cell| cell.to_first))) } }
+                        }
+                    }
+                }
             }
         }
-        out.push_str("</tr>");
-    }
-    out + "</tbody></table></div>"
+    })
 }

@@ -1,7 +1,6 @@
 //! A report as a page of its own.
 
-use std::fmt::Write as _;
-
+use maud::{Markup, html};
 use understory_protocol::definitions;
 use understory_protocol::figures::{binary_bytes, bytes, rounded};
 
@@ -12,7 +11,7 @@ use crate::report::{Build, Model, Report};
 use crate::view::{Answer, View, estimate, named, percent};
 
 use super::plots;
-use super::{Table, document, escape, meaning};
+use super::{Table, document, meaning};
 
 /// Metrics of the table of all cases.
 const SHOWN: [Metric; 12] = [
@@ -33,28 +32,31 @@ const SHOWN: [Metric; 12] = [
 pub fn page(report: &Report) -> String {
     let view = View::new(report);
     let title = format!("{}: {}", report.protocol.scenario, report.device.label);
-    let mut body = format!("<h1>{}</h1>\n", escape(&title));
-    let _ = writeln!(body, "<p class=\"quiet\">{}</p>", escape(&summary(report)));
-    if let Some(limits) = &report.protocol.limits {
-        let _ = writeln!(body, "<p class=\"quiet\">{}</p>", limits.words());
-    }
-    body.push_str(&flags(&view));
-    body.push_str(&advice(&view));
-    let _ = writeln!(body, "<h2>Charts</h2>\n<div class=\"figures\">{}</div>", plots::all(&view));
-    body.push_str(&answers(&view));
-    let _ = writeln!(body, "<h2>All cases</h2>{}", cases(&view).html("All cases"));
-    if let Some((heading, rows)) = percentiles::table(report) {
-        let table = Table { heading, rows, names: 1 };
-        let _ =
-            writeln!(body, "<h2>The slowest runs</h2><p>{}</p>{}", percentiles::NOTE, table.html("The slowest runs"));
-    }
-    body.push_str(&meaning(definitions::all()));
-    let _ = writeln!(body, "<h2>What it ran on</h2>{}", environment(report).html("What it ran on"));
-    body.push_str(
-        "<p class=\"quiet\">The files beside this one hold the rest: report.json has every run with the time of every \
-         token, samples.csv a line a run. <code>understory compare</code> sets report.json beside those of other \
-         devices.</p>\n",
-    );
+    let slowest = percentiles::table(report).map(|(heading, rows)| Table { heading, rows, names: 1 });
+    let body = html! {
+        h1 { (title) }
+        p class="quiet" { (summary(report)) }
+        @if let Some(limits) = &report.protocol.limits { p class="quiet" { (limits.words()) } }
+        (flags(&view))
+        (advice(&view))
+        h2 { "Charts" }
+        div class="figures" { (plots::all(&view)) }
+        (answers(&view))
+        h2 { "All cases" }
+        (cases(&view).html("All cases"))
+        @if let Some(table) = slowest {
+            h2 { "The slowest runs" }
+            p { (percentiles::NOTE) }
+            (table.html("The slowest runs"))
+        }
+        (meaning(definitions::all()))
+        h2 { "What it ran on" }
+        (environment(report).html("What it ran on"))
+        p class="quiet" {
+            "The files beside this one hold the rest: report.json has every run with the time of every token, samples.csv \
+             a line a run. " code { "understory compare" } " sets report.json beside those of other devices."
+        }
+    };
     document(&title, &body)
 }
 
@@ -71,7 +73,7 @@ fn summary(report: &Report) -> String {
     )
 }
 
-fn flags(view: &View<'_>) -> String {
+fn flags(view: &View<'_>) -> Markup {
     let report = view.report;
     // One line a kind: the cases' flags repeat themselves.
     let mut lines: Vec<(&str, Vec<String>)> = Vec::new();
@@ -89,46 +91,41 @@ fn flags(view: &View<'_>) -> String {
             of.flags.iter().for_each(|flag| add(flag_name(flag.kind), of_case(&flag.detail)));
         }
     }
-    if lines.is_empty() {
-        return String::new();
-    }
-    let mut out = String::from("<ul class=\"flags\" aria-label=\"Before you believe it\">");
-    for (name, details) in lines {
-        let _ = match &details[..] {
-            [only] => write!(out, "<li><strong>{name}</strong>: {}</li>", escape(only)),
-            several => {
-                let items: String = several.iter().map(|detail| format!("<li>{}</li>", escape(detail))).collect();
-                let n = several.len();
-                write!(
-                    out,
-                    "<li><strong>{name}</strong>: {n} cases<details><summary>Which</summary><ul>{items}</ul></details></li>"
-                )
+    html! {
+        @if !lines.is_empty() {
+            ul class="flags" aria-label="Before you believe it" {
+                @for (name, details) in &lines {
+                    li {
+                        strong { (name) } ": "
+                        @if let [only] = &details[..] {
+                            (only)
+                        } @else {
+                            (details.len()) " cases"
+                            details { summary { "Which" } ul { @for detail in details { li { (detail) } } } }
+                        }
+                    }
+                }
             }
-        };
+        }
     }
-    out + "</ul>\n"
 }
 
-fn advice(view: &View<'_>) -> String {
+fn advice(view: &View<'_>) -> Markup {
     let advice = view.advice();
-    if advice.is_empty() {
-        return String::new();
-    }
+    let title = "From which length on speculation pays";
     let heading = ["prompt", "method", "pays", "faster at tokens"].map(String::from).into();
     let table = Table { heading, rows: advice.into_iter().map(Vec::from).collect(), names: 4 };
-    let note = "With the model resident, by the time to the last token. Either: the runs do not tell them apart.";
-    format!(
-        "<h2>From which length on speculation pays</h2><p>{note}</p>{}{}",
-        table.html("From which length on speculation pays"),
-        meaning(&[&definitions::E2EL, &definitions::BREAK_EVEN, &definitions::INTERVAL])
-    )
+    html! {
+        @if !table.rows.is_empty() {
+            h2 { (title) }
+            p { "With the model resident, by the time to the last token. Either: the runs do not tell them apart." }
+            (table.html(title))
+            (meaning(&[&definitions::E2EL, &definitions::BREAK_EVEN, &definitions::INTERVAL]))
+        }
+    }
 }
 
-fn answers(view: &View<'_>) -> String {
-    let answers = view.answers();
-    if answers.is_empty() {
-        return String::new();
-    }
+fn answers(view: &View<'_>) -> Markup {
     let row = |answer: &Answer| {
         let figure = &answer.figure;
         let corrected = figure.corrected.map_or_else(|| "-".into(), rounded);
@@ -139,12 +136,14 @@ fn answers(view: &View<'_>) -> String {
     };
     let heading =
         ["published for", "metric", "published", "corrected", "ours", "ours is", "note"].map(String::from).into();
-    let table = Table { heading, rows: answers.iter().map(row).collect(), names: 2 };
-    format!(
-        "<h2>Published figures</h2><p>They are of other models on other devices: they show what a figure means, and are \
-         no target.</p>{}",
-        table.html("Published figures").replace("<table>", "<table class=\"notes\">")
-    )
+    let table = Table { heading, rows: view.answers().iter().map(row).collect(), names: 2 };
+    html! {
+        @if !table.rows.is_empty() {
+            h2 { "Published figures" }
+            p { "They are of other models on other devices: they show what a figure means, and are no target." }
+            (table.html_with_class("Published figures", Some("notes")))
+        }
+    }
 }
 
 fn cases(view: &View<'_>) -> Table {

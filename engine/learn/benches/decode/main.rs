@@ -135,7 +135,7 @@ async fn bandwidth(args: &Args) -> Outcome<()> {
             "backend": "wgpu f16",
             "dtype": "f16",
             "device": engine.gpu().report().name,
-            "profile": engine.profile().name(),
+            "profile": engine.kernel_set().name(),
             "round": round,
             "sizes": args.sizes(),
             "ttft_ms": metrics.engine_ttft_ms,
