@@ -6,7 +6,7 @@ use leptos::prelude::*;
 use leptos::task::spawn_local;
 use understory_protocol::{
     BenchRequest, BenchStep, Benched, Costs, Event, GenerateRequest, Generation, LoadRequest, Loaded,
-    Measured as RequestTimes, Phases, Progress, Reply, Request,
+    MeasuredRequest as RequestTimes, Phases, Progress, Reply, Request,
 };
 
 use crate::app::Page;

@@ -119,7 +119,7 @@ async fn run(page: Page, runs: usize) {
         scenario: bench.scenario.get_untracked(),
         runs: Some(runs),
         label: (!label.is_empty()).then_some(label),
-        apart: js_sys::Math::random().to_string(),
+        nonce: js_sys::Math::random().to_string(),
         page: if in_browser { Some(facts::all().await) } else { None },
     };
     page.announcement.set("Measuring.".into());
