@@ -71,7 +71,8 @@ impl Axis {
     /// So many values along the axis, even in the picture: where a curve is drawn through.
     pub fn along(&self, [low, high]: [f64; 2], count: usize) -> Vec<f64> {
         let shares = (0..=count).map(|nth| nth as f64 / count.max(1) as f64);
-        let at = |share: f64| if self.logarithmic { low * (high / low).powf(share) } else { low + (high - low) * share };
+        let at =
+            |share: f64| if self.logarithmic { low * (high / low).powf(share) } else { low + (high - low) * share };
         shares.map(at).collect()
     }
 

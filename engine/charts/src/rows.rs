@@ -55,7 +55,8 @@ pub fn dots(title: &str, groups: &[Dots], reference: Option<f64>) -> Markup {
             }
         }
     };
-    let description = format!("{} values in {} groups, on a scale from 0 to {}", all().count(), groups.len(), axis.end());
+    let description =
+        format!("{} values in {} groups, on a scale from 0 to {}", all().count(), groups.len(), axis.end());
     picture(title, &description, [WIDTH, bottom + SCALE], &content)
 }
 

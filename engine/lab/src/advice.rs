@@ -18,13 +18,13 @@ pub struct Advice {
     /// `None`: too few runs
     pub interval: Option<[BreakEven; 2]>,
     /// ascending by length
-    pub by_length: Vec<(usize, Choice)>,
+    pub by_length: Vec<(usize, Faster)>,
 }
 
 /// Of what was measured, by the ratio of E2EL.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Choice {
+pub enum Faster {
     Method,
     Plain,
     /// The interval of the ratio holds 1, or there is none.
@@ -70,9 +70,9 @@ fn family_advice(report: &Report, family: &[usize]) -> Option<Advice> {
     let choice = |case: usize| {
         let (_, ratio) = ratio(case)?;
         let choice = match ratio.covers(1.0) {
-            Some(false) if ratio.value < 1.0 => Choice::Method,
-            Some(false) => Choice::Plain,
-            _ => Choice::Either,
+            Some(false) if ratio.value < 1.0 => Faster::Method,
+            Some(false) => Faster::Plain,
+            _ => Faster::Either,
         };
         Some((report.cases[case].case.max_new_tokens, choice))
     };
@@ -113,9 +113,9 @@ mod tests {
         assert_eq!((all[0].method, all[0].prompt.as_str()), (Method::LINEAR, "once"));
         let BreakEven::After(tokens) = all[0].break_even else { panic!("{:?}", all[0]) };
         assert!((tokens - 70.0).abs() < 1.0, "{tokens}");
-        assert_eq!(all[0].by_length, [(64, Choice::Plain), (128, Choice::Method)]);
+        assert_eq!(all[0].by_length, [(64, Faster::Plain), (128, Faster::Method)]);
         // `auto` is as fast as plain decoding here: nothing speaks for either.
-        assert_eq!(all[1].by_length, [(64, Choice::Either), (128, Choice::Either)]);
+        assert_eq!(all[1].by_length, [(64, Faster::Either), (128, Faster::Either)]);
     }
 
     #[test]

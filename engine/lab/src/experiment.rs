@@ -34,7 +34,7 @@ pub struct Step<'a> {
 }
 
 /// What came of it.
-pub struct Measured<E> {
+pub struct MeasuredCases<E> {
     /// those that have a run
     pub cases: Vec<CaseReport>,
     /// what ended it early
@@ -59,7 +59,7 @@ impl Experiment {
     }
 
     /// Has `make` make every run, in turns, until one fails.
-    pub async fn run<E>(self, make: &mut impl AsyncFnMut(Step<'_>) -> Result<Sample, E>) -> Measured<E> {
+    pub async fn run<E>(self, make: &mut impl AsyncFnMut(Step<'_>) -> Result<Sample, E>) -> MeasuredCases<E> {
         let Self { planned, requests, schedule } = self;
         let tokens = |case: usize| planned[case].case.max_new_tokens;
         let all: usize = schedule.runs().map(|run| tokens(run.case)).sum();
@@ -82,7 +82,7 @@ impl Experiment {
                 }
             }
         }
-        Measured { cases: cases(planned, samples), failure }
+        MeasuredCases { cases: cases(planned, samples), failure }
     }
 }
 

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use understory_protocol::figures::rounded;
 use understory_protocol::{Method, definitions};
 
-use super::advice::{Advice, Choice, advice};
+use super::advice::{Advice, Faster, advice};
 use super::metrics::Metric;
 use super::report::{CaseReport, Estimate, Report, StartState};
 use super::scenario::published::{self, Published};
@@ -77,10 +77,10 @@ fn advised(advice: &Advice) -> String {
         Some([low, high]) if low != high => format!(" ({low} to {high})"),
         _ => String::new(),
     };
-    let name = |choice: Choice| match choice {
-        Choice::Method => advice.method.name(),
-        Choice::Plain => Method::Ar.name(),
-        Choice::Either => "either",
+    let name = |choice: Faster| match choice {
+        Faster::Method => advice.method.name(),
+        Faster::Plain => Method::Ar.name(),
+        Faster::Either => "either",
     };
     let by_length: Vec<String> = advice.by_length.iter().map(|&(n, choice)| format!("{n}: {}", name(choice))).collect();
     let (prompt, method) = (plain(&advice.prompt), &advice.method);
@@ -247,23 +247,13 @@ mod tests {
         assert!(text.contains("\n## The slowest runs\n") && text.contains("TPOT p90, ms"), "{text}");
     }
 
+    /// A label that is markup, an interval around every median, and, under a scenario with published figures, those and the
+    /// lengths from which on speculation pays.
     #[test]
     fn the_summary_has_medians_with_intervals() {
         let mut report = report("my | device", 10, |method, n| 10.0 - 2.0 * method as f64 + 0.5 * (n % 3) as f64);
-        let text = markdown(&report);
-        assert!(text.starts_with("# quick: my \\| device\n"), "{text}");
-        assert!(text.contains("\n## warm\n"));
-        let line = text.lines().find(|line| line.starts_with("| once | 64 | linear (k 6) | 10 |")).unwrap();
-        assert!(line.contains(" 8.50 (") && line.contains("| 30.0 |") && line.contains(" 1.24"), "{line}");
-        let heading = text.lines().find(|line| line.starts_with("| prompt")).unwrap();
-        assert_eq!(heading.matches('|').count(), line.matches('|').count());
-        assert!(heading.contains("| Output tokens/s |") && !heading.contains("of a start"), "{heading}");
-        assert!(!text.contains("Published"));
+        insta::assert_snapshot!("summary", markdown(&report));
         report.protocol.scenario = "pair".into();
-        let text = markdown(&report);
-        // Break-even is no metric of a run: its cell stays empty here, and its table stands above.
-        assert!(text.contains("| once | linear (k 6) | at once | 64: linear |"), "{text}");
-        assert!(text.contains("| speculative | Acceptance rate | 0.865 |  | 0.500 |"), "{text}");
-        assert!(text.contains("| 163 | 23.4 | "), "{text}");
+        insta::assert_snapshot!("summary_beside_published_figures", markdown(&report));
     }
 }

@@ -12,17 +12,17 @@ use super::report::{self, Report};
 /// run that stands out.
 pub fn look(given: &[ReportInput], own: Option<&str>) -> Compared {
     let mut reports: Vec<Report> = Vec::new();
-    let mut looked = Vec::new();
+    let mut loaded = Vec::new();
     for one in given {
         let read = read(one).map_err(|error| error.to_string()).and_then(|report| match beside(&reports, &report) {
             Some(twin) => Err(format!("{}: is the same run as {twin}", one.name)),
             None => Ok(report),
         });
-        looked.push(match read {
+        loaded.push(match read {
             Ok(report) => {
-                let looked = LoadedReport { run_id: Some(report.run_id.clone()), words: words(&report) };
+                let (run_id, words) = (Some(report.run_id.clone()), words(&report));
                 reports.push(report);
-                looked
+                LoadedReport { run_id, words }
             }
             Err(reason) => LoadedReport { run_id: None, words: reason },
         });
@@ -38,7 +38,7 @@ pub fn look(given: &[ReportInput], own: Option<&str>) -> Compared {
             Err(error) => (None, Some(error.to_string())),
         },
     };
-    Compared { looked, html, problem }
+    Compared { looked: loaded, html, problem }
 }
 
 fn read(given: &ReportInput) -> Result<Report> {

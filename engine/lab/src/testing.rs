@@ -213,6 +213,15 @@ pub fn bare() -> Report {
     report
 }
 
+/// A report against its JSON Schema.
+///
+/// # Errors
+/// The place of the first value that is not as it should be, and what is wrong with it.
+pub fn check_schema(report: &serde_json::Value) -> Result<(), String> {
+    let schema = serde_json::from_str(crate::schema::TEXT).expect("the schema is JSON");
+    jsonschema::validate(&schema, report).map_err(|error| format!("{}: {error}", error.instance_path()))
+}
+
 /// The value of a metric's summary.
 pub fn median(report: &Report, case: usize, metric: Metric) -> f64 {
     report.cases[case].summary_of(metric).unwrap_or_else(|| panic!("no {}", metric.id())).median.value

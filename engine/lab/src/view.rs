@@ -5,7 +5,7 @@ use understory_protocol::definitions::{self as d, Definition};
 use understory_protocol::figures::rounded;
 use understory_protocol::{Method, Schedule};
 
-use crate::advice::{Advice, Choice, advice};
+use crate::advice::{Advice, Faster, advice};
 use crate::metrics::Metric;
 use crate::rendering;
 use crate::report::{CaseReport, Estimate, Report, StartState};
@@ -137,9 +137,9 @@ impl<'a> View<'a> {
         let row = |advice: &Advice| {
             let faster = advice.by_length.iter().map(|(length, choice)| {
                 let words = match choice {
-                    Choice::Method => self.short(advice.method),
-                    Choice::Plain => "ar".into(),
-                    Choice::Either => "either".into(),
+                    Faster::Method => self.short(advice.method),
+                    Faster::Plain => "ar".into(),
+                    Faster::Either => "either".into(),
                 };
                 format!("{length}: {words}")
             });

@@ -12,8 +12,8 @@ pub struct BenchRequest {
     pub runs: Option<usize>,
     /// what the device is called; `None`: after what is known of it
     pub label: Option<String>,
-    /// tells runs apart that begin in the same moment on two devices
-    pub apart: String,
+    /// differs between devices: part of a run's name, for runs that begin in the same moment
+    pub nonce: String,
     /// of a page whose browser is what the engine runs in; another computer's engine knows its own
     pub page: Option<PageFacts>,
 }

@@ -33,7 +33,7 @@ pub use loading::{Dtype, LoadOptions, Progress};
 pub use messages::*;
 pub use method::{Method, Schedule};
 pub use prediction::{
-    Case, Lora, Measured, Precision, PredictReply, PredictRequest, PredictedDevice, PredictedModel, SelectOption,
+    Case, Lora, MeasuredRequest, Precision, PredictReply, PredictRequest, PredictedDevice, PredictedModel, SelectOption,
 };
 pub use sampling::Sampling;
 pub use speculation::{

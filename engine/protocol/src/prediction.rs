@@ -11,7 +11,7 @@ pub struct PredictRequest {
     pub device: PredictedDevice,
     pub case: Case,
     /// what requests to the loaded target took, in their order
-    pub measured: Vec<Measured>,
+    pub measured: Vec<MeasuredRequest>,
     /// (rows, ms) of the loaded target's passes over a tree, as in [`Costs`](super::Costs)
     pub verify_ms: Vec<(usize, f64)>,
 }
@@ -37,7 +37,7 @@ pub enum PredictedDevice {
 
 /// What a plain request took, without a draft.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Measured {
+pub struct MeasuredRequest {
     /// tokens of the prompt
     pub input: usize,
     pub output: usize,

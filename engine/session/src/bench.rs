@@ -96,7 +96,7 @@ impl Session {
         site.device.pressure = watch.pressure();
         model.target.weights_bytes = weights.get();
         let when = When {
-            run_id: environment::run_id(started, &scenario.name, &request.apart),
+            run_id: environment::run_id(started, &scenario.name, &request.nonce),
             started_at: environment::iso(started),
             took_ms,
         };

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub use self::bench::Watch;
 use understory_lab::html::prediction;
 use understory_lab::predict::ask::{LoadedModels, Predictor};
-use understory_lab::predict::models::Shape;
+use understory_lab::predict::models::ModelShape;
 use understory_model::config::ModelConfig;
 use understory_model::files::ModelFiles;
 use understory_protocol::{
@@ -196,7 +196,7 @@ impl Session {
 impl Models {
     fn shapes(&self, engine: &Engine) -> Result<LoadedModels> {
         let shape =
-            |files: &dyn ModelFiles, config| Shape { label: files.name(), source: "its config.json".into(), config };
+            |files: &dyn ModelFiles, config| ModelShape { label: files.name(), source: "its config.json".into(), config };
         let draft = self.draft.as_deref();
         let report = engine.gpu().report();
         let name = if report.name.is_empty() { "this device" } else { &report.name };

@@ -92,8 +92,8 @@ async fn report(
     let took_ms = clock.elapsed().as_secs_f64() * 1e3;
 
     let site = environment::site(before, (loaded.device(), loaded.profile), clock_step_ms, args.label.as_deref());
-    let apart = format!("{} {:?}", std::process::id(), std::env::current_dir().ok());
-    let when = When { run_id: run_id(started_at, &scenario.name, &apart), started_at: iso(started_at), took_ms };
+    let nonce = format!("{} {:?}", std::process::id(), std::env::current_dir().ok());
+    let when = When { run_id: run_id(started_at, &scenario.name, &nonce), started_at: iso(started_at), took_ms };
     let model = with_bytes(model, &loaded, weights_bytes);
     let mut report = Report::concluded(scenario, site, when, model, costs, cases);
     report.loading = loading;

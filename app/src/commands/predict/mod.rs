@@ -10,7 +10,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use serde::Serialize;
-use understory_lab::predict::models::{self, Shape};
+use understory_lab::predict::models::{self, ModelShape};
 use understory_lab::predict::{
     Acceptance, DeviceProfile, Prediction, Speculation, SpeculationCase, device, parameters, predict, speculate,
     validate,
@@ -34,7 +34,7 @@ struct Model<'a> {
 }
 
 impl<'a> Model<'a> {
-    fn of(shape: &'a Shape) -> Self {
+    fn of(shape: &'a ModelShape) -> Self {
         Self { name: &shape.label, source: &shape.source, parameters: parameters(&shape.config) }
     }
 }

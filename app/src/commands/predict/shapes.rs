@@ -4,20 +4,20 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use understory_lab::predict::models::{self, Shape};
+use understory_lab::predict::models::{self, ModelShape};
 use understory_model::config::ModelConfig;
 
 use crate::hub::{self, HubName};
 use crate::models::BUNDLED;
 
 /// Finds `name`: a model known by name, a bundled one, a folder or a file, a repository in the hub's cache.
-pub fn find(name: &str) -> Result<Shape> {
+pub fn find(name: &str) -> Result<ModelShape> {
     if let Some(model) = models::model(name)? {
         return Ok(model.shape()?);
     }
     if let Some(bundled) = BUNDLED.iter().find(|model| model.name == name) {
         let config = ModelConfig::from_files(bundled)?;
-        return Ok(Shape { label: name.into(), source: "inside the program".into(), config });
+        return Ok(ModelShape { label: name.into(), source: "inside the program".into(), config });
     }
     let path = Path::new(name);
     if path.is_dir() {
@@ -38,8 +38,8 @@ pub fn find(name: &str) -> Result<Shape> {
     )
 }
 
-fn read(name: &str, file: &Path) -> Result<Shape> {
+fn read(name: &str, file: &Path) -> Result<ModelShape> {
     let text = fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     let config = ModelConfig::from_json(&text, None).with_context(|| format!("{}", file.display()))?;
-    Ok(Shape { label: name.into(), source: file.display().to_string(), config })
+    Ok(ModelShape { label: name.into(), source: file.display().to_string(), config })
 }

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use understory_lab::predict::models::Shape;
+use understory_lab::predict::models::ModelShape;
 use understory_lab::predict::rows::{self, si};
 use understory_lab::predict::{DeviceProfile, PassCost, Prediction, Speculation, parameters};
 use understory_protocol::Case;
@@ -21,7 +21,7 @@ fn texts(cells: &[&str]) -> Vec<String> {
     cells.iter().map(|&cell| cell.to_owned()).collect()
 }
 
-pub fn prediction(model: &Shape, profile: &DeviceProfile, case: &Case, prediction: &Prediction) -> String {
+pub fn prediction(model: &ModelShape, profile: &DeviceProfile, case: &Case, prediction: &Prediction) -> String {
     let p = prediction;
     let mut text = format!("{}\n\n", rows::title(model, profile, case));
     let fits = match p.memory.fits {
@@ -149,9 +149,9 @@ pub fn calibration(c: &ProfileCalibration, typical: Typical) -> String {
     text
 }
 
-pub fn models(shapes: &[Shape]) -> String {
+pub fn models(shapes: &[ModelShape]) -> String {
     let heading = texts(&["NAME", "PARAMETERS", "LAYERS", "WIDTH", "CONTEXT", "SHAPE FROM"]);
-    let row = |shape: &Shape| {
+    let row = |shape: &ModelShape| {
         vec![
             shape.label.clone(),
             si(parameters(&shape.config) as f64).trim_end().to_owned(),

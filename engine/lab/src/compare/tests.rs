@@ -1,3 +1,5 @@
+//! Which reports are compared, and what stands beside what.
+
 use super::*;
 use crate::testing::report;
 

@@ -152,34 +152,37 @@ fn table(comparison: &Comparison, case: &ComparedCase, own: Option<usize>) -> Ma
     let text = |estimate_of: Option<Estimate>| estimate_of.as_ref().map_or("-".into(), estimate);
     let rows = case.rows.iter().filter(|row| is_told(case, row));
     let caption = title(case);
-    wide(&caption, &html! {
-        table {
-            thead { tr {
-                th scope="col" { "metric" }
-                @for nth in &compared {
-                    th scope="col" class=(class(*nth, false)) { (letter(*nth)) }
-                    @if Some(nth) != first {
-                        th scope="col" class="n" { (letter(*nth)) " / " (letter(compared[0])) }
+    wide(
+        &caption,
+        &html! {
+            table {
+                thead { tr {
+                    th scope="col" { "metric" }
+                    @for nth in &compared {
+                        th scope="col" class=(class(*nth, false)) { (letter(*nth)) }
+                        @if Some(nth) != first {
+                            th scope="col" class="n" { (letter(*nth)) " / " (letter(compared[0])) }
+                        }
                     }
-                }
-            } }
-            tbody {
-                @for row in rows {
-                    tr {
-                        th scope="row" { (name(&row.metric)) }
-                        @for nth in &compared {
-                            @let cell = row.cells.get(*nth).and_then(Option::as_ref);
-                            @let best = cell.is_some_and(|cell| cell.standing == Standing::Best);
-                            @let word = cell.map(standing).filter(|word| !word.is_empty());
-                            td class=(class(*nth, best)) {
-                                (text(cell.map(|cell| shown(&row.metric, &cell.median))))
-                                @if let Some(word) = word { ", " (word) }
+                } }
+                tbody {
+                    @for row in rows {
+                        tr {
+                            th scope="row" { (name(&row.metric)) }
+                            @for nth in &compared {
+                                @let cell = row.cells.get(*nth).and_then(Option::as_ref);
+                                @let best = cell.is_some_and(|cell| cell.standing == Standing::Best);
+                                @let word = cell.map(standing).filter(|word| !word.is_empty());
+                                td class=(class(*nth, best)) {
+                                    (text(cell.map(|cell| shown(&row.metric, &cell.median))))
+                                    @if let Some(word) = word { ", " (word) }
+                                }
+                                @if Some(nth) != first { td class="n" { (text(cell.map(|cell| cell.to_first))) } }
                             }
-                            @if Some(nth) != first { td class="n" { (text(cell.map(|cell| cell.to_first))) } }
                         }
                     }
                 }
             }
-        }
-    })
+        },
+    )
 }

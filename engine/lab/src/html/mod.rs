@@ -22,22 +22,25 @@ impl Table {
 
     /// As [`Table::html`], with a class of the style sheet.
     pub fn html_with_class(&self, caption: &str, class: Option<&str>) -> Markup {
-        wide(caption, &html! {
-            table class=[class] {
-                thead { tr {
-                    @for (nth, cell) in self.heading.iter().enumerate() {
-                        th scope="col" class=[self.class(nth)] { (cell) }
-                    }
-                } }
-                tbody {
-                    @for row in &self.rows {
-                        tr {
-                            @for (nth, cell) in row.iter().enumerate() { td class=[self.class(nth)] { (cell) } }
+        wide(
+            caption,
+            &html! {
+                table class=[class] {
+                    thead { tr {
+                        @for (nth, cell) in self.heading.iter().enumerate() {
+                            th scope="col" class=[self.class(nth)] { (cell) }
+                        }
+                    } }
+                    tbody {
+                        @for row in &self.rows {
+                            tr {
+                                @for (nth, cell) in row.iter().enumerate() { td class=[self.class(nth)] { (cell) } }
+                            }
                         }
                     }
                 }
-            }
-        })
+            },
+        )
     }
 
     fn class(&self, nth: usize) -> Option<&'static str> {
@@ -104,6 +107,42 @@ pub fn styled_document(title: &str, style: &str, body: &Markup) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing;
+
+    /// Headings, cells and terms of a page, one a line: what is where, without the pictures.
+    fn outline(page: &str) -> String {
+        let kept = ["h1", "h2", "h3", "th", "td", "summary", "strong", "title"];
+        let mut lines = Vec::new();
+        for part in page.split('<').skip(1) {
+            let (tag, text) = part.split_once('>').unwrap_or((part, ""));
+            let name = tag.split(' ').next().unwrap_or(tag);
+            match name {
+                "tr" => lines.push("-".to_owned()),
+                "svg" => lines.push("svg".to_owned()),
+                _ if kept.contains(&name) && matches!(name, "th" | "td") => {
+                    if let Some(last) = lines.last_mut() {
+                        last.push_str(&format!(" | {text}"));
+                    }
+                }
+                _ if kept.contains(&name) => lines.push(format!("{name}: {text}")),
+                _ => {}
+            }
+        }
+        lines.join("\n")
+    }
+
+    #[test]
+    fn a_report_has_its_parts_in_order() {
+        insta::assert_snapshot!("report", outline(&report::page(&testing::bare())));
+    }
+
+    #[test]
+    fn a_comparison_has_its_parts_in_order() {
+        let faster = |label: &str, ms: f64| testing::report(label, 6, move |_, n| ms + 0.01 * n as f64);
+        let reports = [faster("laptop", 10.0), faster("phone <b>", 12.0)];
+        let comparison = crate::compare::compare(&reports).unwrap();
+        insta::assert_snapshot!("comparison", outline(&comparison::page(&comparison, Some("test-laptop"))));
+    }
 
     /// A label comes from whoever made the file.
     #[test]

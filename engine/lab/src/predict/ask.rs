@@ -2,11 +2,11 @@
 //! measured points are drawn over. The figures are those of the command line for the same sizes.
 
 use understory_protocol::{
-    Case, Error, Measured, PassTiling, Precision, PredictRequest, PredictedDevice, PredictedModel, Result,
+    Case, Error, MeasuredRequest, PassTiling, Precision, PredictRequest, PredictedDevice, PredictedModel, Result,
 };
 
 use super::device;
-use super::models::{self, Shape};
+use super::models::{self, ModelShape};
 use super::operators::Pass;
 use super::prediction::prefill;
 use super::roofline::PassCost;
@@ -23,8 +23,8 @@ const VERIFY_KEYS: usize = 254;
 /// The models that requests mean by "loaded", and the device that they are loaded on.
 #[derive(Clone, Debug)]
 pub struct LoadedModels {
-    pub target: Shape,
-    pub draft: Option<Shape>,
+    pub target: ModelShape,
+    pub draft: Option<ModelShape>,
     pub dtype: Precision,
     pub tiling: PassTiling,
     /// for people
@@ -35,7 +35,7 @@ pub struct LoadedModels {
 #[derive(Default)]
 pub struct Predictor {
     loaded: Option<LoadedModels>,
-    fitted: Option<(Vec<Measured>, Fitted)>,
+    fitted: Option<(Vec<MeasuredRequest>, Fitted)>,
 }
 
 /// A point of a curve: x, milliseconds or what else y is.
@@ -57,15 +57,15 @@ pub struct Curves {
 /// All that a page shows.
 #[derive(Clone, Debug)]
 pub struct Answer {
-    pub model: Shape,
-    pub draft: Option<Shape>,
+    pub model: ModelShape,
+    pub draft: Option<ModelShape>,
     pub profile: DeviceProfile,
     pub case: Case,
     pub prediction: Prediction,
     pub speculation: Option<Speculation>,
     pub curves: Curves,
     /// of the model, where it is the loaded target and the case one sequence on one device
-    pub measured: Vec<Measured>,
+    pub measured: Vec<MeasuredRequest>,
     pub verify_ms: Vec<(usize, f64)>,
     /// how the weights of the loaded models are stored
     pub loaded_dtype: Option<Precision>,
@@ -131,7 +131,7 @@ impl Predictor {
         })
     }
 
-    fn shape(&self, model: &PredictedModel) -> Result<Shape> {
+    fn shape(&self, model: &PredictedModel) -> Result<ModelShape> {
         let loaded = self.loaded.as_ref();
         match model {
             PredictedModel::Named(name) => {
@@ -144,7 +144,7 @@ impl Predictor {
         }
     }
 
-    fn fit(&mut self, measured: &[Measured]) -> Result<Fitted> {
+    fn fit(&mut self, measured: &[MeasuredRequest]) -> Result<Fitted> {
         let loaded = self.loaded.as_ref().ok_or(Error::NothingLoaded)?;
         if local_fit::missing(measured).is_some() {
             let expected = "one that was measured: four prompt lengths or more, the longest eight times the shortest";
@@ -159,7 +159,7 @@ impl Predictor {
         Ok(fitted)
     }
 
-    fn not_here(&self, measured: &[Measured]) -> Option<String> {
+    fn not_here(&self, measured: &[MeasuredRequest]) -> Option<String> {
         match self.loaded {
             Some(_) => local_fit::missing(measured),
             None => Some("no model is loaded, so this device cannot be measured".into()),
@@ -175,7 +175,7 @@ fn named(name: &str) -> Result<DeviceProfile> {
     device::device(name)?.ok_or_else(|| unknown("device", name, "a name of the list of devices"))
 }
 
-fn curves(model: &Shape, profile: &DeviceProfile, case: &Case, prediction: &Prediction) -> Result<Curves> {
+fn curves(model: &ModelShape, profile: &DeviceProfile, case: &Case, prediction: &Prediction) -> Result<Curves> {
     let config = &model.config;
     let numerics = super::numerics(case, profile);
     let most = config.max_position_embeddings;

@@ -6,7 +6,7 @@
 
 use understory_model::config::ModelConfig;
 use understory_protocol::formulas::median;
-use understory_protocol::{Case, Measured, PassTiling, Precision};
+use understory_protocol::{Case, MeasuredRequest, PassTiling, Precision};
 
 use super::DeviceProfile;
 use super::device::Tflops;
@@ -79,16 +79,16 @@ impl Fitted {
     }
 
     /// Whether the size of `measured` was not used in the fit.
-    pub fn held_out(&self, measured: &Measured) -> bool {
+    pub fn held_out(&self, measured: &MeasuredRequest) -> bool {
         let is = |size: &FittedSize| (size.at.input, size.at.output) == (measured.input, measured.output);
         self.sizes.iter().any(|size| size.held_out && is(size))
     }
 }
 
 /// The least of each size's times: what else goes on only ever adds.
-pub fn sizes(measured: &[Measured]) -> Vec<Observation> {
+pub fn sizes(measured: &[MeasuredRequest]) -> Vec<Observation> {
     let mut sizes: Vec<Observation> = Vec::new();
-    for &Measured { input, output, ttft_ms, tpot_ms } in measured {
+    for &MeasuredRequest { input, output, ttft_ms, tpot_ms } in measured {
         let Some(ttft_ms) = ttft_ms else { continue };
         match sizes.iter_mut().find(|size| (size.input, size.output) == (input, output)) {
             Some(known) => {
@@ -104,7 +104,7 @@ pub fn sizes(measured: &[Measured]) -> Vec<Observation> {
 }
 
 /// Why `measured` does not say enough, if it does not.
-pub fn missing(measured: &[Measured]) -> Option<String> {
+pub fn missing(measured: &[MeasuredRequest]) -> Option<String> {
     let mut inputs: Vec<usize> = sizes(measured).iter().map(|size| size.input).collect();
     inputs.dedup();
     let spans = inputs.first().zip(inputs.last()).is_some_and(|(first, last)| *last >= LEAST_SPAN * first);
@@ -124,7 +124,7 @@ pub fn missing(measured: &[Measured]) -> Option<String> {
 pub fn fit_here(
     (config, dtype): (&ModelConfig, Precision),
     (device, tiling): (&str, PassTiling),
-    measured: &[Measured],
+    measured: &[MeasuredRequest],
 ) -> Fitted {
     let all = sizes(measured);
     let spare = all.len() >= ENOUGH_SIZES;
@@ -175,8 +175,8 @@ mod tests {
     use super::*;
     use crate::testing::CPU_TILING;
 
-    fn measured(input: usize, ttft_ms: Option<f64>, tpot_ms: f64) -> Measured {
-        Measured { input, output: 16, ttft_ms, tpot_ms }
+    fn measured(input: usize, ttft_ms: Option<f64>, tpot_ms: f64) -> MeasuredRequest {
+        MeasuredRequest { input, output: 16, ttft_ms, tpot_ms }
     }
 
     /// It would catch a mean in place of the least, and a prompt half in the cache taken for a fast one.

@@ -11,7 +11,7 @@ use understory_protocol::{Error, Result};
 
 /// A model's shape, and where it is from.
 #[derive(Clone, Debug)]
-pub struct Shape {
+pub struct ModelShape {
     /// as the user named it
     pub label: String,
     /// repository, file, or what else has it
@@ -39,8 +39,8 @@ impl NamedModel {
 
     /// # Errors
     /// As [`NamedModel::config`].
-    pub fn shape(self) -> Result<Shape> {
-        Ok(Shape { config: self.config()?, label: self.name, source: self.source })
+    pub fn shape(self) -> Result<ModelShape> {
+        Ok(ModelShape { config: self.config()?, label: self.name, source: self.source })
     }
 }
 

@@ -3,7 +3,7 @@
 use understory_protocol::Case;
 use understory_protocol::figures::rounded;
 
-use super::models::Shape;
+use super::models::ModelShape;
 use super::{DeviceProfile, PassCost, Prediction, Proposal, Speculation, parameters};
 
 /// Guesses up to which every chain has a row.
@@ -19,7 +19,7 @@ pub fn si(value: f64) -> String {
 }
 
 /// What is predicted, in two lines.
-pub fn title(model: &Shape, profile: &DeviceProfile, case: &Case) -> String {
+pub fn title(model: &ModelShape, profile: &DeviceProfile, case: &Case) -> String {
     let shared = match case.tensor_parallel {
         1 => String::new(),
         n => format!("{n} times "),

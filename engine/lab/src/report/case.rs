@@ -188,11 +188,6 @@ impl Emissions {
         self.tokens.iter().map(|&n| n as usize).sum()
     }
 
-    /// The moment of each token.
-    pub fn token_times(&self) -> impl Iterator<Item = f64> {
-        self.at_ms.iter().zip(&self.tokens).flat_map(|(&at, &n)| std::iter::repeat_n(at, n as usize))
-    }
-
     /// Times from one emission to the next, with the tokens that the later one brought.
     pub fn gaps(&self) -> impl Iterator<Item = (f64, u32)> {
         self.at_ms.windows(2).zip(self.tokens.iter().skip(1)).map(|(at, &n)| (at[1] - at[0], n))

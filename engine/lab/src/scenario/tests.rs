@@ -1,3 +1,5 @@
+//! Built-in scenarios and those of users.
+
 use std::collections::HashSet;
 
 use understory_protocol::definitions;

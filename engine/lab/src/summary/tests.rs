@@ -1,3 +1,5 @@
+//! What is concluded from samples.
+
 use super::*;
 use crate::testing::{full, median as of, report};
 

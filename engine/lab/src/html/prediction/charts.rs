@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 use understory_charts::plot::{Axis, Mark, Plot, SMALL, Series};
 use understory_charts::rows::{self as bars, Stack};
-use understory_protocol::Measured;
+use understory_protocol::MeasuredRequest;
 use understory_protocol::definitions::Definition;
 use understory_protocol::figures::rounded;
 
@@ -73,9 +73,9 @@ fn this_request(points: Vec<Point>) -> Series {
 }
 
 /// The measured requests, at the points that `at` makes of them.
-fn measured(answer: &Answer, at: impl Fn(&Measured) -> Option<Point>) -> Vec<Series> {
+fn measured(answer: &Answer, at: impl Fn(&MeasuredRequest) -> Option<Point>) -> Vec<Series> {
     let dtype = answer.loaded_dtype.map_or("", |dtype| dtype.name());
-    let is_held_out = |one: &Measured| answer.fitted.as_ref().is_some_and(|fitted| fitted.held_out(one));
+    let is_held_out = |one: &MeasuredRequest| answer.fitted.as_ref().is_some_and(|fitted| fitted.held_out(one));
     let points = |name: &str, colour, held_out: bool| {
         let of = answer.measured.iter().filter(|one| is_held_out(one) == held_out);
         series(name, colour, Mark::Point, of.filter_map(&at).collect())
@@ -138,8 +138,8 @@ pub fn throughput(answer: &Answer) -> Markup {
     let fits = |fits: &Option<bool>| *fits != Some(false);
     let inside: Vec<Point> = all.iter().filter(|(_, fit)| fits(fit)).map(|(point, _)| *point).collect();
     let beyond: Vec<Point> = all.iter().filter(|(_, fit)| !fits(fit)).map(|(point, _)| *point).collect();
-    let here = all.iter().map(|(point, _)| *point).filter(|point| point.0 == answer.case.batch as f64);
-    let mut series = vec![this_request(here.collect())];
+    let this_batch = all.iter().map(|(point, _)| *point).filter(|point| point.0 == answer.case.batch as f64);
+    let mut series = vec![this_request(this_batch.collect())];
     if !inside.is_empty() {
         series.insert(0, line("predicted", &inside));
     }
@@ -159,9 +159,7 @@ pub fn throughput(answer: &Answer) -> Markup {
 }
 
 pub fn speed_up(speculation: &Speculation) -> Markup {
-    let points = |all: &[Proposal]| -> Vec<Point> {
-        all.iter().map(|one| (one.nodes as f64, one.speed_up)).collect()
-    };
+    let points = |all: &[Proposal]| -> Vec<Point> { all.iter().map(|one| (one.nodes as f64, one.speed_up)).collect() };
     let trees = if speculation.ranks_assumed { "best tree, at most" } else { "best tree" };
     let widest = speculation.chains.len().max(speculation.trees.len()) as f64;
     let even = dashed("plain decoding", REQUEST, vec![(0.0, 1.0), (widest, 1.0)]);

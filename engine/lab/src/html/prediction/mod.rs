@@ -12,7 +12,7 @@ use understory_protocol::{
 };
 
 use crate::predict::ask::{Answer, Predictor};
-use crate::predict::models::{self, Shape};
+use crate::predict::models::{self, ModelShape};
 use crate::predict::{DeviceProfile, device, rows};
 
 use super::meaning;
@@ -24,7 +24,7 @@ use super::meaning;
 pub fn reply(predictor: &mut Predictor, request: &PredictRequest) -> Result<PredictReply> {
     let answer = predictor.ask(request)?;
     let loaded = predictor.loaded();
-    let label = |shape: Option<&Shape>| match shape {
+    let label = |shape: Option<&ModelShape>| match shape {
         Some(shape) => (format!("{}, loaded", shape.label), true),
         None => ("none is loaded".into(), false),
     };
@@ -37,7 +37,7 @@ pub fn reply(predictor: &mut Predictor, request: &PredictRequest) -> Result<Pred
     let (draft, has_draft) = label(loaded.and_then(|loaded| loaded.draft.as_ref()));
     let (model, drafted) = (&request.model, request.draft.as_ref());
     let is_here = request.device == PredictedDevice::Here;
-    let here = option("here", "this device, as measured", is_here, answer.not_here.is_none());
+    let this_device = option("here", "this device, as measured", is_here, answer.not_here.is_none());
     let device = |device: DeviceProfile| {
         let is = request.device == PredictedDevice::Named(device.name.clone());
         option(&device.name, &device.label, is, true)
@@ -54,7 +54,7 @@ pub fn reply(predictor: &mut Predictor, request: &PredictRequest) -> Result<Pred
             named(drafted),
         ]
         .concat(),
-        devices: std::iter::once(here).chain(device::devices()?.into_iter().map(device)).collect(),
+        devices: std::iter::once(this_device).chain(device::devices()?.into_iter().map(device)).collect(),
         dtypes: Precision::ALL.map(dtype).into(),
         not_here: answer.not_here.clone(),
         html: document(&answer).into_string(),
@@ -114,8 +114,8 @@ fn texts<const N: usize>(cells: [&str; N]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use understory_protocol::figures::rounded;
     use understory_protocol::Case;
+    use understory_protocol::figures::rounded;
 
     /// The figures on the page are those of `predict`, and what was asked for is selected. A break-even of a pair that
     /// never pays is not called unknown.

@@ -1,3 +1,5 @@
+//! What the page can ask, and what it is told.
+
 use understory_model::config::ModelConfig;
 
 use super::*;
@@ -97,14 +99,14 @@ fn what_cannot_be_asked_is_said() {
 #[test]
 fn this_device_is_what_was_measured() {
     let config = understory_model::MeasuredShape::Tales.config().unwrap();
-    let target = Shape { label: "tales".into(), source: "here".into(), config };
+    let target = ModelShape { label: "tales".into(), source: "here".into(), config };
     let loaded =
         LoadedModels { target, draft: None, dtype: Precision::F16, tiling: CPU_TILING, device: "a device".into() };
     let mut predictor = Predictor::default();
     predictor.set_loaded(Some(loaded.clone()));
     let measured = |input: usize| {
         let ms = input as f64;
-        Measured { input, output: 24, ttft_ms: Some(1.0 + 0.1 * ms), tpot_ms: 2.0 + 0.001 * ms }
+        MeasuredRequest { input, output: 24, ttft_ms: Some(1.0 + 0.1 * ms), tpot_ms: 2.0 + 0.001 * ms }
     };
     let mut of = PredictRequest {
         model: PredictedModel::Target,

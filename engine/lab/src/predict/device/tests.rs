@@ -1,3 +1,5 @@
+//! The list of devices: every figure has a source.
+
 use super::*;
 
 /// Where the figure called `name` is from.
@@ -26,15 +28,17 @@ fn every_figure_has_a_source() {
     assert_eq!(names.len(), devices.len());
 }
 
-/// README says how many figures there are, and how many of them were found in a source that was opened.
+/// The documentation says how many figures there are, and how many of them were checked against a cited source.
 #[test]
-fn readme_counts_the_figures() {
+fn the_documentation_counts_the_figures() {
     let devices = devices().unwrap();
     let all: usize = devices.iter().map(|device| device.figures().count()).sum();
     let unverified: usize = devices.iter().map(|device| device.unverified.len()).sum();
     let said = format!("{} of {all} figures", all - unverified);
-    let readme: Vec<_> = include_str!("../../../../../README.md").split_whitespace().collect();
-    assert!(readme.join(" ").contains(&said), "{said}");
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/predict.md");
+    let page = std::fs::read_to_string(page).unwrap_or_else(|error| panic!("{page}: {error}"));
+    let words: Vec<_> = page.split_whitespace().collect();
+    assert!(words.join(" ").contains(&said), "{said}");
 }
 
 #[test]

@@ -1,3 +1,5 @@
+//! Operators against counts made by hand and by the runtime.
+
 use super::*;
 use crate::predict::models::model;
 

@@ -1,3 +1,5 @@
+//! Files of reports, and the schema that they follow.
+
 use std::collections::BTreeSet;
 
 use serde_json::json;
@@ -26,7 +28,7 @@ fn error(bytes: &[u8]) -> String {
 #[test]
 fn reports_follow_their_schema_and_come_back_as_they_were() {
     for report in [testing::full(), testing::bare()] {
-        schema::check_report(&value(&report)).unwrap();
+        testing::check_schema(&value(&report)).unwrap();
         assert_eq!(read("a.json", text(&report).as_bytes(), MAX_BYTES).unwrap(), report);
     }
 }
@@ -96,7 +98,7 @@ fn the_schema_knows_every_method_and_flag() {
         [Method::LINEAR, Method::TREE, Method::DynaTree, Method::HEURISTIC, Method::CONFIDENCE, Method::LOOKUP];
     for (method, start) in methods.into_iter().zip(StartState::ALL.into_iter().cycle()) {
         (report.cases[0].case.method, report.cases[0].case.start) = (method, start);
-        schema::check_report(&value(&report)).unwrap();
+        testing::check_schema(&value(&report)).unwrap();
     }
 }
 
@@ -117,26 +119,24 @@ fn what_does_not_follow_the_schema_is_found() {
     let check = |edit: &dyn Fn(&mut Value)| {
         let mut report = value(&testing::full());
         edit(&mut report);
-        schema::check_report(&report).unwrap_err()
+        testing::check_schema(&report).unwrap_err()
     };
-    assert_eq!(check(&|r| r["extra"] = json!(1)), "report.extra is unknown");
-    assert_eq!(check(&|r| r["run_id"] = json!("")), "report.run_id is \"\": expected 1 characters or more");
-    assert!(check(&|r| r["schema"]["version"] = json!(2)).starts_with("report.schema.version is 2"));
-    assert_eq!(check(&|r| r["device"]["adapter"]["software"] = json!("no")), {
-        "report.device.adapter.software is \"no\": expected \"boolean\""
-    });
-    assert_eq!(
-        check(&|r| drop(r["engine"].as_object_mut().unwrap().remove("build"))),
-        "report.engine.build is missing"
-    );
+    let found = |edit: &dyn Fn(&mut Value), place: &str, wrong: &str| {
+        let message = check(edit);
+        assert!(message.starts_with(&format!("{place}: ")) && message.contains(wrong), "{message}");
+    };
+    found(&|r| r["extra"] = json!(1), "", "'extra'");
+    found(&|r| r["run_id"] = json!(""), "/run_id", "shorter than 1");
+    found(&|r| r["schema"]["version"] = json!(2), "/schema/version", "1 was expected");
+    found(&|r| r["device"]["adapter"]["software"] = json!("no"), "/device/adapter/software", "\"boolean\"");
+    found(&|r| drop(r["engine"].as_object_mut().unwrap().remove("build")), "/engine", "\"build\"");
     let sample = |r: &mut Value, field: &str, to: Value| r["cases"][0]["samples"][2][field] = to;
-    assert!(check(&|r| sample(r, "finish_reason", json!("done"))).contains("cases[0].samples[2].finish_reason"));
-    assert!(check(&|r| sample(r, "repetition", json!(1.5))).contains("expected 1 or less"));
-    assert!(check(&|r| sample(r, "round", json!(-1))).contains("expected 0 or more"));
-    assert!(check(&|r| sample(r, "round", json!(0.5))).contains("integer"));
-    let costs = |r: &mut Value| r["speculation"]["costs"]["verify_ms"][0] = json!([1, 2, 3]);
-    assert!(check(&costs).contains("verify_ms[0] is a list of 3: expected 2 items or fewer"));
-    assert!(check(&|r| r["cases"][0]["case"]["method"]["name"] = json!("guess")).contains("case.method"));
+    found(&|r| sample(r, "finish_reason", json!("done")), "/cases/0/samples/2/finish_reason", "\"done\"");
+    found(&|r| sample(r, "repetition", json!(1.5)), "/cases/0/samples/2/repetition", "maximum of 1");
+    found(&|r| sample(r, "round", json!(-1)), "/cases/0/samples/2/round", "minimum of 0");
+    found(&|r| sample(r, "round", json!(0.5)), "/cases/0/samples/2/round", "\"integer\"");
+    assert!(check(&|r| r["speculation"]["costs"]["verify_ms"][0] = json!([1, 2, 3])).starts_with("/speculation"));
+    assert!(check(&|r| r["cases"][0]["case"]["method"]["name"] = json!("guess")).starts_with("/cases/0/case/method"));
 }
 
 #[test]

@@ -120,7 +120,7 @@ impl Bench {
             scenario: self.scenario.get_untracked(),
             runs: Some(runs),
             label: (!label.is_empty()).then_some(label),
-            apart: js_sys::Math::random().to_string(),
+            nonce: js_sys::Math::random().to_string(),
             page: if in_browser { Some(facts::all().await) } else { None },
         };
         self.announcer.say("Measuring.");
