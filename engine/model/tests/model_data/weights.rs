@@ -276,8 +276,8 @@ impl ModelFiles for Counted {
     }
 }
 
-/// Also where features are strewn over the tensor, as they are in both of these families. Seen to fail here: the whole
-/// tensor for each piece, and a tensor held by its file alone.
+/// Also where features are strewn over the tensor, as they are in both of these families. Reading the whole tensor for
+/// each piece gives a larger count.
 #[test]
 fn reading_in_pieces_reads_every_byte_once() {
     for name in ["gpt2", "gpt-neox"] {
