@@ -195,8 +195,11 @@ impl Session {
 
 impl Models {
     fn shapes(&self, engine: &Engine) -> Result<LoadedModels> {
-        let shape =
-            |files: &dyn ModelFiles, config| ModelShape { label: files.name(), source: "its config.json".into(), config };
+        let shape = |files: &dyn ModelFiles, config| ModelShape {
+            label: files.name(),
+            source: "its config.json".into(),
+            config,
+        };
         let draft = self.draft.as_deref();
         let report = engine.gpu().report();
         let name = if report.name.is_empty() { "this device" } else { &report.name };

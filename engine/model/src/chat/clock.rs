@@ -10,7 +10,7 @@ pub(super) fn strftime_now(format: String) -> String {
 
 #[cfg(not(target_family = "wasm"))]
 fn now() -> DateTime {
-    jiff::Zoned::now().datetime()
+    jiff::ZonedDateTime::now().datetime()
 }
 
 /// A browser knows the current offset from UTC, which is all that the present needs: no time zone database is shipped.

@@ -1,7 +1,7 @@
 //! What plain requests to the loaded target took: what predictions for this device are fitted to.
 
 use leptos::prelude::*;
-use understory_protocol::{Generation, Measured as RequestTimes};
+use understory_protocol::{Generation, MeasuredRequest as RequestTimes};
 
 /// Times of requests that are kept, the newest ones.
 const MOST: usize = 64;
