@@ -5,8 +5,9 @@
 mod origin;
 
 /// What the module is made of. Each must exist: cargo runs this on every build for one that does not.
-const SOURCES: [&str; 11] = [
+const SOURCES: [&str; 12] = [
     "web/worker",
+    "engine/charts",
     "engine/lab",
     "engine/model",
     "engine/protocol",

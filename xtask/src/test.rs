@@ -107,6 +107,8 @@ fn tests() -> Result<Tally> {
     shipped.args(APART.iter().flat_map(|name| ["--exclude", *name]));
     // Tests keep every core busy: lavapipe need not spread each dispatch over threads of its own.
     shipped.env("LP_NUM_THREADS", "0");
+    // A text that differs from its snapshot fails, and nothing is written.
+    shipped.env("INSTA_UPDATE", "no");
     // As `cargo xtask` builds it. The other tool has no tests: the page's build runs it.
     let mut own = process::cargo();
     own.args(["test", "--package", "xtask"]);

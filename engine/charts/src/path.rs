@@ -7,7 +7,7 @@ pub fn line(places: impl IntoIterator<Item = (f64, f64)>) -> String {
     let mut path = String::new();
     for (x, y) in places {
         let command = if path.is_empty() { 'M' } else { 'L' };
-        let _ = write!(path, "{command}{x:.1} {y:.1}");
+        let _ = write!(path, "{command}{x:.2} {y:.2}");
     }
     path
 }
@@ -36,7 +36,7 @@ mod tests {
 
     #[test]
     fn paths_are_as_short_as_can_be() {
-        assert_eq!(line([(1.0, 2.0), (3.5, 4.25)]), "M1.0 2.0L3.5 4.2");
+        assert_eq!(line([(1.0, 2.0), (3.5, 4.25)]), "M1.00 2.00L3.50 4.25");
         assert_eq!(line([]), "");
         assert_eq!(steps((0.0, 100.0), [(10.0, 90.0)]), "M0.00 100.00H10.00V90.00");
         assert_eq!(bars(30.0, [(1.0, 5.0), (2.0, 6.0)]), "M1.0 30.0v-5.0M2.0 30.0v-6.0");

@@ -218,7 +218,7 @@ impl Phase {
     }
 }
 
-/// What speculation did. Definitions: README, "Numbers".
+/// What speculation did. Definitions: docs/numbers.md.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Counts {
     pub target_passes: usize,

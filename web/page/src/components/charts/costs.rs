@@ -1,6 +1,7 @@
 //! What passes cost by the number of their rows: the target's verification, a level of the draft.
 
 use leptos::prelude::*;
+use understory_charts::path;
 use understory_protocol::Costs;
 
 use super::{Axis, plot, point};
@@ -15,11 +16,7 @@ pub fn costs(costs: &Costs) -> impl IntoView + use<> {
     let (x, y) = (Axis::counting(rows, "rows"), Axis::to(largest, "ms"));
     let curve = |samples: &[(usize, f64)], class: &'static str, what: &'static str| {
         let places: Vec<(f64, f64)> = samples.iter().map(|&(rows, ms)| (x.at(rows as f64), 100.0 - y.at(ms))).collect();
-        let line: String = places
-            .iter()
-            .enumerate()
-            .map(|(nth, (x, y))| format!("{}{x:.2} {y:.2}", if nth == 0 { 'M' } else { 'L' }))
-            .collect();
+        let line = path::line(places.iter().copied());
         let points = places.into_iter().zip(samples).map(|(at, &(rows, ms))| {
             point(at, class, format!("{what} {}: {}", format::count(rows, "row"), format::duration(Some(ms))))
         });

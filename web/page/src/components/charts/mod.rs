@@ -11,11 +11,11 @@ pub mod timeline;
 pub mod tree;
 
 use leptos::prelude::*;
+use understory_charts::scale::{self, Scale};
 
 use crate::components::ask::Ask;
 use crate::components::table::{Table, twin};
 use crate::wording::definitions::Definition;
-use crate::wording::format;
 
 /// The key of charts of read-backs.
 const ONE_OR_MANY: &[(&str, &str)] = &[("one", "one token"), ("many", "several tokens")];
@@ -29,7 +29,7 @@ pub struct Axis {
 
 impl Axis {
     pub fn to(largest: f64, label: &'static str) -> Self {
-        Self { most: round_up(largest), label }
+        Self { most: scale::round_up(largest), label }
     }
 
     /// Of a few things, to the last of them.
@@ -39,11 +39,11 @@ impl Axis {
 
     /// Where `value` lies, 0 to 100.
     pub fn at(&self, value: f64) -> f64 {
-        100.0 * value / self.most
+        Scale::linear([0.0, self.most], [0.0, 100.0]).at(value)
     }
 
     fn ticks(&self) -> [String; 3] {
-        [0.0, 0.5, 1.0].map(|share| plain(self.most * share))
+        [0.0, 0.5, 1.0].map(|share| scale::label(self.most * share))
     }
 }
 
@@ -87,24 +87,5 @@ pub fn point((x, y): (f64, f64), class: &'static str, title: String) -> impl Int
         <path class=format!("point {class}") d=format!("M{x:.2} {y:.2}h0")>
             <title>{title}</title>
         </path>
-    }
-}
-
-/// The next round number.
-fn round_up(value: f64) -> f64 {
-    if value <= 0.0 || !value.is_finite() {
-        return 1.0;
-    }
-    let power = 10f64.powf(value.log10().floor());
-    let steps = [1.0, 1.2, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0];
-    steps.into_iter().map(|step| step * power).find(|&top| top >= value * 0.999_999).unwrap_or(value)
-}
-
-/// A tick: as short as it can be.
-fn plain(value: f64) -> String {
-    let text = if value >= 1000.0 { format!("{value:.0}") } else { format::rounded(value) };
-    match text.contains('.') {
-        true => text.trim_end_matches('0').trim_end_matches('.').into(),
-        false => text,
     }
 }

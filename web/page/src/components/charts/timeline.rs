@@ -1,6 +1,7 @@
 //! Tokens over time: a point a read-back.
 
 use leptos::prelude::*;
+use understory_charts::path;
 
 use super::{Axis, ONE_OR_MANY, plot, point};
 use crate::components::table::Table;
@@ -19,11 +20,7 @@ pub fn timeline(emissions: &[Emission]) -> impl IntoView + use<> {
     let (last_ms, all) = sofar.last().map_or((0.0, 0), |&(at, _, sum)| (at, sum));
     let (x, y) = (Axis::to(last_ms, "ms"), Axis::to(all as f64, "tokens"));
     let place = |at: f64, sum: usize| (x.at(at), 100.0 - y.at(sum as f64));
-    let mut line = String::from("M0 100");
-    for &(at, _, sum) in &sofar {
-        let (x, y) = place(at, sum);
-        line += &format!("H{x:.2}V{y:.2}");
-    }
+    let line = path::steps((0.0, 100.0), sofar.iter().map(|&(at, _, sum)| place(at, sum)));
     let points = sofar.iter().map(|&(at, tokens, sum)| {
         let title = format!("{} at {}, {sum} so far", format::count(tokens, "token"), format::duration(Some(at)));
         point(place(at, sum), if tokens > 1 { "many" } else { "one" }, title)
