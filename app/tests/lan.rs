@@ -10,8 +10,6 @@ mod support;
 use std::fs;
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::thread::sleep;
-use std::time::Duration;
 
 use client::{Lan, reports, stored};
 use plain::Answer;
@@ -133,16 +131,11 @@ fn so_many_are_received_at_once() {
     let lan = Lan::start(folder.path());
     let text = report("one", "a phone").to_string();
     let half = text.len() / 2;
-    let mut slow: Vec<_> = (0..4).map(|_| lan.begin(&lan.code, &format!("Content-Length: {}", text.len()))).collect();
+    let mut slow: Vec<_> = (0..4).map(|_| lan.admitted(text.len())).collect();
     for stream in &mut slow {
         stream.write_all(&text.as_bytes()[..half]).and_then(|()| stream.flush()).unwrap();
     }
-    let mut tries = 0;
-    while lan.send("{}").status != 429 {
-        tries += 1;
-        assert!(tries < 12, "a fifth is received");
-        sleep(Duration::from_millis(100));
-    }
+    refused(&lan.send("{}"), 429, "on their way");
     let mut first = slow.remove(0);
     first.write_all(&text.as_bytes()[half..]).and_then(|()| first.flush()).unwrap();
     assert_eq!(Answer::read(&mut first).status, 201);
@@ -150,7 +143,7 @@ fn so_many_are_received_at_once() {
     assert_eq!(stored(folder.path()), ["one"]);
 }
 
-/// A row made when an upload begins fails this.
+/// A row made when an upload is admitted fails this.
 #[test]
 fn what_breaks_off_loses_nothing() {
     let folder = tempfile::tempdir().unwrap();
@@ -158,9 +151,8 @@ fn what_breaks_off_loses_nothing() {
     assert_eq!(lan.send(report("one", "a phone").to_string()).status, 201);
     let two = report("two", "a laptop").to_string();
     let begin = |lan: &Lan| {
-        let mut stream = lan.begin(&lan.code, &format!("Content-Length: {}", two.len()));
+        let mut stream = lan.admitted(two.len());
         stream.write_all(&two.as_bytes()[..two.len() - 1]).and_then(|()| stream.flush()).unwrap();
-        sleep(Duration::from_millis(300));
         stream
     };
     // The device goes.

@@ -64,7 +64,7 @@ fn table(rows: &[Row]) -> Vec<Vec<String>> {
     let heading = ["NAME", "ARCHITECTURE", "SIZE", "STATE"].map(str::to_owned).to_vec();
     let line = |row: &Row| {
         let state = match (row.source, row.missing.as_slice()) {
-            ("bundled", _) => "inside the program".to_owned(),
+            ("bundled", _) => "bundled".to_owned(),
             (_, []) => "in the hub's cache".to_owned(),
             (_, missing) => format!("incomplete, {} missing", missing.join(", ")),
         };

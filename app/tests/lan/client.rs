@@ -1,7 +1,7 @@
 //! `understory serve --lan` on loopback, and a device that trusts its certificate.
 
 use std::fs::{self, File};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::Child;
@@ -80,6 +80,21 @@ impl Lan {
              Bearer {code}\r\nContent-Type: application/json\r\n{length}\r\n\r\n"
         )
         .unwrap();
+        stream
+    }
+
+    /// As [`begin`](Self::begin), until the server has admitted the upload and waits for its body: it says so then, as it
+    /// is asked to (RFC 9110, 10.1.1).
+    pub fn admitted(&self, length: usize) -> Connection {
+        let mut stream = self.begin(&self.code, &format!("Expect: 100-continue\r\nContent-Length: {length}"));
+        stream.flush().unwrap();
+        let mut said = Vec::new();
+        while !said.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            stream.read_exact(&mut byte).unwrap();
+            said.extend(byte);
+        }
+        assert!(said.starts_with(b"HTTP/1.1 100 "), "{}", String::from_utf8_lossy(&said));
         stream
     }
 

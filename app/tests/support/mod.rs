@@ -38,6 +38,37 @@ impl Outcome {
     }
 }
 
+/// What the program said to `args`, for a snapshot: the command, what it wrote, and how it ended.
+pub fn transcript(args: &[&str], outcome: &Outcome) -> String {
+    let quoted = |arg: &&str| if arg.is_empty() || arg.contains(' ') { format!("{arg:?}") } else { (*arg).to_owned() };
+    let args: Vec<String> = args.iter().map(quoted).collect();
+    let status = outcome.status.map_or("a signal".into(), |status| status.to_string());
+    let Outcome { stdout, stderr, .. } = outcome;
+    assert!(!stderr.contains("panicked"), "{stderr}");
+    format!("$ understory {}\n{stdout}{stderr}[status {status}]\n\n", args.join(" "))
+}
+
+/// The types of `value` in place of what differs between runs and machines; of a list, its first element's.
+pub fn shape(value: &serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    match value {
+        Value::Null => "null".into(),
+        Value::Bool(_) => "bool".into(),
+        Value::Number(_) => "number".into(),
+        Value::String(_) => "string".into(),
+        Value::Array(all) => all.iter().take(1).map(shape).collect(),
+        Value::Object(fields) => fields.iter().map(|(name, field)| (name.clone(), shape(field))).collect(),
+    }
+}
+
+/// Snapshots of texts whose figures differ between runs and machines: a number is `#`, and columns are one blank apart.
+pub fn without_figures() -> insta::Settings {
+    let mut settings = insta::Settings::clone_current();
+    settings.add_filter(r"\b[0-9]+(\.[0-9]+)?(e-?[0-9]+)?", "#");
+    settings.add_filter(r" {2,}", " ");
+    settings
+}
+
 /// The program with `args`, no stdin, and nothing of the caller's environment that would change what it does.
 pub fn understory(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_understory"));
@@ -46,6 +77,8 @@ pub fn understory(args: &[&str]) -> Command {
     for name in ["HF_TOKEN", "HF_HUB_OFFLINE", "HF_ENDPOINT", "RUST_LOG"].into_iter().chain(proxies) {
         command.env_remove(name);
     }
+    // Help texts are as wide as for a file.
+    command.env_remove("COLUMNS");
     // Measured costs stay in the build's folder.
     command.env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
     command
