@@ -2,12 +2,15 @@
 //!
 //! A front end branches on the kind, never on the words; what to do is its own to say, in terms of its flags or buttons.
 
-use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::Error;
 
 /// Why a request failed.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Failure {
     #[serde(flatten)]
     pub kind: FailureKind,
@@ -16,7 +19,7 @@ pub struct Failure {
 }
 
 /// What a front end can tell apart. Each kind of [`Error`] has its own, or shares one where the same can be done about it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum FailureKind {
@@ -119,6 +122,89 @@ impl From<&Error> for FailureKind {
     }
 }
 
+/// A value of a kind, as it crosses.
+enum Field {
+    Number(u64),
+    Text(String),
+}
+
+impl<'de> Deserialize<'de> for Field {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visitor;
+        impl de::Visitor<'_> for Visitor {
+            type Value = Field;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a number or a text")
+            }
+
+            fn visit_u64<E>(self, number: u64) -> Result<Field, E> {
+                Ok(Field::Number(number))
+            }
+
+            fn visit_str<E>(self, text: &str) -> Result<Field, E> {
+                Ok(Field::Text(text.to_owned()))
+            }
+        }
+        deserializer.deserialize_any(Visitor)
+    }
+}
+
+/// Written by hand: what serde derives for two flattened enums is a fortieth of the page's module. A kind that this side
+/// does not know is [`FailureKind::Other`], so that a newer engine's message still reaches people.
+impl<'de> Deserialize<'de> for Failure {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut fields = BTreeMap::<String, Field>::deserialize(deserializer)?;
+        let mut text = |name: &str| match fields.remove(name) {
+            Some(Field::Text(text)) => text,
+            _ => String::new(),
+        };
+        let (kind, message) = (text("kind"), text("message"));
+        if kind.is_empty() {
+            return Err(de::Error::missing_field("kind"));
+        }
+        let (file, name, value, expected) = (text("file"), text("name"), text("value"), text("expected"));
+        let number = |name: &str| match fields.get(name) {
+            Some(&Field::Number(number)) => number,
+            _ => 0,
+        };
+        let kind = match kind.as_str() {
+            "no_adapter" => FailureKind::NoAdapter,
+            "no_such_adapter" => {
+                FailureKind::NoSuchAdapter { asked: number("asked") as usize, available: number("available") as usize }
+            }
+            "device_refused" => FailureKind::DeviceRefused,
+            "device_lost" => FailureKind::DeviceLost,
+            "out_of_device_memory" => FailureKind::OutOfDeviceMemory {
+                asked_bytes: number("asked_bytes"),
+                allocated_bytes: number("allocated_bytes"),
+            },
+            "device_unfit" => FailureKind::DeviceUnfit,
+            "file_unreadable" => FailureKind::FileUnreadable { file },
+            "file_truncated" => FailureKind::FileTruncated { file },
+            "file_invalid" => FailureKind::FileInvalid,
+            "model_unsupported" => FailureKind::ModelUnsupported,
+            "f16_overflow" => FailureKind::F16Overflow,
+            "pair_mismatch" => FailureKind::PairMismatch,
+            "chat_template" => FailureKind::ChatTemplate,
+            "nothing_loaded" => FailureKind::NothingLoaded,
+            "empty_prompt" => FailureKind::EmptyPrompt,
+            "prompt_too_long" => FailureKind::PromptTooLong {
+                prompt_tokens: number("prompt_tokens") as usize,
+                context: number("context") as usize,
+            },
+            "bad_parameter" => FailureKind::BadParameter { name, value, expected },
+            "bad_token" => FailureKind::BadToken { token: number("token") as u32 },
+            "nan_logits" => FailureKind::NanLogits,
+            "download" => FailureKind::Download,
+            "crashed" => FailureKind::Crashed,
+            "protocol" => FailureKind::Protocol,
+            _ => FailureKind::Other,
+        };
+        Ok(Self { kind, message })
+    }
+}
+
 impl From<&Error> for Failure {
     fn from(error: &Error) -> Self {
         FailureKind::from(error).with(error.to_string())
@@ -134,6 +220,7 @@ impl From<Error> for Failure {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Reply;
 
     /// Words alone, which front ends would have to search, fail this.
     #[test]
@@ -144,6 +231,51 @@ mod tests {
         assert_eq!((&json["prompt_tokens"], &json["context"]), (&9.into(), &8.into()));
         let back: Failure = serde_json::from_value(json).unwrap();
         assert_eq!(back, Failure::from(&error));
+    }
+
+    /// Reading is written by hand: a kind that it leaves out, or a field under another name, fails this.
+    #[test]
+    fn every_kind_crosses() {
+        use FailureKind as Kind;
+        let file = || "model.safetensors".to_owned();
+        let kinds = [
+            Kind::NoAdapter,
+            Kind::NoSuchAdapter { asked: 3, available: 1 },
+            Kind::DeviceRefused,
+            Kind::DeviceLost,
+            Kind::OutOfDeviceMemory { asked_bytes: 1 << 40, allocated_bytes: 7 },
+            Kind::DeviceUnfit,
+            Kind::FileUnreadable { file: file() },
+            Kind::FileTruncated { file: file() },
+            Kind::FileInvalid,
+            Kind::ModelUnsupported,
+            Kind::F16Overflow,
+            Kind::PairMismatch,
+            Kind::ChatTemplate,
+            Kind::NothingLoaded,
+            Kind::EmptyPrompt,
+            Kind::PromptTooLong { prompt_tokens: 9, context: 8 },
+            Kind::BadParameter { name: "k".into(), value: "64".into(), expected: "1 to 63".into() },
+            Kind::BadToken { token: 512 },
+            Kind::NanLogits,
+            Kind::Download,
+            Kind::Crashed,
+            Kind::Protocol,
+            Kind::Other,
+        ];
+        for kind in kinds {
+            let reply = Reply::Failed(kind.with("words"));
+            let text = serde_json::to_string(&reply).unwrap();
+            assert_eq!(serde_json::from_str::<Reply>(&text).unwrap(), reply, "{text}");
+        }
+    }
+
+    /// An older front end shows a newer engine's message; one without a kind is no failure.
+    #[test]
+    fn a_kind_of_tomorrow_is_some_other() {
+        let text = r#"{"reply":"failed","kind":"on_fire","degrees":451,"message":"words"}"#;
+        assert_eq!(serde_json::from_str::<Reply>(text).unwrap(), Reply::Failed(FailureKind::Other.with("words")));
+        assert!(serde_json::from_str::<Reply>(r#"{"reply":"failed","message":"words"}"#).is_err());
     }
 
     /// Advice belongs to front ends: a page has no flags. A message that names one fails this.

@@ -11,7 +11,7 @@ pub fn problem(of: RwSignal<Option<Notice>>) -> AnyView {
     let page = expect_context::<Page>();
     let shown = move |Notice { message, advice, remedy }: Notice| {
         let button = remedy.map(|remedy| remedy_button(page, remedy, "quiet", of));
-        let advice = (!advice.is_empty()).then(|| view! { <span class="advice">{advice}</span> });
+        let advice = (!advice.is_empty()).then(|| view! { <span class="advice">{advice.into_owned()}</span> });
         view! { <p class="problem" role="alert">{message} {advice} {button}</p> }
     };
     (move || of.get().map(shown)).into_any()

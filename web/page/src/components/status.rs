@@ -72,7 +72,7 @@ fn failed(page: Page, EngineProblem { title, notice }: EngineProblem) -> AnyView
         <div class="panel failure" role="alert">
             <h2>{title}</h2>
             <p>{notice.message}</p>
-            <p>{notice.advice}</p>
+            <p>{notice.advice.into_owned()}</p>
             {button}
         </div>
     }

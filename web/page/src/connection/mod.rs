@@ -49,7 +49,8 @@ impl Client {
     /// Where the browser refuses the worker or the connection.
     pub fn start(place: Place, on_crash: impl Fn(Failure) + 'static) -> Result<(Self, Replies), String> {
         let (first, ready) = unbounded();
-        let waiting: Waiting = Rc::new(RefCell::new(BTreeMap::from([(0, first)])));
+        let waiting = Waiting::default();
+        waiting.borrow_mut().insert(0, first);
         let on_crash: OnCrash = Box::new(on_crash);
         let ears = Ears { waiting: waiting.clone(), on_crash: Rc::new(RefCell::new(Some(on_crash))) };
         let transport = match place {

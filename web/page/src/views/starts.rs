@@ -15,6 +15,7 @@ use crate::state::starts::PROMPT;
 use crate::state::starts::record::{Start, State, median};
 use crate::wording::definitions as d;
 use crate::wording::format;
+use crate::wording::order::distinct;
 
 #[component]
 pub fn StartsView() -> impl IntoView {
@@ -139,9 +140,7 @@ fn summary(results: &[Start], state: State) -> Option<[String; 8]> {
     let of = || results.iter().filter(|start| start.state == state);
     let totals = || of().map(|start| start.total_ms);
     let (least, most) = (totals().fold(f64::INFINITY, f64::min), totals().fold(0.0, f64::max));
-    let mut flags: Vec<&str> = of().flat_map(Start::flags).collect();
-    flags.sort_unstable();
-    flags.dedup();
+    let flags = distinct(of().flat_map(Start::flags));
     Some([
         state.name().into(),
         state.counted_from().into(),

@@ -3,4 +3,5 @@
 pub mod definitions;
 pub mod format;
 pub mod notice;
+pub mod order;
 pub mod webgpu;

@@ -8,6 +8,7 @@ use super::{Axis, plot, point};
 use crate::components::table::Table;
 use crate::wording::definitions as d;
 use crate::wording::format;
+use crate::wording::order::distinct;
 
 pub fn costs(costs: &Costs) -> impl IntoView + use<> {
     let all = || costs.verify_ms.iter().chain(&costs.draft_ms);
@@ -41,9 +42,7 @@ pub fn costs(costs: &Costs) -> impl IntoView + use<> {
 }
 
 fn table(costs: &Costs) -> Table {
-    let mut counts: Vec<usize> = costs.verify_ms.iter().chain(&costs.draft_ms).map(|&(rows, _)| rows).collect();
-    counts.sort_unstable();
-    counts.dedup();
+    let counts = distinct(costs.verify_ms.iter().chain(&costs.draft_ms).map(|&(rows, _)| rows));
     let of = |samples: &[(usize, f64)], rows: usize| {
         format::number(samples.iter().find(|sample| sample.0 == rows).map(|sample| sample.1))
     };

@@ -1,6 +1,6 @@
 //! Takes away what earlier visits left, as far as a page can: for the state `first_visit`.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use leptos::prelude::window;
 use serde::Deserialize;
@@ -39,7 +39,7 @@ async fn weights() -> Result<(), JsValue> {
     let folder: FileSystemDirectoryHandle = folder.unchecked_into();
     let response: Response = JsFuture::from(window().fetch_with_str(INDEX)).await?.unchecked_into();
     let text = JsFuture::from(response.text()?).await?.as_string().unwrap_or_default();
-    let index: HashMap<String, BTreeMap<String, Listed>> =
+    let index: HashMap<String, HashMap<String, Listed>> =
         serde_json::from_str(&text).map_err(|error| JsValue::from(format!("{INDEX}: {error}")))?;
     for listed in index.values().flat_map(|files| files.values()) {
         for name in [listed.sha256.clone(), format!("{}.part", listed.sha256)] {

@@ -6,6 +6,7 @@ use understory_protocol::Generation;
 use crate::state::choice::{DRAFT, TARGET};
 use crate::state::session::StartMoments;
 use crate::wording::definitions::{self as d, Definition};
+use crate::wording::order::sorted_by;
 
 /// What was there before the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -151,7 +152,7 @@ pub fn phases(state: State, moments: &StartMoments, generation: &Generation, tot
 /// The run whose total is the median of its state's; of an even number, the lower one of the two in the middle. A run
 /// as it was: medians phase by phase would not add up.
 pub fn median(starts: &[Start], state: State) -> Option<&Start> {
-    let mut of: Vec<&Start> = starts.iter().filter(|start| start.state == state).collect();
-    of.sort_by(|a, b| a.total_ms.total_cmp(&b.total_ms));
+    let of = starts.iter().filter(|start| start.state == state);
+    let of = sorted_by(of, |a, b| a.total_ms.total_cmp(&b.total_ms));
     of.get(of.len().checked_sub(1)? / 2).copied()
 }
