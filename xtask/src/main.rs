@@ -3,8 +3,8 @@
 
 mod bench;
 mod browser;
+mod crate_order;
 mod features;
-mod layers;
 mod links;
 mod markdown;
 mod metadata;

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::{bench, browser, features, layers, links, packages, process, setup, sizes, web};
+use crate::{bench, browser, crate_order, features, links, packages, process, setup, sizes, web};
 
 /// Tools, built apart from what is shipped: their dependencies would bring other features into it.
 pub const APART: [&str; 2] = ["understory-bindgen", "xtask"];
@@ -58,7 +58,7 @@ impl Report {
 
     fn texts(&mut self) {
         self.step("formatting", || process::run(process::cargo().args(["fmt", "--all", "--check"])).map(one));
-        self.step("layers", || layers::check().map(one));
+        self.step("crate order", || crate_order::check().map(one));
         self.step("links", || links::check().map(one));
         // Other systems have packages of their own: there a second compilation costs time and fails nothing.
         if cfg!(target_os = "linux") {
