@@ -170,7 +170,7 @@ fn the_context_ends_a_text_and_refuses_a_prompt() {
     let long = "Once upon a time ".repeat(20);
     let model = model.path().to_str().unwrap();
     let refused = run(&mut understory(&["generate", &long, "--raw", "--model", model]));
-    refused.fails(1, &["the model's context holds 32", "shorten the prompt"]);
+    refused.fails(1, &["the model's context holds 32", "Shorten the prompt"]);
     assert!(refused.stdout.is_empty());
 }
 

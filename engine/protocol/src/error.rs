@@ -68,7 +68,7 @@ pub enum Error {
     NothingLoaded,
     #[error("the prompt is empty; give at least one token of text")]
     EmptyPrompt,
-    #[error("the prompt has {prompt_tokens} tokens, the model's context holds {context}: shorten the prompt by {} or more", prompt_tokens + 1 - context)]
+    #[error("the prompt has {prompt_tokens} tokens, the model's context holds {context}")]
     PromptTooLong { prompt_tokens: usize, context: usize },
     #[error("{name} = {value} is out of range: expected {expected}")]
     BadParameter { name: &'static str, value: String, expected: &'static str },

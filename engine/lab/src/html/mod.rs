@@ -5,7 +5,7 @@ mod plots;
 pub mod prediction;
 pub mod report;
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, PreEscaped, html};
 use understory_protocol::definitions::Definition;
 
 /// A table; the first `names` columns are text, the others figures. A wide one scrolls in its own box.
@@ -88,7 +88,6 @@ pub fn document(title: &str, body: &Markup) -> String {
 /// As [`document`], with a style of its own.
 pub fn styled_document(title: &str, style: &str, body: &Markup) -> String {
     let page = html! {
-        (DOCTYPE)
         html lang="en" {
             head {
                 meta charset="utf-8";
@@ -101,7 +100,7 @@ pub fn styled_document(title: &str, style: &str, body: &Markup) -> String {
             body { main { (body) } }
         }
     };
-    page.into_string()
+    format!("<!doctype html>\n{}\n", page.into_string())
 }
 
 #[cfg(test)]
