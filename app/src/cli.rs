@@ -1,4 +1,5 @@
 //! The command line as types. Help texts live here and nowhere else.
+#![allow(rustdoc::broken_intra_doc_links, reason = "help texts write optional parts in brackets")]
 
 mod bench;
 mod inspect;

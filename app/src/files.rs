@@ -25,7 +25,7 @@ pub fn write(file: &Path, text: &str) -> Result<()> {
     write_bytes(file, text.as_bytes(), &mut File::options())
 }
 
-/// As [`write`], for what nobody but the user may read.
+/// As [`write()`], for what nobody but the user may read.
 ///
 /// # Errors
 /// Where it cannot be written.

@@ -1,6 +1,6 @@
 //! What `understory serve` answers: the page's files, what engine there is (`engine/info`), and the engine itself behind
 //! a WebSocket (`engine`), which speaks `understory_protocol` as the page's worker does, and what that measured
-//! (`metrics`). It hands out nothing to other sites: see [`guard`]. What other devices get is in [`lan`] alone.
+//! (`metrics`). It hands out nothing to other sites: see [`mod@guard`]. What other devices get is in [`lan`] alone.
 
 mod bench;
 mod engine;
