@@ -73,7 +73,7 @@ pub struct Memory {
     pub fits: Option<bool>,
 }
 
-/// What is to be expected. Times in milliseconds; the definitions are in [`super::explain`].
+/// What is to be expected. Times in milliseconds; the definitions are in `understory_protocol::definitions::prediction`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Prediction {
     /// `None` where the device's arithmetic is not known

@@ -6,7 +6,7 @@ use std::f64::consts::SQRT_2;
 use statrs::function::erf::erfc;
 use understory_protocol::formulas::median;
 
-/// Values under which nothing is said: thirds of six are the least that the test can tell apart at [`LEVEL`].
+/// Values under which nothing is said: thirds of six are the least that the test can tell apart at `LEVEL`.
 pub const LEAST_FOR_DRIFT: usize = 18;
 const LEVEL: f64 = 0.01;
 /// A change that matters.

@@ -55,7 +55,7 @@ impl Staging {
     /// [`Self::submit`], and waits for what it brings.
     ///
     /// # Errors
-    /// [`Error::DeviceLost`], [`Error::Device`].
+    /// [`understory_protocol::Error::DeviceLost`], [`understory_protocol::Error::Device`].
     pub async fn read_floats(
         &mut self,
         gpu: &Gpu,
@@ -71,7 +71,7 @@ impl Staging {
     /// Waits for the read begun by [`Self::start`] and hands its bytes to `read`.
     ///
     /// # Errors
-    /// [`Error::DeviceLost`], [`Error::Device`].
+    /// [`understory_protocol::Error::DeviceLost`], [`understory_protocol::Error::Device`].
     pub async fn finish<T>(&mut self, gpu: &Gpu, doing: &'static str, read: impl FnOnce(&[u8]) -> T) -> Result<T> {
         let pending = self.pending.take().expect("start() before finish()");
         let outcome = match pending.outcome {

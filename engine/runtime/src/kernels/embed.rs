@@ -18,7 +18,7 @@ struct Params {
     pad: [u32; 3],
 }
 
-/// X[m] = E[tokens[m]] * scale (+ P[position of row m]); one dispatch for each part of the table.
+/// `X[m] = E[tokens[m]] * scale (+ P[position of row m])`; one dispatch for each part of the table.
 pub async fn embed(
     b: &mut Builder<'_>,
     table: &Matrix,
