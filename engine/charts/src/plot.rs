@@ -234,7 +234,7 @@ mod tests {
     #[test]
     fn curves_end_at_the_edge() {
         let svg = plot(Axis::counting(10.0, ""), Mark::Line, &[(0.0, -5.0), (10.0, 500.0)]);
-        assert!(svg.contains("d=\"M44.0 150.0L344.0 8.0\""), "{svg}");
+        assert!(svg.contains("d=\"M44.00 150.00L344.00 8.00\""), "{svg}");
     }
 
     #[test]
