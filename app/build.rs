@@ -11,23 +11,6 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::{env, fs, io};
 
-/// What the program is made of; a change in one of them changes whether the commit alone says it. Each must exist: cargo
-/// runs this on every build for one that does not. The crates of `engine/` that the program does without are left out.
-const SOURCES: [&str; 12] = [
-    "app/src",
-    "engine/charts",
-    "engine/lab",
-    "engine/model",
-    "engine/protocol",
-    "engine/runtime",
-    "engine/session",
-    "engine/speculation",
-    "shaders",
-    "models",
-    "Cargo.toml",
-    "Cargo.lock",
-];
-
 fn main() -> io::Result<()> {
     let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join("..");
     let dist = root.join("web/dist");
@@ -49,7 +32,7 @@ fn main() -> io::Result<()> {
     code.push_str("]\n");
     // The tests ask for it too.
     println!("cargo::rustc-env=UNDERSTORY_PAGE={}", if files.is_empty() { "absent" } else { "embedded" });
-    origin::tell(&root, &SOURCES);
+    origin::tell(&root, "app/src");
     fs::write(PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default()).join("page.rs"), code)
 }
 

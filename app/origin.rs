@@ -4,9 +4,27 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-/// Commit and versions; `sources`: with changes in one of them the commit alone does not say what was built. Where there
-/// is no git, or the sources lie in somebody else's repository, the commit is unknown.
-pub fn tell(root: &Path, sources: &[&str]) {
+/// What every front end is made of: a change in one of them changes whether the commit alone says it. Each must exist:
+/// cargo runs build scripts on every build for one that does not. The crates of `engine/` that front ends do without are
+/// left out.
+const ENGINE: [&str; 11] = [
+    "engine/charts",
+    "engine/lab",
+    "engine/model",
+    "engine/protocol",
+    "engine/runtime",
+    "engine/session",
+    "engine/speculation",
+    "shaders",
+    "models",
+    "Cargo.toml",
+    "Cargo.lock",
+];
+
+/// Commit and versions; `front_end`: the folder of its sources. Where there is no git, or the sources lie in somebody
+/// else's repository, the commit is unknown.
+pub fn tell(root: &Path, front_end: &str) {
+    let sources = &[&[front_end], &ENGINE[..]].concat();
     for source in sources {
         println!("cargo::rerun-if-changed={}", root.join(source).display());
     }

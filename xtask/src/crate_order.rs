@@ -52,6 +52,8 @@ const ORDER: &[(&str, &[&str])] = &[
             "understory-session",
         ],
     ),
+    // Its tests alone depend on what they try.
+    ("understory-fuzz", &[]),
     ("understory-bindgen", &[]),
     ("xtask", &[]),
 ];

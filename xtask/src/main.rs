@@ -5,6 +5,7 @@ mod bench;
 mod browser;
 mod crate_order;
 mod features;
+mod fuzz;
 mod links;
 mod markdown;
 mod metadata;
@@ -35,6 +36,8 @@ cargo xtask COMMAND
   setup        find a Vulkan driver (Linux), or install Mesa's software one (Debian, Ubuntu)
   web          build the page into web/dist, and check its size
   browser      build the page and run its tests in a headless Chromium
+  fuzz [--seconds N] [--seed N] [TARGET]
+               damage models, tokenizers, templates, reports, links and listings, N seconds (default 300) a target
   bench [--rounds N] [--out DIR]
                kernels, then interleaved rounds (default 5) of llama.cpp, the burn reference and this engine;
                raw data and a summary go to DIR (default: target/bench)
@@ -63,7 +66,7 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         Some((command, rest)) => (command.as_str(), rest),
         None => ("help", args),
     };
-    if !matches!(command, "run" | "bench") && !rest.is_empty() {
+    if !matches!(command, "run" | "bench" | "fuzz") && !rest.is_empty() {
         bail!("`{command}` takes no arguments, got `{}`", rest.join(" "));
     }
     match command {
@@ -74,6 +77,7 @@ fn dispatch(args: &[String]) -> Result<ExitCode> {
         "web" => eprintln!("the page is in {}", web()?.display()),
         "browser" => browser(&web()?)?,
         "bench" => bench::all(rest)?,
+        "fuzz" => fuzz::run(rest)?,
         "help" | "-h" | "--help" => print!("{HELP}"),
         unknown => bail!("unknown command `{unknown}`\n\n{HELP}"),
     }

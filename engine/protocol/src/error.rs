@@ -64,9 +64,9 @@ pub enum Error {
     ChatTemplate { reason: String },
 
     // ---- requests
-    #[error("no model is loaded; load one first")]
+    #[error("no model is loaded")]
     NothingLoaded,
-    #[error("the prompt is empty; give at least one token of text")]
+    #[error("the prompt is empty: at least one token of text is needed")]
     EmptyPrompt,
     #[error("the prompt has {prompt_tokens} tokens, the model's context holds {context}")]
     PromptTooLong { prompt_tokens: usize, context: usize },

@@ -47,6 +47,15 @@ pub fn Composer(
             <Show when=move || converses && has_template()>
                 <label class="switch"><input type="checkbox" bind:checked=settings.chat /> "Chat"</label>
             </Show>
+            <Show when=chats>
+                <details>
+                    <summary>"System message"</summary>
+                    <div class="field wide">
+                        <label for="system">"What the model is told before the first turn"</label>
+                        <textarea id="system" rows="2" bind:value=settings.system></textarea>
+                    </div>
+                </details>
+            </Show>
             <div class="fields">
                 <MethodSelect />
                 {move || {

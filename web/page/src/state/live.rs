@@ -17,6 +17,9 @@ use crate::platform::{clock, visibility};
 use crate::wording::format;
 use crate::wording::notice::Notice;
 
+/// The role of the message that comes before the first turn.
+const SYSTEM: &str = "system";
+
 #[derive(Clone, Copy)]
 pub struct Live {
     pub session: Session,
@@ -75,9 +78,10 @@ impl Live {
         let chat = self.settings.chat.get_untracked();
         let text = self.settings.prompt.get_untracked();
         let prompt = if chat {
-            let mut turns = self.conversation.get_untracked();
-            turns.push(ChatMessage { role: "user".into(), content: text });
-            Prompt::Chat(turns)
+            let system = self.settings.system.get_untracked();
+            let system = (!system.trim().is_empty()).then(|| ChatMessage { role: SYSTEM.into(), content: system });
+            let user = ChatMessage { role: "user".into(), content: text };
+            Prompt::Chat(system.into_iter().chain(self.conversation.get_untracked()).chain([user]).collect())
         } else {
             Prompt::Text(text)
         };
@@ -102,7 +106,8 @@ impl Live {
         let prompt = match &request.prompt {
             Prompt::Text(text) => text.clone(),
             Prompt::Chat(turns) => {
-                self.conversation.set(turns.clone());
+                // The system message stands among the settings, and applies from the next turn on when it is changed.
+                self.conversation.set(turns.iter().filter(|turn| turn.role != SYSTEM).cloned().collect());
                 self.settings.prompt.set(String::new());
                 String::new()
             }

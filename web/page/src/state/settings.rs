@@ -95,6 +95,8 @@ pub struct Settings {
     pub prompt: RwSignal<String>,
     /// Through the model's chat template, as a turn of a conversation.
     pub chat: RwSignal<bool>,
+    /// what the model is told before the first turn; nothing where it is empty
+    pub system: RwSignal<String>,
     pub kind: RwSignal<MethodKind>,
     pub ignore_eos: RwSignal<bool>,
     pub max_new_tokens: Field,
@@ -123,6 +125,7 @@ impl Settings {
         let this = Self {
             prompt: RwSignal::new("Once upon a time".into()),
             chat: RwSignal::new(false),
+            system: RwSignal::new(String::new()),
             kind: RwSignal::new(MethodKind::Auto),
             ignore_eos: RwSignal::new(false),
             max_new_tokens: Field::new(&d::MOST_NEW, 128, "1"),

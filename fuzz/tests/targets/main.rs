@@ -1,0 +1,11 @@
+//! Everything that a stranger hands in, one target each.
+
+mod corpus;
+mod models;
+mod reports;
+
+/// Where the input that is tried stands, and failing ones are left.
+const FOLDER: &str = env!("CARGO_TARGET_TMPDIR");
+
+#[global_allocator]
+static ALLOCATOR: understory_fuzz::Bounded = understory_fuzz::Bounded::new();
