@@ -1,16 +1,31 @@
 //! Text that somebody else wrote (names of tensors, values of a configuration, tokens, labels of a report), made fit to be
 //! shown: on a terminal some characters are commands, and a few others make a line read differently from what it says.
 
+use std::borrow::Cow;
+
 /// The longest that [`shown`] lets a text be, in characters, its `…` included.
 pub const MAX_SHOWN_CHARS: usize = 200;
+/// The longest that [`words`] lets a text be, in characters, its `…` included.
+pub const MAX_WORDS_CHARS: usize = 1000;
 
 /// `text` on one line of at most [`MAX_SHOWN_CHARS`] characters: cut with `…`, and with `?` for each line break, control
 /// character and mark of direction. For what a message quotes.
 pub fn shown(text: &str) -> String {
-    let replaced = |c| if is_command(c) { '?' } else { c };
-    let cut = text.char_indices().nth(MAX_SHOWN_CHARS).is_some();
-    let kept = if cut { MAX_SHOWN_CHARS - 1 } else { MAX_SHOWN_CHARS };
-    text.chars().take(kept).map(replaced).chain(cut.then_some('…')).collect()
+    harmless(&cut(text, MAX_SHOWN_CHARS)).replace('\n', "?")
+}
+
+/// At most [`MAX_WORDS_CHARS`] characters of `text`, cut with `…`, and [`harmless`]. For a reason that somebody else
+/// words, or that quotes several foreign texts.
+pub fn words(text: &str) -> String {
+    harmless(&cut(text, MAX_WORDS_CHARS))
+}
+
+/// The beginning of `text`, with `…` as its last character where there was more.
+fn cut(text: &str, max_chars: usize) -> Cow<'_, str> {
+    match text.char_indices().nth(max_chars) {
+        None => text.into(),
+        Some(_) => text.chars().take(max_chars - 1).chain(['…']).collect::<String>().into(),
+    }
 }
 
 /// The whole of `text` with `?` for each control character and mark of direction; line breaks stay. For outputs that
@@ -45,6 +60,7 @@ mod tests {
         let exact = "é".repeat(MAX_SHOWN_CHARS);
         assert_eq!(shown(&exact), exact);
         assert_eq!(shown(&format!("{exact}x")), format!("{}…", "é".repeat(MAX_SHOWN_CHARS - 1)));
-        assert_eq!(harmless(&"x".repeat(1000)).len(), 1000);
+        assert_eq!(words(&"é\n".repeat(MAX_WORDS_CHARS)).chars().count(), MAX_WORDS_CHARS);
+        assert_eq!(harmless(&"x".repeat(5000)).len(), 5000);
     }
 }
