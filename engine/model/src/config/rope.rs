@@ -2,6 +2,7 @@
 //! `rope_scaling` and their family-specific names. After `modeling_rope_utils.py` of transformers 5.
 
 use understory_protocol::Result;
+use understory_protocol::foreign::shown;
 
 use super::Rope;
 use super::families::{Key, RopeKeys};
@@ -116,7 +117,7 @@ impl<'a> Parameters<'a> {
             }
             "llama3" => self.llama3(&mut inv_freq, context)?,
             other => {
-                let reason = format!("is `{other}`; known: default, linear, llama3");
+                let reason = format!("is `{}`; known: default, linear, llama3", shown(other));
                 return Err(config.bad("rope_type", reason));
             }
         }
