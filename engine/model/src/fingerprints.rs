@@ -61,7 +61,8 @@ mod tests {
         assert_eq!(weights(&one).unwrap().as_deref(), Some(abc));
         const INDEX_TEXT: &[u8] =
             br#"{"weight_map": {"a": "2.safetensors", "b": "1.safetensors", "c": "2.safetensors"}}"#;
-        static SHARDS: [(&str, &[u8]); 3] = [(WEIGHTS_INDEX, INDEX_TEXT), ("1.safetensors", b"abc"), ("2.safetensors", b"")];
+        static SHARDS: [(&str, &[u8]); 3] =
+            [(WEIGHTS_INDEX, INDEX_TEXT), ("1.safetensors", b"abc"), ("2.safetensors", b"")];
         let sharded = StaticFiles { name: "sharded", files: &SHARDS };
         let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         let both = hex(&Sha256::digest(format!("{abc}\n{empty}\n").as_bytes()));

@@ -99,8 +99,9 @@ pub(crate) fn read_header(files: &dyn ModelFiles, file: &str) -> Result<HashMap<
     raw.remove("__metadata__");
     let mut tensors = Vec::with_capacity(raw.len());
     for (name, value) in raw {
-        let entry = RawEntry::deserialize(&value)
-            .map_err(|error| bad(format!("describes the tensor `{}` in a way that is not understood: {error}", shown(&name))))?;
+        let entry = RawEntry::deserialize(&value).map_err(|error| {
+            bad(format!("describes the tensor `{}` in a way that is not understood: {error}", shown(&name)))
+        })?;
         tensors.push((name, entry));
     }
     tensors.sort_by_key(|(_, entry)| entry.data_offsets);

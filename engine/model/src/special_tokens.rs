@@ -21,8 +21,7 @@ const ADDED: &str = "added_tokens.json";
 const DECODER: &str = "added_tokens_decoder";
 const EXTRA: &str = "extra_special_tokens";
 /// The usual names, in the order in which they are added; other keys that end alike follow.
-const USUAL: [&str; 7] =
-    ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
+const USUAL: [&str; 7] = ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
 
 type Object = Map<String, Value>;
 

@@ -10,11 +10,13 @@ pub(crate) mod file;
 mod limits;
 mod normalizing;
 mod parts;
+mod pattern;
 mod spelling;
+mod splitting;
 mod stream;
 mod vocabulary;
 
-use tokenizers::{DecoderWrapper, ModelWrapper, PostProcessorWrapper, PreTokenizerWrapper, TokenizerImpl};
+use tokenizers::{DecoderWrapper, ModelWrapper, PostProcessorWrapper, TokenizerImpl};
 use understory_protocol::foreign::shown;
 use understory_protocol::{Error, Result};
 
@@ -24,6 +26,7 @@ pub use self::stream::Detokenizer;
 use self::decoding::Decoders;
 use self::file::{Added, File};
 use self::normalizing::Normalizers;
+use self::splitting::PreTokenizers;
 use crate::caught::caught;
 use crate::config::ModelConfig;
 use crate::files::{ModelFiles, read_small};
@@ -33,7 +36,7 @@ const FILE: &str = "tokenizer.json";
 /// What stands before a word in vocabularies of the SentencePiece kind; decoders drop it from the first word.
 const WORD_START: char = '\u{2581}';
 
-type Inner = TokenizerImpl<ModelWrapper, Normalizers, PreTokenizerWrapper, PostProcessorWrapper, DecoderWrapper>;
+type Inner = TokenizerImpl<ModelWrapper, Normalizers, PreTokenizers, PostProcessorWrapper, DecoderWrapper>;
 
 /// A model's tokenizer.
 pub struct Tokenizer {
@@ -68,13 +71,13 @@ impl Tokenizer {
         if let Some(version) = file.version.filter(|version| version != "1.0") {
             return Err(format!("version `{}` is not known; expected 1.0", shown(&version)));
         }
-        let told = |section: &'static str| move |reason| format!("{section}: {reason}");
+        let told = |section: &'static str| move |reason: String| format!("{section}: {reason}");
         let model = vocabulary::build(file.model).map_err(told("model"))?;
         let normalizers = parts::normalizers(&file.normalizer).map_err(told("normalizer"))?;
-        let decoders = Decoders(parts::decoders(&file.decoder).map_err(told("decoder"))?);
+        let decoders = parts::decoders(&file.decoder).map_err(told("decoder"))?;
         let mut inner = Inner::new(model);
-        inner.with_normalizer(Some(Normalizers(normalizers))).map_err(|error| error.to_string())?;
-        inner.with_pre_tokenizer(parts::pre_tokenizer(&file.pre_tokenizer).map_err(told("pre_tokenizer"))?);
+        inner.with_normalizer(Some(normalizers)).map_err(|error| error.to_string())?;
+        inner.with_pre_tokenizer(Some(parts::pre_tokenizers(&file.pre_tokenizer).map_err(told("pre_tokenizer"))?));
         inner.with_post_processor(parts::post_processor(&file.post_processor).map_err(told("post_processor"))?);
         add_tokens(&mut inner, file.added_tokens).map_err(told("added_tokens"))?;
         let byte_fallback = decoders.any(|decoder| matches!(decoder, DecoderWrapper::ByteFallback(_)));
@@ -88,9 +91,10 @@ impl Tokenizer {
     /// [`Error::BadToken`] for a token that the model has no row for; [`Error::Tokenizer`].
     pub fn encode(&self, text: &str, add_special_tokens: bool) -> Result<Vec<u32>> {
         let encoded = within(|| {
+            pattern::begin(text.len());
             let encoding = self.inner.encode_fast(text, add_special_tokens);
-            if normalizing::took_too_much() {
-                return Err("its normalizers make too much text of the prompt".into());
+            if let Some(reason) = normalizing::failure() {
+                return Err(reason);
             }
             encoding.map(|encoding| encoding.get_ids().to_vec()).map_err(|error| error.to_string())
         });
@@ -172,7 +176,11 @@ fn add_tokens(inner: &mut Inner, tokens: Vec<Added>) -> Result<(), String> {
     )?;
     let stated: Vec<(u32, String)> =
         tokens.iter().filter_map(|token| Some((token.id?, token.content.clone()))).collect();
+    pattern::begin(0);
     inner.add_tokens(tokens.into_iter().map(Added::token)).map_err(|error| error.to_string())?;
+    if let Some(reason) = normalizing::failure() {
+        return Err(reason);
+    }
     let other = |(id, content): &&(u32, String)| !content.is_empty() && inner.token_to_id(content) != Some(*id);
     if let Some((id, content)) = stated.iter().find(other) {
         tracing::warn!("the tokenizer's files give `{}` the id {id}, its vocabulary another", shown(content));

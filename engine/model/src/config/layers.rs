@@ -77,7 +77,10 @@ fn slides(fields: &Fields, layer_type: &str) -> Result<bool> {
     match layer_type {
         "full_attention" => Ok(false),
         "sliding_attention" => Ok(true),
-        other => Err(fields.bad("layer_types", format!("names `{}`; known: full_attention, sliding_attention", shown(other)))),
+        other => {
+            Err(fields
+                .bad("layer_types", format!("names `{}`; known: full_attention, sliding_attention", shown(other))))
+        }
     }
 }
 

@@ -18,7 +18,9 @@ pub(super) fn parse(config: &str, generation_config: Option<&str>) -> Result<Mod
     let outer = Fields { file: CONFIG, map: &config };
     if let Some(method) = outer.object("quantization_config")? {
         let method = method.text("quant_method")?.unwrap_or("unnamed");
-        return Err(outer.bad("quantization_config", format!("({}) is not known; expected plain weights", shown(method))));
+        return Err(
+            outer.bad("quantization_config", format!("({}) is not known; expected plain weights", shown(method)))
+        );
     }
     let (spec, multimodal) = family(&outer)?;
     let text_model;
@@ -175,7 +177,9 @@ fn activation(fields: &Fields, Key(key, default): Key<&'static str>) -> Result<A
             Ok(Activation::GeluTanh)
         }
         "relu" => Ok(Activation::Relu),
-        other => Err(fields.bad(key, format!("is `{}`; known: silu, gelu, gelu_new, gelu_pytorch_tanh, relu", shown(other)))),
+        other => {
+            Err(fields.bad(key, format!("is `{}`; known: silu, gelu, gelu_new, gelu_pytorch_tanh, relu", shown(other))))
+        }
     }
 }
 

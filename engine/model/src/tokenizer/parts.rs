@@ -6,28 +6,30 @@
 //! | any | a known type; how many and how deeply nested they are |
 //! | `Precompiled` | every index of the table ([`super::charsmap`]) |
 //! | `Prepend` | not empty (the library loses count of the text), not long |
-//! | `Replace`, `Split` | the length of the pattern and of the content |
+//! | `Replace`, `Split` | the length of the pattern and of the content; [`super::pattern`] bounds their time |
 //! | `FixedLength` | not 0 |
 //! | `ByteLevel` before the model | how many there are, since each may double a text |
 //! | `TemplateProcessing` | its tokens are defined, it speaks of one text, nothing before it has made several of that |
 //! | decoders | nothing here: [`super::decoding`] bounds them while they run |
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use tokenizers::normalizers::bert::BertNormalizer;
 use tokenizers::pre_tokenizers::delimiter::CharDelimiterSplit;
-use tokenizers::pre_tokenizers::sequence::Sequence as PreTokenizers;
 use tokenizers::processors::bert::BertProcessing;
 use tokenizers::processors::roberta::RobertaProcessing;
 use tokenizers::processors::sequence::Sequence as PostProcessors;
 use tokenizers::processors::template::TemplateProcessing;
-use tokenizers::{DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper};
+use tokenizers::{NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper, SplitDelimiterBehavior};
 use understory_protocol::foreign::shown;
 
 use super::charsmap;
-use super::limits::{
-    MAX_AFFIX_BYTES, MAX_BYTE_LEVELS, MAX_COMPONENTS, MAX_DEPTH, MAX_PATTERN_BYTES, MAX_TEMPLATE_PARTS, at_most,
-};
+use super::decoding::{self, Decoders};
+use super::limits::{MAX_AFFIX_BYTES, MAX_BYTE_LEVELS, MAX_COMPONENTS, MAX_DEPTH, MAX_TEMPLATE_PARTS, at_most};
+use super::normalizing::{self, Normalizers};
+use super::pattern::Timed;
+use super::splitting::{self, PreTokenizers};
 
 type Object = Map<String, Value>;
 
@@ -69,50 +71,64 @@ fn text<'a>(object: &'a Object, key: &str) -> &'a str {
     object.get(key).and_then(Value::as_str).unwrap_or_default()
 }
 
-/// `{"String": ..}` or `{"Regex": ..}`, and what comes in its place.
-fn check_pattern(object: &Object) -> Result<(), String> {
-    let patterns = object.get("pattern").and_then(Value::as_object).into_iter().flatten();
-    let longest = patterns.filter_map(|(_, pattern)| pattern.as_str()).map(str::len).max().unwrap_or(0);
-    at_most("the length of a pattern", longest, MAX_PATTERN_BYTES)?;
-    at_most("the length of a replacement", text(object, "content").len(), MAX_AFFIX_BYTES)
+/// What a `Replace` puts in place of a match.
+fn replacement(object: &Object) -> Result<&str, String> {
+    let content = object.get("content").and_then(Value::as_str).ok_or("a Replace has no content")?;
+    at_most("the length of a replacement", content.len(), MAX_AFFIX_BYTES).map(|()| content)
 }
 
 /// # Errors
 /// What is wrong with the section.
-pub(super) fn normalizers(section: &Value) -> Result<Vec<NormalizerWrapper>, String> {
-    let normalizer = |(kind, object): (&str, &Object)| match kind {
-        "Bert" | "BertNormalizer" => read::<BertNormalizer>(object).map(Into::into),
-        "Precompiled" => charsmap::read(text(object, "precompiled_charsmap")).map(Into::into),
-        "Prepend" if text(object, "prepend").is_empty() => Err("Prepend has nothing to prepend".into()),
-        "Prepend" => {
-            at_most("the length of a prefix", text(object, "prepend").len(), MAX_AFFIX_BYTES)?;
-            read(object)
-        }
-        "Replace" => check_pattern(object).and_then(|()| read(object)),
-        "Strip" | "StripAccents" | "NFC" | "NFD" | "NFKC" | "NFKD" | "Lowercase" | "Nmt" | "ByteLevel" => read(object),
-        other => unknown(other),
+pub(super) fn normalizers(section: &Value) -> Result<Normalizers, String> {
+    let normalizer = |(kind, object): (&str, &Object)| {
+        let library: NormalizerWrapper = match kind {
+            "Replace" => return Ok(normalizing::Step::Replace(Timed::of(object)?, replacement(object)?.into())),
+            "Bert" | "BertNormalizer" => read::<BertNormalizer>(object)?.into(),
+            "Precompiled" => charsmap::read(text(object, "precompiled_charsmap"))?.into(),
+            "Prepend" if text(object, "prepend").is_empty() => return Err("Prepend has nothing to prepend".into()),
+            "Prepend" => {
+                at_most("the length of a prefix", text(object, "prepend").len(), MAX_AFFIX_BYTES)?;
+                read(object)?
+            }
+            "Strip" | "StripAccents" | "NFC" | "NFD" | "NFKC" | "NFKD" | "Lowercase" | "Nmt" | "ByteLevel" => {
+                read(object)?
+            }
+            other => return unknown(other),
+        };
+        Ok(normalizing::Step::Library(library))
     };
-    components(section, "normalizers")?.into_iter().map(normalizer).collect()
+    components(section, "normalizers")?.into_iter().map(normalizer).collect::<Result<_, String>>().map(Normalizers)
 }
 
 /// # Errors
 /// What is wrong with the section.
-pub(super) fn pre_tokenizer(section: &Value) -> Result<Option<PreTokenizerWrapper>, String> {
+pub(super) fn pre_tokenizers(section: &Value) -> Result<PreTokenizers, String> {
     let components = components(section, "pretokenizers")?;
     let doubling = components.iter().filter(|(kind, _)| *kind == "ByteLevel").count();
     at_most("the number of ByteLevel pre-tokenizers", doubling, MAX_BYTE_LEVELS)?;
-    let pre_tokenizer = |(kind, object): (&str, &Object)| match kind {
-        "Delimiter" | "CharDelimiterSplit" => read::<CharDelimiterSplit>(object).map(Into::into),
-        "FixedLength" if object.get("length").and_then(Value::as_u64) == Some(0) => {
-            Err("FixedLength has the length 0".into())
-        }
-        "Split" => check_pattern(object).and_then(|()| read(object)),
-        "BertPreTokenizer" | "ByteLevel" | "Metaspace" | "Whitespace" | "Punctuation" | "WhitespaceSplit" | "Digits"
-        | "UnicodeScripts" | "FixedLength" => read(object),
-        other => unknown(other),
+    let pre_tokenizer = |(kind, object): (&str, &Object)| {
+        let library: PreTokenizerWrapper = match kind {
+            "Split" => {
+                #[derive(Deserialize)]
+                struct Rest {
+                    behavior: SplitDelimiterBehavior,
+                    #[serde(default)]
+                    invert: bool,
+                }
+                let Rest { behavior, invert } = read(object)?;
+                return Ok(splitting::Step::Split { pattern: Timed::of(object)?, behavior, invert });
+            }
+            "Delimiter" | "CharDelimiterSplit" => read::<CharDelimiterSplit>(object)?.into(),
+            "FixedLength" if object.get("length").and_then(Value::as_u64) == Some(0) => {
+                return Err("FixedLength has the length 0".into());
+            }
+            "BertPreTokenizer" | "ByteLevel" | "Metaspace" | "Whitespace" | "Punctuation" | "WhitespaceSplit"
+            | "Digits" | "UnicodeScripts" | "FixedLength" => read(object)?,
+            other => return unknown(other),
+        };
+        Ok(splitting::Step::Library(library))
     };
-    let list = components.into_iter().map(pre_tokenizer).collect::<Result<Vec<_>, String>>()?;
-    Ok(Some(list).filter(|list| !list.is_empty()).map(|list| PreTokenizers::new(list).into()))
+    components.into_iter().map(pre_tokenizer).collect::<Result<_, String>>().map(PreTokenizers)
 }
 
 /// # Errors
@@ -126,7 +142,9 @@ pub(super) fn post_processor(section: &Value) -> Result<Option<PostProcessorWrap
         "RobertaProcessing" => read::<RobertaProcessing>(object).map(Into::into),
         "BertProcessing" => read::<BertProcessing>(object).map(Into::into),
         "ByteLevel" => read::<tokenizers::pre_tokenizers::byte_level::ByteLevel>(object).map(Into::into),
-        "TemplateProcessing" => check_template(object).and_then(|()| read::<TemplateProcessing>(object)).map(Into::into),
+        "TemplateProcessing" => {
+            check_template(object).and_then(|()| read::<TemplateProcessing>(object)).map(Into::into)
+        }
         other => unknown(other),
     };
     let list = components.into_iter().map(post_processor).collect::<Result<Vec<_>, String>>()?;
@@ -145,7 +163,8 @@ fn check_template(object: &Object) -> Result<(), String> {
         }
         if let Some(id) = part["SpecialToken"]["id"].as_str() {
             let token = defined.and_then(|tokens| tokens.get(id));
-            let token = token.ok_or_else(|| format!("a template speaks of `{}`, which it does not define", shown(id)))?;
+            let token =
+                token.ok_or_else(|| format!("a template speaks of `{}`, which it does not define", shown(id)))?;
             let len = |key: &str| token[key].as_array().map_or(0, Vec::len);
             if len("ids") != len("tokens") {
                 return Err(format!("a template gives `{}` ids and texts of different number", shown(id)));
@@ -156,18 +175,16 @@ fn check_template(object: &Object) -> Result<(), String> {
     at_most("the number of tokens of a template", added, MAX_TEMPLATE_PARTS)
 }
 
-/// `None` where the section is `null`.
-///
 /// # Errors
 /// What is wrong with the section.
-pub(super) fn decoders(section: &Value) -> Result<Option<Vec<DecoderWrapper>>, String> {
+pub(super) fn decoders(section: &Value) -> Result<Decoders, String> {
     let decoder = |(kind, object): (&str, &Object)| match kind {
-        "Replace" => check_pattern(object).and_then(|()| read(object)),
+        "Replace" => Ok(decoding::Step::Replace(Timed::of(object)?, replacement(object)?.into())),
         "BPEDecoder" | "ByteLevel" | "WordPiece" | "Metaspace" | "CTC" | "Fuse" | "Strip" | "ByteFallback" => {
-            read(object)
+            read(object).map(decoding::Step::Library)
         }
         other => unknown(other),
     };
     let list = components(section, "decoders")?.into_iter().map(decoder).collect::<Result<_, String>>()?;
-    Ok(Some(list).filter(|_| !section.is_null()))
+    Ok(Decoders(Some(list).filter(|_| !section.is_null())))
 }

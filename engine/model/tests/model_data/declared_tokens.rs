@@ -99,10 +99,8 @@ fn new_tokens_get_their_ids_in_order() {
 fn a_declared_token_keeps_its_flags() {
     let mut token = im_end(true);
     (token["lstrip"], token["rstrip"]) = (json!(true), json!(true));
-    let files = without_last_two().with(
-        "tokenizer_config.json",
-        json!({ "added_tokens_decoder": { "510": token } }).to_string(),
-    );
+    let files = without_last_two()
+        .with("tokenizer_config.json", json!({ "added_tokens_decoder": { "510": token } }).to_string());
     assert_eq!(open(&files).unwrap().encode("Hi \n <|im_end|>  Hi", false).unwrap(), [40, 73, 510, 40, 73]);
 }
 

@@ -4,9 +4,9 @@
 mod broken_files;
 mod chat;
 mod config;
-mod pair;
 mod declared_tokens;
 mod hostile_tokenizers;
+mod pair;
 mod tokenizer_kinds;
 mod tokens;
 mod weights;
@@ -157,7 +157,9 @@ fn a_small_file_that_is_large_is_refused() {
     let folder = MemoryFiles::load(&fixture("llama")).to_folder();
     let files = FolderFiles::open(folder.path()).unwrap();
     let config = ModelConfig::from_files(&files).unwrap();
-    for name in ["tokenizer.json", "chat_template.jinja", "tokenizer_config.json", "generation_config.json", "config.json"] {
+    for name in
+        ["tokenizer.json", "chat_template.jinja", "tokenizer_config.json", "generation_config.json", "config.json"]
+    {
         let path = folder.path().join(name);
         let before = std::fs::read(&path).ok();
         std::fs::File::create(&path).unwrap().set_len(3_000_000_000).unwrap();

@@ -57,7 +57,8 @@ fn template() -> Value {
 
 /// `tokenizer.json` of that kind.
 pub fn model_of(kind: &str) -> Value {
-    let metaspace = json!({ "type": "Metaspace", "replacement": "\u{2581}", "prepend_scheme": "always", "split": true });
+    let metaspace =
+        json!({ "type": "Metaspace", "replacement": "\u{2581}", "prepend_scheme": "always", "split": true });
     let bytes = json!({ "type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true });
     let merges = json!([["a", "b"], ["\u{2581}", "a"]]);
     let (normalizer, pre_tokenizer, post_processor, decoder, model) = match kind {

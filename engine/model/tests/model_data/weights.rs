@@ -339,11 +339,10 @@ fn a_head_of_its_own_is_not_tied() {
     assert!(config.tie_word_embeddings && ModelWeights::open(&files, &config).unwrap().is_tied());
     let mut tensors = tensors_of(&files);
     let mut head = tensors["model.embed_tokens.weight"].clone();
-    *head.values.last_mut().unwrap() += 1.0;
+    *head.values.last_mut().unwrap() = 0.5;
     tensors.insert("lm_head.weight".into(), head.clone());
     let both = files.clone().with(WEIGHTS, file_of(&tensors, Dtype::F16));
     assert!(!ModelWeights::open(&both, &config).unwrap().is_tied());
     let read = read_all(&both);
-    assert_eq!(read[&Slot::LmHead], head.values);
-    assert_ne!(read[&Slot::Embedding], head.values);
+    assert!(read[&Slot::LmHead] == head.values && read[&Slot::Embedding] != head.values);
 }
