@@ -13,6 +13,7 @@ use serde_json::Value as Json;
 use understory_protocol::{ChatMessage, Error, Result};
 
 use crate::files::{ModelFiles, read_text};
+use crate::special_tokens;
 
 const NAME: &str = "chat_template";
 
@@ -29,12 +30,7 @@ impl ChatTemplate {
     /// [`Error::ChatTemplate`] for a template with a syntax error or a list without a default;
     /// [`Error::BadFile`] for a `tokenizer_config.json` that is not JSON.
     pub fn from_files(files: &dyn ModelFiles) -> Result<Option<Self>> {
-        const CONFIG: &str = "tokenizer_config.json";
-        let config: Json = match read_text(files, CONFIG)? {
-            Some(text) => serde_json::from_str(&text)
-                .map_err(|error| Error::BadFile { file: CONFIG.into(), reason: format!("not JSON: {error}") })?,
-            None => Json::Null,
-        };
+        let config = Json::Object(special_tokens::tokenizer_config(files)?);
         let source = match read_text(files, "chat_template.jinja")? {
             Some(source) => Some(source),
             None => default_template(&config["chat_template"])?,

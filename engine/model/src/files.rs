@@ -64,12 +64,39 @@ pub trait ModelFiles {
     fn release(&self) {}
 }
 
+/// The most bytes that a file which is read whole may have, by its name. Published ones stay far below, but for
+/// `tokenizer.json`, of which Gemma 3's has 33 MB.
+fn max_bytes(file: &str) -> u64 {
+    const MIB: u64 = 1 << 20;
+    match file {
+        "tokenizer.json" | "model.safetensors.index.json" => 64 * MIB,
+        "tokenizer_config.json" => 16 * MIB,
+        "chat_template.jinja" => MIB,
+        _ => 4 * MIB,
+    }
+}
+
+/// [`ModelFiles::read`], for a file of reasonable size.
+///
+/// # Errors
+/// Those of [`ModelFiles::read`], and [`Error::BadFile`] for a file that is too large to be what its name says.
+pub(crate) fn read_small<'a>(files: &'a dyn ModelFiles, file: &str) -> Result<Option<FileBytes<'a>>> {
+    let max = max_bytes(file);
+    match files.len(file)? {
+        None => Ok(None),
+        Some(len) if len <= max => files.read(file),
+        Some(len) => {
+            Err(Error::BadFile { file: file.into(), reason: format!("has {len} bytes; at most {max} are expected") })
+        }
+    }
+}
+
 /// A text file of the model; `None` if there is none of that name.
 ///
 /// # Errors
-/// [`Error::BadFile`] where it is not UTF-8.
+/// Those of [`read_small`], and [`Error::BadFile`] where it is not UTF-8.
 pub(crate) fn read_text(files: &dyn ModelFiles, file: &str) -> Result<Option<String>> {
-    let Some(bytes) = files.read(file)? else { return Ok(None) };
+    let Some(bytes) = read_small(files, file)? else { return Ok(None) };
     match std::str::from_utf8(&bytes) {
         Ok(text) => Ok(Some(text.to_owned())),
         Err(error) => Err(Error::BadFile { file: file.into(), reason: format!("not UTF-8: {error}") }),

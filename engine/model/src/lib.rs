@@ -2,6 +2,7 @@
 //!
 //! *Architecture Invariant:* no device. What is here reads, checks and converts; the runtime uploads.
 
+mod caught;
 pub mod chat;
 pub mod config;
 pub mod files;
@@ -11,6 +12,7 @@ mod measured_shape;
 mod pair;
 pub mod repository;
 mod safetensors;
+mod special_tokens;
 pub mod text;
 pub mod tokenizer;
 pub mod weights;

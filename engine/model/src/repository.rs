@@ -11,7 +11,13 @@ pub const TOKENIZER: &str = "tokenizer.json";
 pub const WEIGHTS: &str = "model.safetensors";
 pub const WEIGHTS_INDEX: &str = "model.safetensors.index.json";
 /// Files that a model may have or not.
-pub const OPTIONAL: [&str; 3] = ["generation_config.json", "tokenizer_config.json", "chat_template.jinja"];
+pub const OPTIONAL: [&str; 5] = [
+    "generation_config.json",
+    "tokenizer_config.json",
+    "chat_template.jinja",
+    "special_tokens_map.json",
+    "added_tokens.json",
+];
 /// How the names of weights end that are not read.
 const OTHER_WEIGHTS: [&str; 6] = [".safetensors", ".bin", ".gguf", ".onnx", ".h5", ".msgpack"];
 

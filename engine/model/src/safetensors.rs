@@ -6,9 +6,11 @@
 use std::collections::HashMap;
 
 use serde::Deserialize;
+use understory_protocol::foreign::shown;
 use understory_protocol::{Error, Result};
 
-use super::files::ModelFiles;
+use super::files::{ModelFiles, read_text};
+use super::repository::{WEIGHTS, WEIGHTS_INDEX, shards};
 
 /// The limit of the `safetensors` crate; a longer header is a sign of something else than a header.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
@@ -97,14 +99,16 @@ pub(crate) fn read_header(files: &dyn ModelFiles, file: &str) -> Result<HashMap<
     raw.remove("__metadata__");
     let mut tensors = Vec::with_capacity(raw.len());
     for (name, value) in raw {
-        let entry = RawEntry::deserialize(&value)
-            .map_err(|error| bad(format!("describes the tensor `{name}` in a way that is not understood: {error}")))?;
+        let entry = RawEntry::deserialize(&value).map_err(|error| {
+            bad(format!("describes the tensor `{}` in a way that is not understood: {error}", shown(&name)))
+        })?;
         tensors.push((name, entry));
     }
     tensors.sort_by_key(|(_, entry)| entry.data_offsets);
     let mut end = 0;
     for (name, RawEntry { dtype, shape, data_offsets: [from, to] }) in &tensors {
         if *from != end || to < from {
+            let name = shown(name);
             return Err(bad(format!("places tensor `{name}` at bytes {from} to {to}; expected it to begin at {end}")));
         }
         let given = to - from;
@@ -113,7 +117,9 @@ pub(crate) fn read_header(files: &dyn ModelFiles, file: &str) -> Result<HashMap<
             && shape.iter().try_fold(known.bytes(), |product, &n| product.checked_mul(n)) != Some(given)
         {
             return Err(bad(format!(
-                "gives tensor `{name}` {given} bytes; {dtype} of shape {shape:?} has another size"
+                "gives tensor `{}` {given} bytes; {dtype} of shape {} has another size",
+                shown(name),
+                shown(&format!("{shape:?}"))
             )));
         }
         end = *to;
@@ -138,25 +144,11 @@ pub(crate) fn read_header(files: &dyn ModelFiles, file: &str) -> Result<HashMap<
 /// [`Error::NotAModel`] where there is neither; [`Error::BadFile`] for an index that is not one or that names files
 /// outside of the model's folder.
 pub(crate) fn weight_files(files: &dyn ModelFiles) -> Result<Vec<String>> {
-    const SINGLE: &str = "model.safetensors";
-    const INDEX: &str = "model.safetensors.index.json";
-    if files.len(SINGLE)?.is_some() {
-        return Ok(vec![SINGLE.into()]);
+    if files.len(WEIGHTS)?.is_some() {
+        return Ok(vec![WEIGHTS.into()]);
     }
-    let Some(index) = files.read(INDEX)? else {
-        return Err(Error::NotAModel { path: files.name().into(), missing: SINGLE.into() });
+    let Some(index) = read_text(files, WEIGHTS_INDEX)? else {
+        return Err(Error::NotAModel { path: files.name().into(), missing: WEIGHTS.into() });
     };
-    #[derive(Deserialize)]
-    struct Index {
-        weight_map: HashMap<String, String>,
-    }
-    let bad = |reason: String| Error::BadFile { file: INDEX.into(), reason };
-    let index: Index = serde_json::from_slice(&index).map_err(|error| bad(format!("is not an index: {error}")))?;
-    let mut names: Vec<String> = index.weight_map.into_values().collect();
-    names.sort_unstable();
-    names.dedup();
-    match names.iter().find(|name| name.contains(['/', '\\', ':']) || name.starts_with('.')) {
-        Some(name) => Err(bad(format!("names the file `{name}`; expected one beside it"))),
-        None => Ok(names),
-    }
+    shards(&index).map_err(|reason| Error::BadFile { file: WEIGHTS_INDEX.into(), reason })
 }

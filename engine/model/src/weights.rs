@@ -6,6 +6,7 @@
 mod convert;
 mod names;
 mod slots;
+mod tied;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -105,8 +106,9 @@ struct Piece {
 }
 
 impl<'a> ModelWeights<'a> {
-    /// Reads the headers, no data, and checks every tensor that a model of this configuration needs. Others are
-    /// ignored (masks and frequencies that some checkpoints store).
+    /// Reads the headers and checks every tensor that a model of this configuration needs. Others are ignored (masks and
+    /// frequencies that some checkpoints store). No data is read, but where the configuration ties the head to the
+    /// embedding and the files hold both: they are tied if they are the same, as transformers has it.
     ///
     /// # Errors
     /// [`Error::MissingTensor`], [`Error::WrongShape`], [`Error::UnknownDtype`] for a tensor;
@@ -120,7 +122,8 @@ impl<'a> ModelWeights<'a> {
         }
         let tensors = Stored { names: Names::of(config.family), stored, config };
         let prefix = tensors.prefix();
-        let needed = slots::needed(config);
+        let tied = config.tie_word_embeddings && tensors.are_tied(files, prefix)?;
+        let needed = slots::needed(config, tied);
         let mut places = HashMap::with_capacity(needed.len());
         for &(slot, layout) in &needed {
             places.insert(slot, tensors.place(prefix, slot, layout)?);
@@ -130,7 +133,7 @@ impl<'a> ModelWeights<'a> {
             architecture: config.family.model_type(),
             order: needed.into_iter().map(|(slot, _)| slot).collect(),
             places,
-            tied: config.tie_word_embeddings,
+            tied,
             whole: RefCell::default(),
         })
     }
@@ -139,6 +142,11 @@ impl<'a> ModelWeights<'a> {
     /// is not the embedding.
     pub fn slots(&self) -> Vec<Slot> {
         self.order.clone()
+    }
+
+    /// Whether the head is the embedding. A configuration that says so is not believed where the files hold two.
+    pub fn is_tied(&self) -> bool {
+        self.tied
     }
 
     fn place(&self, slot: Slot) -> Option<&Place> {
@@ -223,11 +231,11 @@ struct Stored<'a> {
 }
 
 impl Stored<'_> {
-    /// The prefix that these files use: the one under which there is an embedding, else the usual one.
+    /// The prefix that these files use: the one under which there is an embedding, or a final norm, else the usual one.
     fn prefix(&self) -> &'static str {
         let prefixes = self.names.prefixes;
-        let here = |prefix: &&&str| self.stored.contains_key(&format!("{prefix}{}", self.names.embedding));
-        prefixes.iter().find(here).unwrap_or(&prefixes[0])
+        let under = |name: &str| prefixes.iter().find(|prefix| self.stored.contains_key(&format!("{prefix}{name}")));
+        under(self.names.embedding).or_else(|| under(self.names.final_norm)).unwrap_or(&prefixes[0])
     }
 
     /// Names of the tensors that make up a slot, and how they are stored.
@@ -235,14 +243,11 @@ impl Stored<'_> {
         let names = self.names;
         let one = |name: &str| (vec![format!("{prefix}{name}")], Form::Rows);
         match slot {
-            Slot::Embedding => one(names.embedding),
+            Slot::Embedding => (vec![self.embedding(prefix)], Form::Rows),
             Slot::PositionEmbedding => one(names.position_embedding),
             Slot::FinalNorm => one(names.final_norm),
             Slot::FinalNormBias => one(names.final_norm_bias),
-            Slot::LmHead => {
-                let found = names.lm_head.iter().find(|name| self.stored.contains_key(**name));
-                (vec![found.unwrap_or(&names.lm_head[0]).to_string()], Form::Rows)
-            }
+            Slot::LmHead => (vec![self.head().unwrap_or(names.lm_head[0]).into()], Form::Rows),
             Slot::LmHeadBias => (vec![names.lm_head[0].replace("weight", "bias")], Form::Rows),
             Slot::Layer(layer, slot) => match names.layer_name(slot) {
                 Some(name) => {

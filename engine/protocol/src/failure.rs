@@ -8,6 +8,7 @@ use std::fmt;
 use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::Error;
+use crate::foreign::shown;
 
 /// Why a request failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -98,13 +99,12 @@ impl From<&Error> for FailureKind {
             }
             Error::Device { .. } | Error::DeviceLimit { .. } => Self::DeviceUnfit,
             Error::Io { path, .. } => Self::FileUnreadable { file: path.display().to_string() },
-            Error::NotAModel { missing, .. } => Self::FileUnreadable { file: missing.clone() },
-            Error::Truncated { file, .. } => Self::FileTruncated { file: file.clone() },
+            Error::NotAModel { missing, .. } => Self::FileUnreadable { file: shown(missing) },
+            Error::Truncated { file, .. } => Self::FileTruncated { file: shown(file) },
             Error::BadFile { .. }
             | Error::BadConfig { .. }
             | Error::MissingTensor { .. }
             | Error::WrongShape { .. }
-            | Error::VocabularyMismatch { .. }
             | Error::Tokenizer { .. } => Self::FileInvalid,
             Error::UnknownArchitecture { .. } | Error::UnknownDtype { .. } => Self::ModelUnsupported,
             Error::F16Overflow { .. } => Self::F16Overflow,
@@ -112,6 +112,7 @@ impl From<&Error> for FailureKind {
             Error::ChatTemplate { .. } => Self::ChatTemplate,
             Error::NothingLoaded => Self::NothingLoaded,
             Error::EmptyPrompt => Self::EmptyPrompt,
+            Error::TextTooShort { .. } => Self::Other,
             &Error::PromptTooLong { prompt_tokens, context } => Self::PromptTooLong { prompt_tokens, context },
             Error::BadParameter { name, value, expected } => {
                 Self::BadParameter { name: (*name).into(), value: value.clone(), expected: (*expected).into() }

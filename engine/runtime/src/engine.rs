@@ -166,11 +166,11 @@ impl Engine {
     /// Negative log-likelihood of `text`, in windows of the model's context.
     ///
     /// # Errors
-    /// [`Error::EmptyPrompt`] for a text of fewer than two tokens, [`Error::NanLogits`], [`Error::DeviceLost`].
+    /// [`Error::TextTooShort`] for a text of fewer than two tokens, [`Error::NanLogits`], [`Error::DeviceLost`].
     pub async fn evaluate(&mut self, text: &str, on_progress: &mut dyn FnMut(Progress)) -> Result<Evaluation> {
         let token_ids = self.tokenizer.encode(text, true)?;
         if token_ids.len() < 2 {
-            return Err(Error::EmptyPrompt);
+            return Err(Error::TextTooShort { tokens: token_ids.len() });
         }
         let per_token =
             evaluate::negative_log_likelihood(&self.gpu, &mut self.forward, &token_ids, &mut |done, total| {

@@ -75,10 +75,10 @@ pub async fn negative_log_likelihood(
     Ok(out)
 }
 
-/// `-ln softmax(row)[token]` in f64; `None` if the row holds a NaN.
+/// `-ln softmax(row)[token]` in f64; `None` if the row holds a NaN or plus infinity, or nothing but minus infinity.
 fn surprise(row: &[f32], token: u32) -> Option<f64> {
     let peak = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    if row.iter().any(|v| v.is_nan()) {
+    if !peak.is_finite() || row.iter().any(|v| v.is_nan()) {
         return None;
     }
     let sum: f64 = row.iter().map(|&v| f64::from(v - peak).exp()).sum();

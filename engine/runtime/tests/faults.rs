@@ -31,13 +31,23 @@ fn fails(engine: &mut Engine, request: &GenerateRequest) -> Error {
 
 /// The llama fixture with the values of one tensor replaced, stored as f32.
 fn with_tensor(tensor: &str, value: f32) -> tempfile::TempDir {
+    with_values(tensor, |_| value)
+}
+
+/// The same with one value replaced.
+fn with_one(tensor: &str, value: f32) -> tempfile::TempDir {
+    let mut first = true;
+    with_values(tensor, move |old| if std::mem::replace(&mut first, false) { value } else { old })
+}
+
+fn with_values(tensor: &str, mut change: impl FnMut(f32) -> f32) -> tempfile::TempDir {
     let bytes = std::fs::read(llama().join("model.safetensors")).expect("reads");
     let tensors = safetensors::SafeTensors::deserialize(&bytes).expect("a safetensors file");
     let values: Vec<(String, Vec<usize>, Vec<u8>)> = tensors
         .iter()
         .map(|(name, view)| {
             let halves: Vec<half::f16> = bytemuck::pod_collect_to_vec(view.data());
-            let replace = |h: half::f16| if name == tensor { value } else { h.to_f32() };
+            let mut replace = |h: half::f16| if name == tensor { change(h.to_f32()) } else { h.to_f32() };
             let data = halves.into_iter().flat_map(|h| replace(h).to_le_bytes()).collect();
             (name.to_string(), view.shape().to_vec(), data)
         })
@@ -96,6 +106,34 @@ fn nan_logits_are_an_error_not_a_token() {
     let text = golden(&llama()).nll.text;
     let error = pollster::block_on(engine.evaluate(&text, &mut |_| {})).expect_err("NaN");
     assert!(matches!(error, Error::NanLogits { .. }), "{error}");
+}
+
+/// One infinite weight of the last norm makes every logit infinite, and none of them NaN. A test for NaN alone chooses the
+/// first of them, and gives a likelihood of 0.
+#[test]
+fn infinite_logits_are_an_error_not_a_token() {
+    let folder = with_one("model.norm.weight", f32::INFINITY);
+    let sampling = Sampling { temperature: 0.7, ..Sampling::default() };
+    for set in [KernelSet::Cpu, KernelSet::Gpu] {
+        let mut engine = engine(folder.path(), Dtype::F32, set);
+        for ask in [request(&[1, 2, 3], 4), GenerateRequest { sampling, ..request(&[1, 2, 3], 4) }] {
+            let error = fails(&mut engine, &ask);
+            assert!(matches!(error, Error::NanLogits { position: 3 }), "{error}");
+        }
+        let text = golden(&llama()).nll.text;
+        let error = pollster::block_on(engine.evaluate(&text, &mut |_| {})).expect_err("infinity");
+        assert!(matches!(error, Error::NanLogits { .. }), "{error}");
+    }
+}
+
+/// The first token of a text is only read. Calling such a text empty fails this.
+#[test]
+fn a_likelihood_needs_two_tokens() {
+    let mut engine = engine(&llama(), Dtype::F16, KernelSet::Cpu);
+    for (text, tokens) in [("", 0), ("a", 1)] {
+        let error = pollster::block_on(engine.evaluate(text, &mut |_| {})).expect_err("too short");
+        assert!(matches!(error, Error::TextTooShort { tokens: given } if given == tokens), "{error}");
+    }
 }
 
 #[test]

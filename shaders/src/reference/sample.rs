@@ -79,7 +79,7 @@ impl State {
 /// Penalised logits are f32 as in the kernel, since filters compare them for equality: tokens equal to a threshold
 /// are all kept.
 pub fn sample(op: &Sample, logits: &[f32], state: &State) -> Choice {
-    if logits.iter().any(|l| l.is_nan()) {
+    if logits.iter().any(|l| l.is_nan() || *l == f32::INFINITY) {
         return Choice { token: NO_TOKEN, kept: Vec::new(), lead: f64::INFINITY, clearance: f64::INFINITY };
     }
     let penalised = |(v, &l): (usize, &f32)| match state.has_seen(v) && op.penalty != 1.0 {

@@ -19,7 +19,7 @@ impl Reference {
     pub fn load(weights: &ModelWeights, config: &ModelConfig, device: &Device) -> Result<Self> {
         let loader = Loader { weights, config, device };
         let embedding = loader.matrix(Slot::Embedding)?;
-        let head = if config.tie_word_embeddings { embedding.clone() } else { loader.matrix(Slot::LmHead)? };
+        let head = if weights.is_tied() { embedding.clone() } else { loader.matrix(Slot::LmHead)? };
         let lm_head = Linear { weight: head, bias: loader.bias(config.lm_head_bias, Slot::LmHeadBias)? };
         let position_embedding =
             config.learned_positions.then(|| loader.matrix(Slot::PositionEmbedding)).transpose()?;

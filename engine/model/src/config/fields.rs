@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use understory_protocol::foreign::shown;
 use understory_protocol::{Error, Result};
 
 /// No dimension of a model that we could hold comes near these; what exceeds them is a mistake, and refusing it
@@ -25,8 +26,7 @@ impl<'a> Fields<'a> {
 
     fn expected(&self, key: &str, value: &Value, expected: &str) -> Error {
         // Long values would bury the message.
-        let shown: String = value.to_string().chars().take(60).collect();
-        self.bad(key, format!("is {shown}; expected {expected}"))
+        self.bad(key, format!("is {}; expected {expected}", shown(&value.to_string())))
     }
 
     /// Whether the key is there at all, be it as `null`.

@@ -1,6 +1,7 @@
 //! What differs from layer to layer: sliding windows, the rope table, the attention's scale.
 
 use understory_protocol::Result;
+use understory_protocol::foreign::shown;
 
 use super::families::{FamilySpec, Key, Scale, Windows};
 use super::fields::{Fields, MAX_LAYERS, MAX_POSITIONS};
@@ -76,7 +77,10 @@ fn slides(fields: &Fields, layer_type: &str) -> Result<bool> {
     match layer_type {
         "full_attention" => Ok(false),
         "sliding_attention" => Ok(true),
-        other => Err(fields.bad("layer_types", format!("names `{other}`; known: full_attention, sliding_attention"))),
+        other => {
+            Err(fields
+                .bad("layer_types", format!("names `{}`; known: full_attention, sliding_attention", shown(other))))
+        }
     }
 }
 

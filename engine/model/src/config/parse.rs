@@ -1,6 +1,7 @@
 //! `config.json` and `generation_config.json` to [`ModelConfig`], by the tables of `families`.
 
 use serde_json::{Map, Value};
+use understory_protocol::foreign::shown;
 use understory_protocol::{Error, Result};
 
 use super::families::{Bias, FAMILIES, FamilySpec, GEMMA3_MULTIMODAL, HeadDim, Key, spec};
@@ -17,7 +18,9 @@ pub(super) fn parse(config: &str, generation_config: Option<&str>) -> Result<Mod
     let outer = Fields { file: CONFIG, map: &config };
     if let Some(method) = outer.object("quantization_config")? {
         let method = method.text("quant_method")?.unwrap_or("unnamed");
-        return Err(outer.bad("quantization_config", format!("({method}) is not known; expected plain weights")));
+        return Err(
+            outer.bad("quantization_config", format!("({}) is not known; expected plain weights", shown(method)))
+        );
     }
     let (spec, multimodal) = family(&outer)?;
     let text_model;
@@ -174,7 +177,9 @@ fn activation(fields: &Fields, Key(key, default): Key<&'static str>) -> Result<A
             Ok(Activation::GeluTanh)
         }
         "relu" => Ok(Activation::Relu),
-        other => Err(fields.bad(key, format!("is `{other}`; known: silu, gelu, gelu_new, gelu_pytorch_tanh, relu"))),
+        other => {
+            Err(fields.bad(key, format!("is `{}`; known: silu, gelu, gelu_new, gelu_pytorch_tanh, relu", shown(other))))
+        }
     }
 }
 

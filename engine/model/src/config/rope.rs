@@ -2,6 +2,7 @@
 //! `rope_scaling` and their family-specific names. After `modeling_rope_utils.py` of transformers 5.
 
 use understory_protocol::Result;
+use understory_protocol::foreign::shown;
 
 use super::Rope;
 use super::families::{Key, RopeKeys};
@@ -29,6 +30,8 @@ pub(super) fn ropes(keys: &RopeKeys, config: &Fields, head_dim: usize, context: 
 struct Parameters<'a> {
     config: Fields<'a>,
     objects: Vec<Fields<'a>>,
+    /// One object describes all layers.
+    flat: bool,
 }
 
 impl<'a> Parameters<'a> {
@@ -46,10 +49,11 @@ impl<'a> Parameters<'a> {
             scaling.or(parameters)
         };
         let flat_applies = !two_bases || layer_type == FULL;
+        let flat = !described.is_some_and(|object| is_split(&object));
         if let Some(object) = described {
             objects.extend(of_layer_type(object, layer_type, flat_applies)?);
         }
-        Ok(Self { config: *config, objects })
+        Ok(Self { config: *config, objects, flat })
     }
 
     fn positive(&self, key: &str) -> Result<Option<f64>> {
@@ -113,7 +117,7 @@ impl<'a> Parameters<'a> {
             }
             "llama3" => self.llama3(&mut inv_freq, context)?,
             other => {
-                let reason = format!("is `{other}`; known: default, linear, llama3");
+                let reason = format!("is `{}`; known: default, linear, llama3", shown(other));
                 return Err(config.bad("rope_type", reason));
             }
         }
@@ -127,7 +131,13 @@ impl<'a> Parameters<'a> {
         let factor = required("factor")?;
         let low = required("low_freq_factor")?;
         let high = required("high_freq_factor")?;
-        let trained = self.positive("original_max_position_embeddings")?.unwrap_or(context as f64) as f32;
+        // Beside a flat description, the configuration's own key wins.
+        let original = "original_max_position_embeddings";
+        let outer = if self.flat { self.config.positive(original)? } else { None };
+        let trained = match outer {
+            Some(trained) => trained,
+            None => self.positive(original)?.unwrap_or(context as f64),
+        } as f32;
         if low >= high {
             let reason = format!("is {low}; expected less than high_freq_factor = {high}");
             return Err(self.config.bad("low_freq_factor", reason));
@@ -145,10 +155,15 @@ impl<'a> Parameters<'a> {
     }
 }
 
+/// Whether an object describes each layer type by itself.
+fn is_split(object: &Fields) -> bool {
+    object.has(FULL) || object.has(SLIDING)
+}
+
 /// The part of `object` that describes `layer_type`: an entry of that name, or the whole where it is flat and
 /// `flat_applies`.
 fn of_layer_type<'a>(object: Fields<'a>, layer_type: &str, flat_applies: bool) -> Result<Option<Fields<'a>>> {
-    if object.has(FULL) || object.has(SLIDING) {
+    if is_split(&object) {
         return object.object(layer_type);
     }
     Ok(flat_applies.then_some(object))

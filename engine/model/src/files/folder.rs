@@ -1,10 +1,11 @@
 //! A model in a folder on disk, read by position.
 //!
 //! Files are not mapped into memory: the folder is the user's, another program may shorten a file at any time, and an
-//! access to a mapped page beyond the new end ends the process.
+//! access to a mapped page beyond the new end ends the process. Only regular files (and links to such) are opened: a read
+//! of a named pipe or a device may wait for ever, or never end.
 
-use std::fs::File;
-use std::io::{self, ErrorKind};
+use std::fs::{File, Metadata};
+use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use understory_protocol::{Error, Result};
@@ -41,14 +42,19 @@ impl FolderFiles {
     fn file(&self, file: &str) -> Result<Option<(File, u64)>> {
         let path = self.path.join(file);
         let io = |source| Error::Io { path: path.clone(), source };
-        match File::open(&path) {
-            Ok(handle) => {
-                let len = handle.metadata().map_err(io)?.len();
-                Ok(Some((handle, len)))
-            }
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(io(error)),
-        }
+        let regular = |metadata: Metadata| match metadata.is_file() {
+            true => Ok(metadata.len()),
+            false => Err(Error::BadFile { file: file.into(), reason: "is not a regular file".into() }),
+        };
+        // Before it is opened, which waits at a pipe, and after, since it may be another by then.
+        match std::fs::metadata(&path) {
+            Ok(metadata) => regular(metadata)?,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(io(error)),
+        };
+        let handle = File::open(&path).map_err(io)?;
+        let len = regular(handle.metadata().map_err(io)?)?;
+        Ok(Some((handle, len)))
     }
 }
 
@@ -59,11 +65,11 @@ impl ModelFiles for FolderFiles {
     }
 
     fn read(&self, file: &str) -> Result<Option<FileBytes<'_>>> {
-        let path = self.path.join(file);
-        match std::fs::read(&path) {
-            Ok(bytes) => Ok(Some(FileBytes::Owned(bytes))),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(Error::Io { path, source }),
+        let Some((handle, len)) = self.file(file)? else { return Ok(None) };
+        let mut bytes = Vec::with_capacity(usize::try_from(len).unwrap_or(0));
+        match handle.take(len).read_to_end(&mut bytes) {
+            Ok(_) => Ok(Some(FileBytes::Owned(bytes))),
+            Err(source) => Err(Error::Io { path: self.path.join(file), source }),
         }
     }
 

@@ -40,8 +40,8 @@ impl Layout {
     }
 }
 
-/// Every slot in the order of [`super::ModelWeights::slots`].
-pub(super) fn needed(config: &ModelConfig) -> Vec<(Slot, Layout)> {
+/// Every slot in the order of [`super::ModelWeights::slots`]. `tied`: the head is the embedding.
+pub(super) fn needed(config: &ModelConfig, tied: bool) -> Vec<(Slot, Layout)> {
     use Layout::{Matrix, Vector};
     let (hidden, vocab) = (config.hidden_size, config.vocab_size);
     let layer = layer(config);
@@ -55,7 +55,7 @@ pub(super) fn needed(config: &ModelConfig) -> Vec<(Slot, Layout)> {
     }
     add_if(true, Slot::FinalNorm, Vector(hidden));
     add_if(config.norm.kind == NormKind::Layer, Slot::FinalNormBias, Vector(hidden));
-    add_if(!config.tie_word_embeddings, Slot::LmHead, Matrix(vocab, hidden));
+    add_if(!tied, Slot::LmHead, Matrix(vocab, hidden));
     add_if(config.lm_head_bias, Slot::LmHeadBias, Vector(vocab));
     slots
 }

@@ -116,6 +116,16 @@ fn scaled_frequencies_are_those_of_transformers() {
     assert_eq!(llama.ropes.len(), 1);
     assert_eq!(llama.ropes[0].rotary_dim, 32);
     assert_close(&llama.ropes[0].inv_freq, &LLAMA3_GOLDEN);
+    // The original length at the top level wins over the one in `rope_scaling`.
+    let mut outer = fixture_json("llama3.2");
+    let original = outer["rope_scaling"]["original_max_position_embeddings"].clone();
+    outer["original_max_position_embeddings"] = original.clone();
+    outer["rope_scaling"]["original_max_position_embeddings"] = json!(7);
+    assert_close(&parse(&outer).unwrap().ropes[0].inv_freq, &LLAMA3_GOLDEN);
+    outer["rope_scaling"].as_object_mut().unwrap().remove("original_max_position_embeddings");
+    assert_close(&parse(&outer).unwrap().ropes[0].inv_freq, &LLAMA3_GOLDEN);
+    outer.as_object_mut().unwrap().remove("original_max_position_embeddings");
+    assert_ne!(parse(&outer).unwrap().ropes[0].inv_freq, llama.ropes[0].inv_freq);
     let linear = json!({ "rope_theta": 1e6, "head_dim": 16, "rope_scaling": { "type": "linear", "factor": 8.0 } });
     let llama = parse(&with(&fixture_json("llama"), linear)).unwrap();
     assert_close(&llama.ropes[0].inv_freq, &LINEAR_GOLDEN);

@@ -4,7 +4,10 @@
 mod broken_files;
 mod chat;
 mod config;
+mod declared_tokens;
+mod hostile_tokenizers;
 mod pair;
+mod tokenizer_kinds;
 mod tokens;
 mod weights;
 
@@ -122,4 +125,52 @@ fn a_range_is_a_part_of_the_file() {
         assert!(disk.range("model.safetensors", offset, count).is_err(), "{count} bytes at {offset}");
     }
     assert!(disk.read("absent.json").unwrap().is_none());
+}
+
+/// What is not a file waits for a writer, or never ends: a read of either fails this by not returning. A link to a file is
+/// one, as in the hub's cache.
+#[cfg(unix)]
+#[test]
+fn only_regular_files_are_read() {
+    let folder = MemoryFiles::load(&fixture("llama")).to_folder();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::remove_file(at("generation_config.json")).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(at("generation_config.json")).status();
+    assert!(made.unwrap().success());
+    std::os::unix::fs::symlink("/dev/zero", at("tokenizer_config.json")).unwrap();
+    std::os::unix::fs::symlink("config.json", at("linked.json")).unwrap();
+    std::fs::create_dir(at("chat_template.jinja")).unwrap();
+    let files = FolderFiles::open(folder.path()).unwrap();
+    for name in ["generation_config.json", "tokenizer_config.json", "chat_template.jinja"] {
+        for outcome in [files.read(name).map(drop), files.len(name).map(drop), files.range(name, 0, 1).map(drop)] {
+            let message = outcome.expect_err(name).to_string();
+            assert!(message.contains("not a regular file"), "{message}");
+        }
+    }
+    assert_eq!(files.read("linked.json").unwrap().unwrap().len() as u64, files.len("config.json").unwrap().unwrap());
+}
+
+/// A sparse file of 3 GB costs no disk; reading it whole would cost its size in memory.
+#[test]
+fn a_small_file_that_is_large_is_refused() {
+    use understory_model::{chat::ChatTemplate, config::ModelConfig, tokenizer::Tokenizer};
+    let folder = MemoryFiles::load(&fixture("llama")).to_folder();
+    let files = FolderFiles::open(folder.path()).unwrap();
+    let config = ModelConfig::from_files(&files).unwrap();
+    for name in
+        ["tokenizer.json", "chat_template.jinja", "tokenizer_config.json", "generation_config.json", "config.json"]
+    {
+        let path = folder.path().join(name);
+        let before = std::fs::read(&path).ok();
+        std::fs::File::create(&path).unwrap().set_len(3_000_000_000).unwrap();
+        let opened = ModelConfig::from_files(&files)
+            .and_then(|_| Tokenizer::from_files(&files, &config))
+            .and_then(|_| ChatTemplate::from_files(&files));
+        let message = opened.err().expect(name).to_string();
+        assert!(message.starts_with(name) && message.contains("has 3000000000 bytes"), "{message}");
+        match before {
+            Some(bytes) => std::fs::write(&path, bytes).unwrap(),
+            None => std::fs::remove_file(&path).unwrap(),
+        }
+    }
 }

@@ -311,3 +311,38 @@ fn a_tied_head_is_the_embedding() {
     assert!(!head.is_empty() && head == embedding);
     assert!(weights.read_rows(Slot::PositionEmbedding, 0..1, &mut head).is_err());
 }
+
+/// The one tensor of a tied model may be stored as the embedding, as the head, or as both. Looking for the embedding alone
+/// fails the second.
+#[test]
+fn a_tied_tensor_is_found_under_either_name() {
+    for (name, embedding) in [("qwen2", "model.embed_tokens.weight"), ("gpt2", "transformer.wte.weight")] {
+        let files = MemoryFiles::load(&fixture(name));
+        let stored = tensors_of(&files);
+        let expected = read_all(&files);
+        let with = |tensors: &Tensors| files.clone().with(WEIGHTS, file_of(tensors, Dtype::F16));
+        let mut tensors = stored.clone();
+        let tensor = tensors.remove(embedding).unwrap();
+        tensors.insert("lm_head.weight".into(), tensor.clone());
+        assert_eq!(read_all(&with(&tensors)), expected, "{name}");
+        tensors.insert(embedding.into(), tensor);
+        assert_eq!(read_all(&with(&tensors)), expected, "{name}");
+    }
+}
+
+/// transformers does not tie what a checkpoint holds twice with different values, whatever the configuration says. Ignoring
+/// the head fails this; so does a comparison of less than all values.
+#[test]
+fn a_head_of_its_own_is_not_tied() {
+    let files = MemoryFiles::load(&fixture("qwen2"));
+    let config = ModelConfig::from_files(&files).unwrap();
+    assert!(config.tie_word_embeddings && ModelWeights::open(&files, &config).unwrap().is_tied());
+    let mut tensors = tensors_of(&files);
+    let mut head = tensors["model.embed_tokens.weight"].clone();
+    *head.values.last_mut().unwrap() = 0.5;
+    tensors.insert("lm_head.weight".into(), head.clone());
+    let both = files.clone().with(WEIGHTS, file_of(&tensors, Dtype::F16));
+    assert!(!ModelWeights::open(&both, &config).unwrap().is_tied());
+    let read = read_all(&both);
+    assert!(read[&Slot::LmHead] == head.values && read[&Slot::Embedding] != head.values);
+}

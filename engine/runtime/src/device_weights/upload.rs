@@ -72,7 +72,7 @@ pub async fn upload(
     for i in 0..config.n_layers() {
         layers.push(up.layer(i).await?);
     }
-    let lm_head = match config.tie_word_embeddings {
+    let lm_head = match weights.is_tied() {
         true => None,
         false => Some(up.matrix(Slot::LmHead, RowOrder::AsStored).await?),
     };

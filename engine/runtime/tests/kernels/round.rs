@@ -68,7 +68,7 @@ pub fn block_maxima(logits: &[f32]) -> Vec<[u32; 2]> {
     let block = |(b, block): (usize, &[f32])| {
         let best = block.iter().copied().fold(f32::NEG_INFINITY, f32::max);
         let token = block.iter().position(|&v| v == best).map_or(NO_TOKEN, |i| (4 * b + i) as u32);
-        [best.to_bits(), if block.iter().any(|v| v.is_nan()) { NO_TOKEN } else { token }]
+        [best.to_bits(), if block.iter().any(|v| v.is_nan() || *v == f32::INFINITY) { NO_TOKEN } else { token }]
     };
     logits.chunks(4).enumerate().map(block).collect()
 }

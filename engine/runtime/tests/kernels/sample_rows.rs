@@ -131,7 +131,7 @@ fn greedy_choices_are_those_of_plain_decoding() {
                     logits[random.below(vocab)] = 6.0;
                 }
                 if random.below(10) == 0 {
-                    logits[random.below(vocab)] = f32::NAN;
+                    logits[random.below(vocab)] = [f32::NAN, f32::INFINITY][random.below(2)];
                 }
             }
             let chosen = case.run(&mut device, kernel_set, &sampling);
