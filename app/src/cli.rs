@@ -16,6 +16,8 @@ use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use understory_model::MeasuredShape;
 use understory_protocol::{Dtype, KernelSet, LoadOptions, Sampling};
 
+use crate::conversation::TemplateArg;
+
 pub use bench::{BenchArgs, BenchStartArgs, CompareArgs};
 pub use inspect::{CalibrateArgs, TraceArgs, VerifyLosslessArgs};
 pub use latency::LatencyArgs;
@@ -39,6 +41,7 @@ const GENERATE_EXAMPLES: &str = "\
 Examples:
   understory generate \"Once upon a time\"
   understory generate \"Once upon a time\" --temperature 0.8 --top-p 0.95 --seed 7
+  understory generate --model ./my-model --messages conversation.json
   understory generate --prompt-file story.txt --max-new-tokens 400 --stop \"THE END\"
   understory generate \"Once upon a time\" --method tree --depth 4 --branch 3
   understory generate --model ./target --draft ./draft --method linear --k 8 \"Hello\"
@@ -276,10 +279,24 @@ pub struct RunArgs {
     pub draft: DraftArgs,
 }
 
+/// Variables for the model's chat template.
+#[derive(Debug, Args)]
+pub struct TemplateArgs {
+    /// Set a variable of the chat template to a JSON value, such as enable_thinking=false. May be given several times
+    #[arg(id = "template_args", long = "template-arg", value_name = "NAME=JSON")]
+    pub args: Vec<TemplateArg>,
+}
+
 #[derive(Debug, Args)]
 pub struct GenerateArgs {
     #[command(flatten)]
     pub prompt: PromptArgs,
+    /// Read a conversation from a JSON file, `-` for stdin: {"messages": [...], "tools": [...], "documents": [...],
+    /// "add_generation_prompt": true, "chat_template_kwargs": {...}}. Only the messages are required
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["prompt", "prompt_file", "raw", "chat", "template_args"])]
+    pub messages: Option<PathBuf>,
+    #[command(flatten)]
+    pub template: TemplateArgs,
     /// Maximum number of new tokens
     #[arg(short = 'n', long, value_name = "N", default_value_t = 128, value_parser = at_least_one, allow_negative_numbers = true)]
     pub max_new_tokens: usize,
@@ -292,6 +309,8 @@ pub struct GenerateArgs {
 
 #[derive(Debug, Args)]
 pub struct ChatArgs {
+    #[command(flatten)]
+    pub template: TemplateArgs,
     /// System message before the first turn
     #[arg(long, value_name = "TEXT")]
     pub system: Option<String>,

@@ -4,6 +4,7 @@ mod calibration;
 mod cli;
 mod collection;
 mod commands;
+mod conversation;
 mod exit;
 mod files;
 mod folders;

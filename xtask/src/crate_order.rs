@@ -16,7 +16,8 @@ const ORDER: &[(&str, &[&str])] = &[
     ("understory-protocol", &[]),
     ("understory-shaders", &[]),
     (PAGE, &["understory-protocol", "understory-charts"]),
-    ("understory-model", &["understory-protocol"]),
+    ("understory-template", &[]),
+    ("understory-model", &["understory-protocol", "understory-template"]),
     ("understory-speculation", &["understory-protocol"]),
     (
         "understory-runtime",
@@ -60,7 +61,7 @@ const ORDER: &[(&str, &[&str])] = &[
 
 /// The interface in the browser: on screen before the engine is loaded, so none of the engine's weight may be in it.
 const PAGE: &str = "understory-web-page";
-const NOT_IN_PAGE: [&str; 4] = ["wgpu", "naga", "tokenizers", "minijinja"];
+const NOT_IN_PAGE: [&str; 5] = ["wgpu", "naga", "tokenizers", "minijinja", "understory-template"];
 
 /// Checks the workspace as it is.
 ///

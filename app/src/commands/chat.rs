@@ -9,6 +9,7 @@ use super::{Loaded, load_for, sampling};
 use crate::cli::ChatArgs;
 use crate::exit::told;
 use crate::interrupt::{self, Mode};
+use crate::conversation::with_template_args;
 use crate::methods::{self, Plan};
 use crate::output::{self, Console};
 use crate::{input, timings};
@@ -94,7 +95,7 @@ impl Conversation {
                 Self::Messages(messages)
             }
             Prompt::Text(before) => Self::Transcript(before + text),
-            Prompt::Tokens(_) => unreachable!("a conversation is made of text"),
+            Prompt::Tokens(_) | Prompt::Conversation(_) => unreachable!("a conversation is made of text"),
         }
     }
 }
@@ -129,7 +130,7 @@ async fn turn(
     line: &str,
 ) -> Result<()> {
     let request = GenerateRequest {
-        prompt: conversation.prompt(line),
+        prompt: with_template_args(conversation.prompt(line), &args.template.args)?,
         max_new_tokens: args.max_new_tokens,
         ignore_eos: false,
         stop: Vec::new(),
@@ -150,7 +151,7 @@ async fn turn(
     if generation.finish_reason == FinishReason::Context {
         console.note("(the model's context is full; /reset starts over)");
     }
-    *conversation = Conversation::answered(request.prompt, &generation.text);
+    *conversation = Conversation::answered(conversation.prompt(line), &generation.text);
     Ok(())
 }
 

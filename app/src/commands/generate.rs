@@ -8,7 +8,7 @@ use super::{Loaded, load_for, sampling};
 use crate::cli::GenerateArgs;
 use crate::exit::Stop;
 use crate::output::{self, Console};
-use crate::{input, methods, timings};
+use crate::{conversation, input, methods, timings};
 
 /// The `--json` report.
 #[derive(Serialize)]
@@ -40,10 +40,15 @@ impl<'a> Report<'a> {
 pub fn run(args: &GenerateArgs, console: &Console) -> Result<()> {
     let sampling = sampling(&args.run.sampling)?;
     let plan = methods::plan(&args.run)?;
-    let text = input::prompt(&args.prompt)?;
+    let conversation = args.messages.as_deref().map(conversation::read).transpose()?;
+    let text = if conversation.is_some() { String::new() } else { input::prompt(&args.prompt)? };
     pollster::block_on(async {
         let mut loaded = load_for(&plan, &args.run.load, console).await?;
-        let request = loaded.request(&args.prompt, text, args.max_new_tokens, sampling, &plan)?;
+        let mut request = loaded.request(&args.prompt, text, args.max_new_tokens, sampling, &plan)?;
+        request.prompt = match conversation {
+            Some(conversation) => conversation,
+            None => conversation::with_template_args(request.prompt, &args.template.args)?,
+        };
         let generation = stream(&mut loaded, &request, !args.json).await?;
         if args.json {
             output::json(&Report::new(&loaded, plan.method, &generation))?;

@@ -144,7 +144,7 @@ impl Loaded {
             }
             if handled.is_err() || interrupt::cancelled() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         };
-        let result = self.engine.generate(request, &mut on_event).await;
+        let result = self.engine.resume(request, &[], &interrupt::cancelled, &mut on_event).await;
         interrupt::set_mode(Mode::Exit)?;
         handled?;
         Ok(result?)

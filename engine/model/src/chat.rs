@@ -1,25 +1,24 @@
 //! A conversation as the text that the model was trained on, through its own chat template.
 //!
-//! Templates are written for Jinja2 as transformers sets it up; this gives them the same globals, filters, methods
-//! and whitespace rules.
+//! The template comes with the model, so anybody may have written it: `understory-template` runs it within limits.
 
-mod clock;
-mod json;
+mod conversation;
 
-use minijinja::syntax::SyntaxConfig;
-use minijinja::value::Serde;
-use minijinja::{Environment, ErrorKind, Value, context};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use serde_json::Value as Json;
-use understory_protocol::{ChatMessage, Error, Result};
+use understory_protocol::{Error, Result};
+use understory_template::{Template, TemplateError, Value};
+
+pub use conversation::Conversation;
 
 use crate::files::{ModelFiles, read_text};
 use crate::special_tokens;
 
-const NAME: &str = "chat_template";
-
-/// A model's chat template, compiled.
+/// A model's chat template, read, with the special tokens that it may name.
 pub struct ChatTemplate {
-    environment: Environment<'static>,
+    template: Template,
+    special_tokens: Vec<(String, String)>,
 }
 
 impl ChatTemplate {
@@ -39,40 +38,39 @@ impl ChatTemplate {
     }
 
     fn new(source: &str, tokenizer_config: &Json) -> Result<Self> {
-        let mut environment = Environment::new();
-        let syntax = SyntaxConfig::builder().trim_blocks(true).lstrip_blocks(true).build().map_err(failed)?;
-        environment.set_syntax(syntax);
-        environment.set_unknown_method_callback(minijinja_contrib::pycompat::unknown_method_callback);
-        environment.add_filter("tojson", json::tojson);
-        environment.add_function("raise_exception", raise_exception);
-        environment.add_function("strftime_now", clock::strftime_now);
-        for (name, text) in special_tokens(tokenizer_config) {
-            environment.add_global(name.to_owned(), Value::from(text));
-        }
-        environment.add_template_owned(NAME, without_generation_marks(source)).map_err(failed)?;
-        Ok(Self { environment })
+        let template = guarded(|| Template::new(source))?;
+        let special_tokens =
+            special_tokens(tokenizer_config).map(|(name, text)| (name.to_owned(), text)).collect();
+        Ok(Self { template, special_tokens })
     }
 
-    /// The conversation as one text, special tokens spelled out: tokenise it without adding any.
+    /// The conversation as one text, special tokens spelled out: tokenise it without adding any. `interrupted` is asked
+    /// now and then, and ends the work with `true`.
     ///
     /// # Errors
     /// [`Error::ChatTemplate`] with the template's own words where it refuses the conversation (roles that do not
-    /// alternate, say).
-    pub fn render(&self, messages: &[ChatMessage], add_generation_prompt: bool) -> Result<String> {
-        let template = self.environment.get_template(NAME).map_err(failed)?;
-        let messages = Value::from(Serde(messages));
-        let absent = || Value::from(());
-        let context = context! { messages, add_generation_prompt, tools => absent(), documents => absent() };
-        template.render(context).map_err(failed)
+    /// alternate, say), and where it asks for more than the sandbox allows.
+    pub fn render(&self, conversation: &Conversation, interrupted: &dyn Fn() -> bool) -> Result<String> {
+        let tokens = self.special_tokens.iter().map(|(name, text)| (name.as_str(), Value::from(text.as_str())));
+        let variables: Vec<_> = tokens.chain(conversation.variables()).collect();
+        guarded(|| self.template.render(&variables, interrupted))
+    }
+
+    /// The names of the template's own switches, such as `enable_thinking`: conditions that it leaves to its caller, who
+    /// sets them in [`Conversation::kwargs`]. Sorted.
+    pub fn switches(&self) -> Vec<String> {
+        self.template.switches()
     }
 }
 
-fn failed(error: minijinja::Error) -> Error {
-    Error::ChatTemplate { reason: error.to_string() }
-}
-
-fn raise_exception(message: String) -> Result<Value, minijinja::Error> {
-    Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
+/// The last resort: a template must not end the process, whatever is in it.
+fn guarded<T>(work: impl FnOnce() -> Result<T, Box<TemplateError>>) -> Result<T> {
+    let reason = match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(done)) => return Ok(done),
+        Ok(Err(error)) => error.to_string(),
+        Err(_) => "it made the template engine fail".into(),
+    };
+    Err(Error::ChatTemplate { reason })
 }
 
 fn default_template(value: &Json) -> Result<Option<String>> {
@@ -103,28 +101,10 @@ fn special_tokens(tokenizer_config: &Json) -> impl Iterator<Item = (&str, String
     })
 }
 
-/// `{% generation %} ... {% endgeneration %}` marks the assistant's words for training; to a reader it is a block
-/// that changes nothing, and only transformers knows it.
-fn without_generation_marks(source: &str) -> String {
-    let mut out = String::with_capacity(source.len());
-    let mut rest = source;
-    while let Some(start) = rest.find("{%") {
-        let Some(len) = rest[start..].find("%}") else { break };
-        let tag = &rest[start..start + len];
-        out.push_str(&rest[..start]);
-        out.push_str(&match tag.trim_matches(['{', '%', '-', '+']).trim() {
-            "generation" => tag.replace("generation", "if true"),
-            "endgeneration" => tag.replace("endgeneration", "endif"),
-            _ => tag.to_owned(),
-        });
-        rest = &rest[start + len..];
-    }
-    out.push_str(rest);
-    out
-}
-
 #[cfg(test)]
 mod tests {
+    use understory_protocol::ChatMessage;
+
     use super::*;
 
     fn messages(turns: &[(&str, &str)]) -> Vec<ChatMessage> {
@@ -133,7 +113,8 @@ mod tests {
 
     fn render(source: &str, turns: &[(&str, &str)]) -> Result<String> {
         let config = serde_json::json!({ "bos_token": "<s>", "eos_token": { "content": "</s>" }, "pad_token": null });
-        ChatTemplate::new(source, &config)?.render(&messages(turns), true)
+        let conversation = Conversation::from_messages(&messages(turns), true)?;
+        ChatTemplate::new(source, &config)?.render(&conversation, &|| false)
     }
 
     #[test]

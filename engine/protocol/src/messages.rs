@@ -208,6 +208,10 @@ pub enum Prompt {
     Text(String),
     /// Through the model's chat template, with the generation prompt appended.
     Chat(Vec<ChatMessage>),
+    /// Through the model's chat template: `{"messages": [...], "tools": [...], "documents": [...],
+    /// "add_generation_prompt": true, "chat_template_kwargs": {...}}` as JSON, of which only the messages are needed. As
+    /// text, because a template sees the order of the fields.
+    Conversation(String),
     Tokens(Vec<u32>),
 }
 

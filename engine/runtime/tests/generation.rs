@@ -115,7 +115,7 @@ fn a_text_that_is_gone_on_with_is_the_same_text() {
     for n in [1, 17, 39] {
         engine.clear_cache();
         let mut said = String::new();
-        let rest = pollster::block_on(engine.resume(&request, &whole.token_ids[..n], &mut |event| {
+        let rest = pollster::block_on(engine.resume(&request, &whole.token_ids[..n], &|| false, &mut |event| {
             if let Event::Emission { text, .. } = event {
                 said.push_str(&text);
             }
@@ -125,7 +125,9 @@ fn a_text_that_is_gone_on_with_is_the_same_text() {
         assert_eq!((&rest.token_ids, &rest.text), (&whole.token_ids, &whole.text), "after {n}");
         assert!(whole.text.ends_with(&said) && said.len() < whole.text.len(), "after {n}: {said}");
     }
-    let all = pollster::block_on(engine.resume(&request, &whole.token_ids, &mut |_| ControlFlow::Continue(())));
+    let all = pollster::block_on(engine.resume(&request, &whole.token_ids, &|| false, &mut |_| {
+        ControlFlow::Continue(())
+    }));
     assert!(matches!(all, Err(Error::BadParameter { name: "max-new-tokens", .. })));
 }
 

@@ -116,7 +116,8 @@ impl Session {
         Ok(costs)
     }
 
-    /// As [`Engine::generate`]; `stopped` is asked after every event. Where the device is lost on the way, it is opened
+    /// As [`Engine::generate`]; `stopped` is asked after every event, and while a
+    /// chat template runs. Where the device is lost on the way, it is opened
     /// and loaded again, and the text goes on ([`Reply::Recovering`]); times and counts are of what came after that.
     ///
     /// # Errors
@@ -132,7 +133,7 @@ impl Session {
             let (engine, _) = self.loaded()?;
             let mut said: Vec<u32> = Vec::new();
             let ended = engine
-                .resume(request, &known, &mut |event| {
+                .resume(request, &known, stopped, &mut |event| {
                     if let Event::Emission { token_ids, .. } = &event {
                         said.extend(token_ids);
                     }

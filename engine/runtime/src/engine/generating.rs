@@ -2,6 +2,7 @@
 
 use std::ops::ControlFlow;
 
+use understory_model::chat::Conversation;
 use understory_protocol::{
     Error, Event, FinishReason, GenerateRequest, Generation, Method, Metrics, Phases, Prompt, Result, formulas,
 };
@@ -24,12 +25,13 @@ impl Engine {
         request: &GenerateRequest,
         on_event: &mut dyn FnMut(Event) -> ControlFlow<()>,
     ) -> Result<Generation> {
-        self.resume(request, &[], on_event).await
+        self.resume(request, &[], &|| false, on_event).await
     }
 
     /// As [`Self::generate`], from where an earlier call left off: `known` tokens of the answer are there already. They
     /// are computed as decoding computes them, and only what comes after them is handed to `on_event`; the result holds
-    /// all. A token is chosen by its position and the seed, so the text is that of one call.
+    /// all. A token is chosen by its position and the seed, so the text is that of one call. `interrupted` is asked while a
+    /// chat template makes the prompt, when there is no event yet; with `true` that is an error.
     ///
     /// # Errors
     /// Those of [`Self::generate`]; as many `known` tokens as may be generated are a [`Error::BadParameter`].
@@ -37,6 +39,7 @@ impl Engine {
         &mut self,
         request: &GenerateRequest,
         known: &[u32],
+        interrupted: &dyn Fn() -> bool,
         on_event: &mut dyn FnMut(Event) -> ControlFlow<()>,
     ) -> Result<Generation> {
         let start = Instant::now();
@@ -47,7 +50,7 @@ impl Engine {
             let value = request.max_new_tokens.to_string();
             return Err(Error::BadParameter { name: "max-new-tokens", value, expected });
         }
-        let prompt = self.tokenise(&request.prompt)?;
+        let prompt = self.tokenise(&request.prompt, interrupted)?;
         let tokenise = elapsed();
         if request.method != Method::Ar {
             self.check_method(request)?;
@@ -130,18 +133,21 @@ impl Engine {
         method.validate()
     }
 
-    fn tokenise(&self, prompt: &Prompt) -> Result<Vec<u32>> {
+    fn tokenise(&self, prompt: &Prompt, interrupted: &dyn Fn() -> bool) -> Result<Vec<u32>> {
         match prompt {
             Prompt::Tokens(ids) => Ok(ids.clone()),
             Prompt::Text(text) => self.tokenizer.encode(text, true),
-            Prompt::Chat(messages) => {
-                let template = self.chat.as_ref().ok_or_else(|| Error::ChatTemplate {
-                    reason: "this model has none; use a plain prompt (--raw)".into(),
-                })?;
-                // The template writes the special tokens itself.
-                self.tokenizer.encode(&template.render(messages, true)?, false)
-            }
+            Prompt::Chat(messages) => self.tokenise_chat(&Conversation::from_messages(messages, true)?, interrupted),
+            Prompt::Conversation(json) => self.tokenise_chat(&Conversation::from_json(json)?, interrupted),
         }
+    }
+
+    fn tokenise_chat(&self, conversation: &Conversation, interrupted: &dyn Fn() -> bool) -> Result<Vec<u32>> {
+        let template = self.chat.as_ref().ok_or_else(|| Error::ChatTemplate {
+            reason: "this model has none; use a plain prompt (--raw)".into(),
+        })?;
+        // The template writes the special tokens itself.
+        self.tokenizer.encode(&template.render(conversation, interrupted)?, false)
     }
 
     fn metrics(&self, timeline: &Timeline, n_prompt: usize, tokenise: f64, first_text_ms: Option<f64>) -> Metrics {

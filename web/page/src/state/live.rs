@@ -111,7 +111,7 @@ impl Live {
                 self.settings.prompt.set(String::new());
                 String::new()
             }
-            Prompt::Tokens(_) => String::new(),
+            Prompt::Tokens(_) | Prompt::Conversation(_) => String::new(),
         };
         self.run.set(Run::new(prompt, self.session.engine(), clock::now_ms()));
         self.announcer.say("Generating.");
