@@ -26,7 +26,8 @@ fn signal(name: &str, process: u32) {
 fn bench(temporary: &Path, args: &[&str]) -> Child {
     fs::create_dir_all(temporary).unwrap();
     let model = fixture("llama");
-    let args = [&["-v", "bench", "--lengths", "8", "--methods", "ar", "--model", model.to_str().unwrap()], args].concat();
+    let args =
+        [&["-v", "bench", "--lengths", "8", "--methods", "ar", "--model", model.to_str().unwrap()], args].concat();
     understory(&args).env("TMPDIR", temporary).spawn().unwrap()
 }
 
@@ -90,7 +91,10 @@ fn nohup_is_heeded() {
     let folder = tempfile::tempdir().unwrap();
     let model = fixture("llama");
     let program = env!("CARGO_BIN_EXE_understory");
-    let script = format!("trap '' HUP; exec {program} -v bench --runs 20000 --lengths 8 --methods ar --model {}", model.display());
+    let script = format!(
+        "trap '' HUP; exec {program} -v bench --runs 20000 --lengths 8 --methods ar --model {}",
+        model.display()
+    );
     let mut command = Command::new("sh");
     command.args(["-c", &script]).env("TMPDIR", folder.path()).env("XDG_CACHE_HOME", env!("CARGO_TARGET_TMPDIR"));
     command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped());
@@ -121,7 +125,8 @@ fn first_start(child: &Child) -> u32 {
     loop {
         // Between fork and exec it is the parent once more.
         let is_start = |id: &u32| {
-            fs::read(format!("/proc/{id}/cmdline")).is_ok_and(|line| String::from_utf8_lossy(&line).contains("bench-start"))
+            fs::read(format!("/proc/{id}/cmdline"))
+                .is_ok_and(|line| String::from_utf8_lossy(&line).contains("bench-start"))
         };
         if let Some(id) = children(child.id()).into_iter().find(is_start) {
             return id;

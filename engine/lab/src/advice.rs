@@ -44,7 +44,7 @@ pub fn advice(report: &Report) -> Vec<Advice> {
         let found = longest(&e2el, family)?;
         Some([found.0, found.1].map(|case| 2 * report.cases[case].samples.len()).iter().sum::<usize>())
     };
-    let resampler = report.bootstrap().within(families.iter().filter_map(values).sum()).resampler();
+    let resampler = report.bootstrap().within(families.iter().filter_map(values).sum(), report.longest()).resampler();
     families.iter().filter_map(|family| family_advice(report, &resampler, &e2el, family)).collect()
 }
 

@@ -140,7 +140,8 @@ pub fn compare(reports: &[Report]) -> Result<Comparison> {
     }
     let rows: Vec<Vec<Option<&CaseReport>>> = of_case.into_values().collect();
     let stated = first.bootstrap();
-    let bootstrap = stated.within(rows.iter().map(|row| values_drawn(row)).sum());
+    let bootstrap = stated
+        .within(rows.iter().map(|row| values_drawn(row)).sum(), reports.iter().map(Report::longest).max().unwrap_or(0));
     let resampler = bootstrap.resampler();
     let (mut cases, mut alone) = (Vec::new(), Vec::new());
     for row in rows {

@@ -15,10 +15,11 @@ pub fn look(given: &[ReportInput], own: Option<&str>) -> Compared {
     let mut reports: Vec<Report> = Vec::new();
     let mut loaded = Vec::new();
     for one in given {
-        let read = read(one).map_err(|error| message(&error.to_string())).and_then(|report| match beside(&reports, &report) {
-            Some(twin) => Err(format!("{}: is the same run as {twin}", one.name)),
-            None => Ok(report),
-        });
+        let read =
+            read(one).map_err(|error| message(&error.to_string())).and_then(|report| match beside(&reports, &report) {
+                Some(twin) => Err(format!("{}: is the same run as {twin}", one.name)),
+                None => Ok(report),
+            });
         loaded.push(match read {
             Ok(report) => {
                 let (run_id, words) = (Some(report.run_id.clone()), words(&report));

@@ -3,9 +3,9 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use understory_protocol::{Method, Sampling};
 use understory_protocol::figures::rounded;
 use understory_protocol::formulas::median;
+use understory_protocol::{Method, Sampling};
 
 use super::metrics::{Better, Metric, goodput};
 use super::report::{
@@ -30,6 +30,11 @@ impl Report {
     pub fn bootstrap(&self) -> Bootstrap {
         let protocol = &self.protocol;
         Bootstrap { resamples: protocol.resamples, confidence: protocol.confidence, seed: protocol.seed }
+    }
+
+    /// Runs of the case that has most.
+    pub(crate) fn longest(&self) -> usize {
+        self.cases.iter().map(|of| of.samples.len()).max().unwrap_or(0)
     }
 
     /// Fills in summaries, ratios and flags from the samples, in place of what was there. Times are shortened to 0.1 µs
@@ -91,7 +96,7 @@ impl Case {
 
     /// What the text follows from: methods do not change it, nor does what was there before the start.
     fn text(&self) -> Text<'_> {
-        (&self.prompt.hash, self.max_new_tokens, self.ignore_eos, choice(&self.sampling))
+        (self.prompt.hash.as_str(), self.max_new_tokens, self.ignore_eos, choice(&self.sampling))
     }
 }
 

@@ -83,7 +83,8 @@ pub enum FailureKind {
 impl FailureKind {
     /// A message that quotes what somebody else wrote is cut to a readable length and has no commands to a terminal.
     pub fn with(self, message: impl Into<String>) -> Failure {
-        Failure { kind: self, message: foreign::message(&message.into()) }
+        let message: String = message.into();
+        Failure { kind: self, message: foreign::message(&message) }
     }
 }
 
@@ -114,13 +115,11 @@ impl From<&Error> for FailureKind {
             Error::NothingLoaded => Self::NothingLoaded,
             Error::EmptyPrompt => Self::EmptyPrompt,
             &Error::PromptTooLong { prompt_tokens, context } => Self::PromptTooLong { prompt_tokens, context },
-            Error::BadParameter { name, value, expected } => {
-                Self::BadParameter {
-                    name: (*name).into(),
-                    value: foreign::message(value),
-                    expected: (*expected).into(),
-                }
-            }
+            Error::BadParameter { name, value, expected } => Self::BadParameter {
+                name: (*name).into(),
+                value: foreign::message(value),
+                expected: (*expected).into(),
+            },
             &Error::BadToken { token, .. } => Self::BadToken { token },
             Error::NanLogits { .. } => Self::NanLogits,
         }

@@ -12,8 +12,8 @@ pub const PAGE: &str = "latency.html";
 
 /// Whether every file was written.
 pub fn write(folder: &Path, outcome: &Outcome, outputs: &mut Outputs) -> bool {
-    let json = || Ok(serde_json::to_string(outcome).context("cannot write the report as JSON")? + "\n");
-    let files = [("latency.json", json()), ("steps.csv", csv(outcome)), (PAGE, Ok(page::page(outcome)))];
+    let json = serde_json::to_string(outcome).context("cannot write the report as JSON").map(|json| json + "\n");
+    let files = [("latency.json", json), ("steps.csv", csv(outcome)), (PAGE, Ok(page::page(outcome)))];
     let write = |(name, text): (&str, Result<String>)| {
         outputs.attempt(text.and_then(|text| files::write(&folder.join(name), &text)))
     };

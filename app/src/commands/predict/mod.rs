@@ -144,9 +144,7 @@ fn profile(args: &PredictArgs, console: &Console) -> Result<(DeviceProfile, Opti
     let path = Path::new(name);
     let mut profile = match device::device(name)? {
         Some(profile) => profile,
-        None if path.is_file() => {
-            DeviceProfile::from_json(name, &input::text_file(path)?)?
-        }
+        None if path.is_file() => DeviceProfile::from_json(name, &input::text_file(path)?)?,
         None => bail!("there is no device `{name}`: expected a name of --list-devices, or a JSON file in their format"),
     };
     if let Some((compute, memory)) = args.efficiency {

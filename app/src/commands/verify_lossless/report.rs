@@ -98,8 +98,10 @@ fn rows(tallies: &[Tally]) -> Vec<Vec<String>> {
 fn paragraph(divergence: &Divergence) -> String {
     let Divergence { prompt, seed, method, index, position, plain, speculative, finish_plain, finish_speculative } =
         divergence;
-    let mut text =
-        format!("\n{method} differs on prompt {} with seed {seed} at new token {index} (position {position})\n", shown(prompt));
+    let mut text = format!(
+        "\n{method} differs on prompt {} with seed {seed} at new token {index} (position {position})\n",
+        shown(prompt)
+    );
     let sides = [("plain", plain, finish_plain), ("speculative", speculative, finish_speculative)];
     for (name, choice, finish) in sides {
         let _ = match choice {

@@ -37,7 +37,7 @@ pub struct Bucket {
 
 /// Medians over rounds, of each round's median run.
 pub fn buckets(traces: &[Trace]) -> Vec<Bucket> {
-    let resampler = Bootstrap::default().within(2 * traces.len()).resampler();
+    let resampler = Bootstrap::default().within(2 * traces.len(), traces.len()).resampler();
     let bucket = |(nth, &(first, last, published_ms)): (usize, &(usize, usize, f64))| {
         let of: Vec<&Trace> = traces.iter().filter(|trace| of_token(trace.n_out()) == nth).collect();
         let tokens = match last {
@@ -78,12 +78,11 @@ pub fn prefill_effects(traces: &[Trace]) -> Vec<PrefillEffect> {
     }
     lengths.retain(|_, by_prefill| by_prefill.len() > 1);
     // Each run is drawn for its own prompt, and those of the longest and the shortest once more.
-    let bootstrap = Bootstrap::default().within(3 * traces.len());
+    let bootstrap = Bootstrap::default().within(3 * traces.len(), traces.len());
     let resampler = bootstrap.resampler();
     let effect = |(length, by_prefill): (usize, BTreeMap<usize, Vec<(usize, f64)>>)| {
-        let estimate = |(&prefill, values): (&usize, &Vec<_>)| {
-            Some((prefill, over_rounds(&resampler, values.iter().copied())?))
-        };
+        let estimate =
+            |(&prefill, values): (&usize, &Vec<_>)| Some((prefill, over_rounds(&resampler, values.iter().copied())?));
         let rounds_of = |values: Option<&Vec<_>>| values.map(|values| rounds(values.iter().copied()));
         let shortest = rounds_of(by_prefill.values().next()).unwrap_or_default();
         let longest = rounds_of(by_prefill.values().next_back()).unwrap_or_default();

@@ -10,7 +10,7 @@
 
 use understory_protocol::formulas::{BreakEven, median, median_of};
 
-use super::draws::{draw, place};
+use super::draws::{MOST_KEPT, draw, place};
 use super::interpolated;
 use super::resampler::Resampler;
 use crate::report::Estimate;
@@ -38,9 +38,10 @@ impl Default for Bootstrap {
 }
 
 impl Bootstrap {
-    /// The same with no more resamples than can be made in a few seconds, where each of them draws `values` values.
-    pub fn within(self, values: usize) -> Self {
-        let most = (MOST_DRAWS / values.max(1)).max(LEAST_RESAMPLES);
+    /// The same with no more resamples than can be made in a few seconds, where each of them draws `values` values, and
+    /// `longest` of them for one group at most.
+    pub fn within(self, values: usize, longest: usize) -> Self {
+        let most = (MOST_DRAWS / values.max(1)).min(MOST_KEPT / longest.max(1)).max(LEAST_RESAMPLES);
         Self { resamples: self.resamples.min(most), ..self }
     }
 

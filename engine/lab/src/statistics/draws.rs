@@ -4,7 +4,7 @@
 use understory_shaders::reference::philox;
 
 /// Draws of a stream that are kept, 64 MB of them; what lies beyond is made anew each time.
-const MOST_KEPT: usize = 4 << 20;
+pub const MOST_KEPT: usize = 4 << 20;
 
 /// The k-th draw of a resample: bits for [`place`], and two independent normal numbers.
 pub fn draw(seed: u64, stream: u32, resample: u32, k: usize) -> (u32, [f64; 2]) {

@@ -73,13 +73,12 @@ impl Resampler {
     pub fn break_even(&self, with: [&[f64]; 2], without: [&[f64]; 2]) -> Option<(BreakEven, Option<[BreakEven; 2]>)> {
         let [ttft, plain_ttft] = [Group::new(with[0])?, Group::new(without[0])?];
         let [tpot, plain_tpot] = [Group::new(with[1])?, Group::new(without[1])?];
-        let estimate = self.estimate(&[&ttft, &plain_ttft, &tpot, &plain_tpot], |m| {
-            match break_even(m[0], m[1], m[2], m[3]) {
+        let estimate =
+            self.estimate(&[&ttft, &plain_ttft, &tpot, &plain_tpot], |m| match break_even(m[0], m[1], m[2], m[3]) {
                 BreakEven::Always => 0.0,
                 BreakEven::After(tokens) => tokens,
                 BreakEven::Never => f64::INFINITY,
-            }
-        });
+            });
         let back = |tokens: f64| match tokens {
             f64::INFINITY => BreakEven::Never,
             0.0 => BreakEven::Always,

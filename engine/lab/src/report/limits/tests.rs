@@ -9,7 +9,7 @@ use crate::testing;
 use understory_protocol::{Contents, DepthCount, ReportInput};
 
 /// Against a hang, and no claim about speed: what this bounds took minutes.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 fn refusal(edit: &dyn Fn(&mut Report)) -> String {
     let mut report = testing::bare();
@@ -77,19 +77,20 @@ fn many_resamples_of_many_runs_are_compared_in_a_moment() {
         (report.run_id, report.protocol.resamples) = (run_id.into(), 100_000);
         ReportInput { name: run_id.into(), contents: Contents::Json(serde_json::to_string(&report).unwrap()) }
     };
+    let reports = [hostile("a"), hostile("b")];
     let begun = Instant::now();
-    let compared = look(&[hostile("a"), hostile("b")], None);
+    let compared = look(&reports, None);
     assert!(begun.elapsed() < PATIENCE);
     let page = compared.html.expect("they are compared");
     assert!(page.contains("There are many runs, so intervals are of "), "the page says what was cut");
-    assert!(look(&[hostile("a")], None).html.is_some() && begun.elapsed() < PATIENCE);
+    assert!(look(&reports[..1], None).html.is_some() && begun.elapsed() < PATIENCE);
 }
 
-/// The most that a report may hold is still looked at and compared.
+/// As many cases as a report may hold, in files as long as a page takes.
 #[test]
 fn the_largest_report_is_compared() {
     let large = |run_id: &str| {
-        let mut report = testing::report("box", 50, |_, n| 5.0 + 0.01 * (n % 7) as f64);
+        let mut report = testing::report("box", 40, |_, n| 5.0 + 0.01 * (n % 7) as f64);
         report.run_id = run_id.into();
         let of = report.cases[1].clone();
         report.cases = (0..MOST_CASES)
@@ -100,6 +101,7 @@ fn the_largest_report_is_compared() {
                 for sample in &mut of.samples {
                     sample.emissions.at_ms.truncate(3);
                     sample.emissions.tokens.truncate(3);
+                    sample.speculation = None;
                 }
                 of
             })
@@ -110,6 +112,6 @@ fn the_largest_report_is_compared() {
     let reports = [large("a"), large("b")];
     let begun = Instant::now();
     let compared = look(&reports, None);
-    assert!(compared.html.is_some(), "{compared:?}");
+    assert!(compared.html.is_some(), "{:?} {:?}", compared.looked, compared.problem);
     assert!(begun.elapsed() < PATIENCE);
 }
