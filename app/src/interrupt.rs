@@ -24,9 +24,9 @@ pub enum Mode {
 /// What asked for the end, with its number on Unix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
+#[cfg_attr(not(unix), allow(dead_code, reason = "Windows has Ctrl-C alone"))]
 pub enum Signal {
     /// the terminal is gone
-    #[cfg_attr(not(target_os = "linux"), allow(dead_code, reason = "heard on Linux alone"))]
     Hangup = 1,
     /// Ctrl-C
     Interrupt = 2,

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
+use understory_protocol::foreign::shown;
 use understory_protocol::{Error, Method, Result};
 
 use super::metrics::{Better, Metric};
@@ -228,7 +229,7 @@ fn differences(first: &Report, report: &Report) -> Vec<Difference> {
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (nth, difference) in self.differences.iter().enumerate() {
-            let known = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".into());
+            let known = |value: &Option<String>| value.as_deref().map_or("unknown".into(), shown);
             let comma = if nth > 0 { ", " } else { "" };
             let Difference { what, first, here } = difference;
             write!(f, "{comma}{what} differ ({} against {})", known(here), known(first))?;

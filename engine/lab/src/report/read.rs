@@ -83,7 +83,8 @@ fn malformed(name: &str, version: u32, error: &serde_json::Error) -> Error {
 }
 
 fn bad(name: &str, reason: String) -> Error {
-    Error::BadFile { file: name.into(), reason: message(&reason) }
+    // It may quote the file.
+    Error::BadFile { file: name.into(), reason: message(&reason).replace('\n', "?") }
 }
 
 /// What the types leave open.
