@@ -1,10 +1,11 @@
 //! The reports that this computer keeps, its own and those of other devices: one SQLite file.
 //!
 //! Each insertion is one transaction with a rollback journal, synced before it counts: a program that ends in the middle
-//! of one leaves what was there before. A report is kept as the text that it came as, beside what lists need.
+//! of one leaves what was there before. A report is kept as the text that it came as, beside what lists need. Nobody but the
+//! user reads it.
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fs, io};
 
 use anyhow::{Context, Result, bail};
 use rusqlite::{Connection, OptionalExtension, TransactionBehavior, params};
@@ -73,8 +74,9 @@ impl Collection {
     pub fn open(file: &Path) -> Result<Self> {
         let cannot = || format!("cannot open the collection of reports {}; name another with --db", file.display());
         if let Some(folder) = file.parent().filter(|folder| !folder.as_os_str().is_empty()) {
-            fs::create_dir_all(folder).with_context(cannot)?;
+            make_own(folder).with_context(cannot)?;
         }
+        make_file_own(file).with_context(cannot)?;
         Connection::open(file).map_err(anyhow::Error::from).and_then(Self::prepare).with_context(cannot)
     }
 
@@ -180,6 +182,58 @@ impl Collection {
     }
 }
 
+/// Makes the folder where it is not there, for the user alone. One that is there is tightened if it is the program's own;
+/// another may be anybody's, such as the one for temporary files.
+fn make_own(folder: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(folder)?;
+    if folders::data().is_some_and(|own| own == folder) {
+        tighten(folder);
+    }
+    Ok(())
+}
+
+/// Makes an empty file where there is none, for the user alone, and tightens one that is there. SQLite gives its journal
+/// the permissions of the file.
+fn make_file_own(file: &Path) -> io::Result<()> {
+    let mut options = fs::OpenOptions::new();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    match options.open(file) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(error),
+        _ => {}
+    }
+    match fs::metadata(file) {
+        Ok(found) if !found.is_file() => Err(io::Error::other("it is not a regular file")),
+        Ok(_) => {
+            tighten(file);
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Leaves others no permissions, as far as the user may say so.
+fn tighten(path: &Path) {
+    #[cfg(unix)]
+    if let Ok(found) = fs::metadata(path) {
+        use std::os::unix::fs::PermissionsExt;
+        let mut permissions = found.permissions();
+        if permissions.mode() & 0o077 != 0 {
+            permissions.set_mode(permissions.mode() & 0o700);
+            if let Err(error) = fs::set_permissions(path, permissions) {
+                tracing::warn!(path = %path.display(), "others may be able to read this: {error}");
+            }
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = path;
+}
+
 /// # Errors
 /// Says what an id must be.
 pub fn check_id(run_id: &str) -> Result<()> {
@@ -203,6 +257,25 @@ mod tests {
     use understory_lab::report::{MAX_BYTES, read};
 
     use super::*;
+
+    /// What the umask leaves is for everybody. A folder that somebody else may own is left alone.
+    #[test]
+    #[cfg(unix)]
+    fn nobody_else_reads_it() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        let file = folder.path().join("made").join("reports.sqlite");
+        drop(Collection::open(&file).unwrap());
+        assert_eq!((mode(&file), mode(file.parent().unwrap())), (0o600, 0o700));
+        let set = |path: &Path, mode| fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+        set(&file, 0o664);
+        set(file.parent().unwrap(), 0o755);
+        drop(Collection::open(&file).unwrap());
+        assert_eq!((mode(&file), mode(file.parent().unwrap())), (0o600, 0o755));
+        let message = format!("{:#}", Collection::open(Path::new("/dev/null")).err().unwrap());
+        assert!(message.contains("it is not a regular file"), "{message}");
+    }
 
     /// The files as they are in the middle of an insertion are those of a program that ended there. Tried and caught: a
     /// journal in memory.

@@ -3,10 +3,10 @@
 use std::fmt;
 use std::process::ExitCode;
 
-use understory_protocol::{Error, Failure, FailureKind};
+use understory_protocol::{Error, Failure, FailureKind, foreign};
 
 use crate::hub::Unavailable;
-use crate::output;
+use crate::{interrupt, output};
 
 /// An end that is not simply a failure of the work.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub enum Stop {
     Usage(String),
     /// The reader of stdout is gone: nobody to tell.
     StdoutClosed,
-    /// Ctrl-C, after what was made so far was delivered.
+    /// Ctrl-C or another signal that asks for the end, after what was made so far was delivered.
     Interrupted,
 }
 
@@ -36,12 +36,12 @@ pub fn usage(text: impl Into<String>) -> anyhow::Error {
     Stop::Usage(text.into()).into()
 }
 
-/// Says what went wrong and gives the exit status: 1 failure, 2 usage, 130 interrupted, 141 stdout closed (the
-/// statuses that a shell shows for SIGINT and SIGPIPE).
+/// Says what went wrong and gives the exit status: 1 failure, 2 usage, 130 interrupted, 143 terminated, 129 the terminal
+/// gone, 141 stdout closed (the statuses that a shell shows for SIGINT, SIGTERM, SIGHUP and SIGPIPE).
 pub fn report(error: &anyhow::Error) -> ExitCode {
     match error.downcast_ref::<Stop>() {
         Some(Stop::StdoutClosed) => ExitCode::from(141),
-        Some(Stop::Interrupted) => ExitCode::from(130),
+        Some(Stop::Interrupted) => ExitCode::from(interrupt::last().1),
         Some(Stop::Usage(message)) => {
             output::error(&format!("{message}\n\nFor more information, try '--help'."));
             ExitCode::from(2)
@@ -62,7 +62,7 @@ pub fn told(error: &anyhow::Error) -> String {
     }
 }
 
-/// The error and its causes in one line; a cause that the message already quotes is not repeated.
+/// The error and its causes in one line of a readable length; a cause that the message already quotes is not repeated.
 pub fn chain(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain().map(ToString::to_string) {
@@ -72,7 +72,7 @@ pub fn chain(error: &anyhow::Error) -> String {
             text = format!("{text}: {cause}");
         }
     }
-    text
+    foreign::message(&text)
 }
 
 /// A failure of another process of this program.
@@ -176,5 +176,8 @@ mod tests {
         assert_eq!(chain(&anyhow::Error::from(quoting)), "cannot read a.json: no such file");
         let plain: anyhow::Result<()> = Err(anyhow::anyhow!("inner")).context("outer");
         assert_eq!(chain(&plain.unwrap_err()), "outer: inner");
+        // A message that quotes a file may be as long as that, and give a terminal orders.
+        let long = anyhow::anyhow!("{}", "\u{1b}[2J\u{202e}".repeat(1 << 20)).context("outer");
+        assert!(told(&long).len() < 10_000 && told(&long).starts_with("outer: ?[2J??[2J?"), "{}", told(&long));
     }
 }

@@ -14,6 +14,7 @@ mod interrupt;
 mod methods;
 mod models;
 mod output;
+mod outputs;
 mod process;
 mod report;
 mod serve;

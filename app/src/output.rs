@@ -1,4 +1,8 @@
 //! Writing: text and JSON to stdout, everything else to stderr, tables and progress bars.
+//!
+//! This is the border at which text that somebody else wrote (names of a report, of tensors, a server's words) loses what a
+//! terminal would take as a command. It stays as it is only where that was asked for: what a model generates and JSON, while
+//! stdout is no terminal.
 
 use std::io::{self, IsTerminal, Write};
 
@@ -7,9 +11,14 @@ use comfy_table::{CellAlignment, Table, presets};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
-use understory_protocol::Progress;
+use understory_protocol::{Progress, foreign};
+
+pub use understory_protocol::foreign::harmless;
 
 use crate::exit::Stop;
+
+/// Characters of a cell of a table at most.
+const MOST_IN_CELL: usize = 500;
 
 /// What every command knows about how to talk.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +33,13 @@ impl Console {
     pub fn note(&self, text: &str) {
         if !self.quiet {
             hint(&format!("{text}\n"));
+        }
+    }
+
+    /// What this program draws itself, on stderr, unless `--quiet`.
+    pub fn picture(&self, text: &str) {
+        if !self.quiet {
+            picture(text);
         }
     }
 
@@ -77,15 +93,29 @@ pub fn bar_style(counts: &str) -> ProgressStyle {
         .progress_chars("=> ")
 }
 
-/// Writes to stdout and flushes.
+/// Writes text for people to stdout and flushes.
 ///
 /// # Errors
 /// [`Stop::StdoutClosed`] where the reader is gone.
 pub fn text(text: &str) -> Result<()> {
-    write(io::stdout().lock(), text)
+    write(io::stdout().lock(), &harmless(text))
 }
 
-/// [`text`] with ANSI styles, which are left out where stdout is no terminal or `NO_COLOR` is set.
+/// As [`text`], for what a model wrote: byte for byte where stdout is no terminal.
+///
+/// # Errors
+/// [`Stop::StdoutClosed`] where the reader is gone.
+pub fn generated(text: &str) -> Result<()> {
+    if stdout_is_terminal() { write(io::stdout().lock(), &printable(text)) } else { write(io::stdout().lock(), text) }
+}
+
+/// `text` as it may go to a terminal, which may keep its tabs; Windows' line ends become plain ones.
+fn printable(text: &str) -> String {
+    let lines = text.replace('\r', "");
+    lines.split('\t').map(harmless).collect::<Vec<_>>().join("\t")
+}
+
+/// Text of this program's own with ANSI styles, which are left out where stdout is no terminal or `NO_COLOR` is set.
 ///
 /// # Errors
 /// [`Stop::StdoutClosed`] where the reader is gone.
@@ -101,31 +131,67 @@ fn write(mut stdout: impl Write, text: &str) -> Result<()> {
     }
 }
 
-/// `text`, which came from somebody else, without what a terminal would take as a command.
-pub fn harmless(text: &str) -> String {
-    text.replace(|c: char| c.is_control() && c != '\n', "?")
-}
-
 /// One JSON value on one line of stdout.
 pub fn json(value: &impl Serialize) -> Result<()> {
-    let mut line = serde_json::to_string(value).context("cannot write the report as JSON")?;
-    line.push('\n');
-    text(&line)
+    json_text(&serde_json::to_string(value).context("cannot write the report as JSON")?)
+}
+
+/// A line of JSON that is text already.
+pub fn json_text(json: &str) -> Result<()> {
+    let line = format!("{json}\n");
+    if stdout_is_terminal() { write(io::stdout().lock(), &escaped(&line)) } else { write(io::stdout().lock(), &line) }
+}
+
+/// The same JSON, with escapes for what is a command to a terminal.
+fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        match c {
+            '\n' | '\t' => out.push(c),
+            // Between values; within a text it is an escape already.
+            '\r' => {}
+            c if harmless(c.encode_utf8(&mut [0; 4])) == "?" && c != '?' => {
+                out.push_str(&format!("\\u{:04x}", u32::from(c)));
+            }
+            c => out.push(c),
+        }
+    }
+    out
 }
 
 pub fn stdout_is_terminal() -> bool {
     io::stdout().is_terminal()
 }
 
-/// The one message of a failure.
+/// The one message of a failure, of a readable length.
 pub fn error(message: &str) {
-    hint(&format!("error: {message}\n"));
+    hint(&format!("error: {}\n", foreign::message(message)));
 }
 
-/// Writes to stderr as it is. A closed stderr is no reason to fail (`eprintln!` would panic).
+/// Writes to stderr. A closed stderr is no reason to fail (`eprintln!` would panic).
 pub fn hint(text: &str) {
+    picture(&harmless(text));
+}
+
+/// As [`hint`], for what this program draws itself, with ANSI styles.
+pub fn picture(text: &str) {
     let mut stderr = io::stderr().lock();
     let _ = stderr.write_all(text.as_bytes()).and_then(|()| stderr.flush());
+}
+
+/// Lines of the log on their way to stderr: an event may quote what a file or a server said.
+struct Log;
+
+impl Write for Log {
+    fn write(&mut self, event: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        hint(&format!("{}\n", foreign::message(text.trim_end_matches('\n'))));
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
 }
 
 /// Warnings to stderr, more with each `-v`; `RUST_LOG` overrides.
@@ -138,8 +204,8 @@ pub fn init_tracing(verbose: u8) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(io::stderr)
-        .with_ansi(io::stderr().is_terminal())
+        .with_writer(|| Log)
+        .with_ansi(false)
         .log_internal_errors(false)
         .init();
 }
@@ -148,7 +214,7 @@ pub fn init_tracing(verbose: u8) {
 pub fn columns(align: &str, rows: &[Vec<String>]) -> String {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
-    table.add_rows(rows);
+    table.add_rows(rows.iter().map(|row| row.iter().map(|text| cell(text))));
     for (column, side) in table.column_iter_mut().zip(align.chars()) {
         column.set_padding((0, 2));
         column.set_cell_alignment(if side == '>' { CellAlignment::Right } else { CellAlignment::Left });
@@ -156,9 +222,42 @@ pub fn columns(align: &str, rows: &[Vec<String>]) -> String {
     table.trim_fmt() + "\n"
 }
 
+/// One line of a length that leaves the table one.
+fn cell(text: &str) -> String {
+    let mut rest = text.chars();
+    let kept: String = rest.by_ref().take(MOST_IN_CELL).collect();
+    let cut = if rest.next().is_some() { "…" } else { "" };
+    format!("{}{cut}", harmless(&kept).replace('\n', "?"))
+}
+
 #[cfg(test)]
 mod tests {
-    use super::columns;
+    use super::{MOST_IN_CELL, columns, escaped, printable};
+
+    /// A cell that is left as it is moves the cursor, or makes a row of its own.
+    #[test]
+    fn cells_stay_in_their_row() {
+        let rows = [vec!["a\u{1b}[2J\nb\u{202e}".to_owned(), "x".repeat(10_000)]];
+        let table = columns("<<", &rows);
+        assert!(table.starts_with("a?[2J?b?  x") && table.ends_with("x…\n"), "{table}");
+        assert!(table.chars().count() < MOST_IN_CELL + 20);
+    }
+
+    /// A model may write escape sequences; to a file they go as they are, to a terminal they do not. Line by line: a
+    /// carriage return alone would hide what stands before it.
+    #[test]
+    fn generated_text_gives_a_terminal_no_orders() {
+        assert_eq!(printable("a\tb\r\nc\u{1b}]0;title\u{7}\u{9b}2J\u{202e}d"), "a\tb\nc?]0;title??2J?d");
+    }
+
+    /// The values are the same: other characters, or `?` in their place, fail this.
+    #[test]
+    fn json_for_a_terminal_says_the_same() {
+        let value = serde_json::json!({"label": "a\u{202e}b\u{9b}2J ?\u{7f} \u{1b}"});
+        let shown = escaped(&value.to_string());
+        assert!(shown.is_ascii() && !shown.contains('\u{7f}'), "{shown}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&shown).unwrap(), value);
+    }
 
     /// Counting bytes or characters fails this: a letter may be two characters, and a character two columns.
     #[test]

@@ -151,7 +151,7 @@ fn ctrl_c_keeps_what_was_measured() {
     let out = folder.path().to_str().unwrap();
     let model = fixture("llama");
     let model = model.to_str().unwrap();
-    let args = ["-v", "bench", "--runs", "100000", "--lengths", "8", "--methods", "ar", "--model", model, "--out", out];
+    let args = ["-v", "bench", "--runs", "20000", "--lengths", "8", "--methods", "ar", "--model", model, "--out", out];
     let mut child = understory(&args).spawn().unwrap();
     let mut stderr = BufReader::new(child.stderr.take().unwrap());
     let mut line = String::new();

@@ -100,6 +100,105 @@ fn what_is_no_report_or_no_collection_is_named() {
     run(&mut understory(&["reports"])).fails(2, &["list", "import"]);
 }
 
+/// Whoever sends a report has no part in what a terminal does or shows: neither by its names nor by an error that quotes
+/// them. `char::is_control` alone lets U+202E through.
+#[test]
+fn reports_give_a_terminal_no_orders() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let hostile = "a\u{1b}[2J\u{9b}2J\u{202e}\r\nzzz";
+    let mut named = report("one", hostile);
+    named["started_at"] = hostile.into();
+    named["runtime"]["backend"] = hostile.into();
+    named["flags"][0]["detail"] = hostile.into();
+    for case in named["cases"].as_array_mut().unwrap() {
+        case["case"]["prompt"]["id"] = hostile.into();
+    }
+    let mut other = named.clone();
+    (other["run_id"], other["device"]["label"]) = ("two".into(), "two".into());
+    let mut stranger = other.clone();
+    stranger["model"]["target"]["hash"] = hostile.into();
+    let mut broken = other.clone();
+    broken["cases"][0]["case"]["method"]["name"] = hostile.into();
+    let files = [("one", &named), ("two", &other), ("stranger", &stranger), ("broken", &broken)];
+    let [one, two, stranger, broken] = files.map(|(name, report)| put(here, name, report));
+    let compare = |files: &[&str]| run(understory(&["compare"]).args(files));
+    reports(here, &["import", &one]).succeeds();
+    let outcomes = [
+        compare(&[&one, &two]),
+        compare(&[&one, &stranger]),
+        compare(&[&one, &two, &stranger]),
+        compare(&[&one, &broken]),
+        reports(here, &["show", "one"]),
+        reports(here, &["list"]),
+        run(understory(&["latency", "--report", &one]).args(["--model", "tales"])),
+    ];
+    let statuses: Vec<Option<i32>> = outcomes.iter().map(|outcome| outcome.status).collect();
+    assert_eq!(statuses, [0, 1, 0, 1, 0, 0, 0].map(Some), "{outcomes:?}");
+    for Outcome { stdout, stderr, .. } in &outcomes {
+        for text in [stdout, stderr] {
+            assert!(!text.contains(['\u{1b}', '\u{9b}', '\u{202e}', '\r']), "{text:?}");
+            assert!(!text.contains("\nzzz"), "a name makes no line of its own: {text:?}");
+        }
+    }
+}
+
+/// A hash is cut for a table; at byte 16 of this one there is no character's end.
+#[test]
+fn hashes_may_be_any_text() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let mut odd = report("one", "a phone");
+    odd["model"]["target"]["hash"] = "aaaaaaaaaaaaaaaé€".into();
+    odd["model"]["target"]["tokenizer_hash"] = "é".into();
+    let file = put(here, "odd.json", &odd);
+    reports(here, &["import", &file]).succeeds();
+    let page = here.join("odd.html");
+    reports(here, &["show", "one", "--html", page.to_str().unwrap()]).succeeds();
+    assert!(fs::read_to_string(page).unwrap().contains("weights aaaaaaaaaaaaaaaé, tokenizer é (SHA-256"));
+}
+
+/// Opening a pipe waits for who writes to it.
+#[test]
+#[cfg(unix)]
+fn pipes_and_devices_are_no_reports() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let one = put(here, "one.json", &report("one", "a phone"));
+    let inside = here.join("run");
+    fs::create_dir(&inside).unwrap();
+    let pipe = inside.join("report.json");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for path in [pipe.to_str().unwrap(), inside.to_str().unwrap(), "/dev/zero"] {
+        run(&mut understory(&["compare", &one, path])).fails(1, &["is not a regular file"]);
+        reports(here, &["import", path]).fails(1, &["is not a regular file"]);
+        run(&mut understory(&["latency", "--report", path])).fails(1, &["is not a regular file"]);
+    }
+    // What a shell makes of `<(command)`.
+    let stdin = std::process::Stdio::from(fs::File::open(&one).unwrap());
+    run(understory(&["reports", "import", "/dev/stdin", "--db"]).arg(here.join("db")).stdin(stdin)).succeeds();
+}
+
+/// A rename would put a file in place of the link.
+#[test]
+#[cfg(unix)]
+fn a_page_is_written_through_a_link() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let files = ["one", "two"].map(|id| put(here, id, &report(id, id)));
+    let link = here.join("link.html");
+    for (target, written) in [("/dev/null", false), ("page.html", true)] {
+        std::os::unix::fs::symlink(target, &link).unwrap();
+        run(understory(&["compare", &files[0], &files[1], "--html"]).arg(&link)).succeeds();
+        assert!(link.symlink_metadata().unwrap().is_symlink());
+        assert_eq!(here.join("page.html").exists(), written);
+        fs::remove_file(&link).unwrap();
+    }
+    // The comparison is told, whatever becomes of its page.
+    let full = run(&mut understory(&["compare", &files[0], &files[1], "--html", "/dev/full"]));
+    assert!(full.fails(1, &["cannot write /dev/full"]).stdout.contains("B / A"), "{full:?}");
+}
+
 #[test]
 fn a_measured_report_can_be_saved() {
     let folder = tempfile::tempdir().unwrap();

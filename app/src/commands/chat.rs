@@ -1,6 +1,6 @@
 //! `understory chat`: a conversation. The engine stays, and with it the KV cache of what was said.
 
-use std::io::{self, BufRead, IsTerminal};
+use std::io::{self, BufRead, IsTerminal, Read};
 
 use anyhow::{Context, Result};
 use understory_protocol::{ChatMessage, Error, Event, FinishReason, GenerateRequest, Generation, Prompt};
@@ -111,7 +111,8 @@ fn read_line(terminal: bool) -> Result<Option<String>> {
         interrupt::set_mode(Mode::Prompt)?;
     }
     let mut bytes = Vec::new();
-    io::stdin().lock().read_until(b'\n', &mut bytes).context("cannot read standard input")?;
+    let mut most = io::stdin().lock().take(input::MOST_BYTES);
+    most.read_until(b'\n', &mut bytes).context("cannot read standard input")?;
     interrupt::set_mode(Mode::Exit)?;
     if bytes.is_empty() {
         return Ok(None);
@@ -163,7 +164,7 @@ async fn answer(loaded: &mut Loaded, request: &GenerateRequest) -> Result<(Gener
             reused = reused_tokens;
             Ok(())
         }
-        Event::Emission { text, .. } if !text.is_empty() => output::text(&text),
+        Event::Emission { text, .. } if !text.is_empty() => output::generated(&text),
         Event::Emission { .. } | Event::Round { .. } => Ok(()),
     };
     let generation = loaded.generate(request, &mut on_event).await?;

@@ -7,6 +7,7 @@ use understory_lab::html;
 use crate::cli::CompareArgs;
 use crate::files;
 use crate::output::{self, Console};
+use crate::outputs::Outputs;
 use crate::report::{comparison, file};
 
 pub fn run(args: &CompareArgs, console: &Console) -> Result<()> {
@@ -15,16 +16,15 @@ pub fn run(args: &CompareArgs, console: &Console) -> Result<()> {
     }
     let reports = args.reports.iter().map(|path| Ok(file::open(path)?.0)).collect::<Result<Vec<_>>>()?;
     let comparison = compare(&reports)?;
-    if let Some(file) = &args.html {
-        files::write(file, &html::comparison::page(&comparison, None))?;
-    }
-    if args.json {
-        output::json(&comparison)?;
-    } else {
-        output::text(&comparison::text(&comparison))?;
-    }
-    if let Some(file) = &args.html {
+    let mut outputs = Outputs::default();
+    outputs.attempt(match args.json {
+        true => output::json(&comparison),
+        false => output::text(&comparison::text(&comparison)),
+    });
+    if let Some(file) = &args.html
+        && outputs.attempt(files::write(file, &html::comparison::page(&comparison, None)))
+    {
         console.note(&format!("\npage: {}", file.display()));
     }
-    Ok(())
+    outputs.end(Ok(()))
 }

@@ -69,7 +69,7 @@ pub fn run(args: &GenerateArgs, console: &Console) -> Result<()> {
 /// Generates and, if `show`, writes each piece of text as it comes.
 async fn stream(loaded: &mut Loaded, request: &GenerateRequest, show: bool) -> Result<Generation> {
     let mut on_event = |event| match event {
-        Event::Emission { text, .. } if show && !text.is_empty() => output::text(&text),
+        Event::Emission { text, .. } if show && !text.is_empty() => output::generated(&text),
         _ => Ok(()),
     };
     let generation = loaded.generate(request, &mut on_event).await?;

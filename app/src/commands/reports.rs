@@ -10,7 +10,8 @@ use understory_lab::report::{MAX_BYTES, read};
 use crate::cli::{ReportsAction, ReportsArgs};
 use crate::collection::{self, Added, Collection, Entry};
 use crate::files;
-use crate::output::{self, Console, columns, harmless};
+use crate::output::{self, Console, columns};
+use crate::outputs::Outputs;
 use crate::report::{file, terminal};
 
 pub fn run(args: &ReportsArgs, console: &Console) -> Result<()> {
@@ -47,8 +48,7 @@ fn list(entries: &[Entry], place: &Path, console: &Console) -> Result<()> {
     let mut rows = vec![["RUN", "SCENARIO", "DEVICE", "MEASURED", "CAME"].map(String::from).to_vec()];
     rows.extend(entries.iter().map(|entry| {
         let Entry { run_id, scenario, device, started_at, received_at, .. } = entry;
-        // A line each, whatever the texts hold.
-        [run_id, scenario, device, started_at, received_at].map(|text| harmless(text).replace('\n', "?")).to_vec()
+        [run_id, scenario, device, started_at, received_at].map(Clone::clone).to_vec()
     }));
     output::text(&columns("<<<<<", &rows))
 }
@@ -57,17 +57,17 @@ fn show(collection: &Collection, id: &str, json: bool, html: Option<&Path>, cons
     let run_id = collection.find(id)?;
     let text = collection.json(&run_id)?;
     if json {
-        return output::text(&format!("{}\n", text.trim_end()));
+        return output::json_text(text.trim_end());
     }
     let report = read(&run_id, text.as_bytes(), MAX_BYTES)?;
-    if let Some(file) = html {
-        files::write(file, &html::report::page(&report))?;
-    }
-    output::text(&harmless(&terminal::text(&report)))?;
-    if let Some(file) = html {
+    let mut outputs = Outputs::default();
+    outputs.attempt(output::text(&terminal::text(&report)));
+    if let Some(file) = html
+        && outputs.attempt(files::write(file, &html::report::page(&report)))
+    {
         console.note(&format!("\npage: {}", file.display()));
     }
-    Ok(())
+    outputs.end(Ok(()))
 }
 
 fn import(collection: &mut Collection, path: &Path, console: &Console) -> Result<()> {
@@ -93,7 +93,7 @@ fn export(collection: &Collection, folder: &Path, console: &Console) -> Result<(
     for entry in &entries {
         let mut name = file_name(&entry.run_id);
         if !used.insert(name.to_lowercase()) {
-            name = format!("{name}-{}", &entry.sha256[..16]);
+            name = format!("{name}-{}", file_name(&entry.sha256.chars().take(16).collect::<String>()));
         }
         files::write(&folder.join(format!("{name}.json")), &collection.json(&entry.run_id)?)?;
     }

@@ -7,13 +7,18 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
 use std::process::{Command, Stdio};
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
 
 use crate::cli::ServeArgs;
 use crate::exit::usage;
+use crate::interrupt::Signals;
 use crate::output::{self, Console};
 use crate::serve::{EngineThread, Lan, ModelSources, Monitor, Names, Page, Server};
+
+/// What a file that is read, or a report that is kept, may take at the end of the program.
+const LAST_FILE: Duration = Duration::from_secs(3);
 
 pub fn run(args: &ServeArgs, console: &Console) -> Result<()> {
     let page = Arc::new(match &args.page {
@@ -58,8 +63,8 @@ pub fn run(args: &ServeArgs, console: &Console) -> Result<()> {
             ended = ended() => ended,
         }
     });
-    // Connections end with it, and what runs for them with those.
-    drop(runtime);
+    // Connections end with it, and what runs for them with those. A file that does not let itself be read is not waited for.
+    runtime.shutdown_timeout(LAST_FILE);
     server.end();
     served
 }
@@ -109,19 +114,9 @@ fn url(address: SocketAddr) -> String {
 
 /// Until the program is to end: Ctrl-C, or what a system's service manager sends.
 async fn ended() -> Result<()> {
-    #[cfg(unix)]
-    {
-        use tokio::signal::unix::{SignalKind, signal};
-        let listen = |kind| signal(kind).context("cannot listen for signals");
-        let (mut interrupt, mut terminate) = (listen(SignalKind::interrupt())?, listen(SignalKind::terminate())?);
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-        Ok(())
-    }
-    #[cfg(not(unix))]
-    tokio::signal::ctrl_c().await.context("cannot listen for Ctrl-C")
+    let mut signals = Signals::listen().context("cannot listen for signals")?;
+    signals.next().await;
+    Ok(())
 }
 
 /// Opens `url` in the default browser; failing that, the user can.

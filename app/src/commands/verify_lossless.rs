@@ -8,6 +8,7 @@ use std::ops::ControlFlow;
 use anyhow::{Context, Result, bail};
 use indicatif::ProgressBar;
 use serde::Serialize;
+use understory_protocol::foreign::shown;
 use understory_protocol::{FinishReason, GenerateRequest, Generation, Lossless, Method, Prompt, Sampling};
 
 use self::prompts::NamedPrompt;
@@ -162,13 +163,13 @@ async fn compare(
                 synthetic_acceptance: None,
                 trace: false,
             };
-            bar.set_message(format!("{}, ar", prompt.id));
+            bar.set_message(format!("{}, ar", shown(&prompt.id)));
             let named = || format!("prompt {}", prompt.id);
             let Some(plain) = generate(loaded, &request).await.with_context(named)? else { return Ok(outcome) };
             bar.inc(1);
             for tally in &mut outcome.tallies {
                 request.method = tally.method;
-                bar.set_message(format!("{}, {}", prompt.id, tally.method));
+                bar.set_message(format!("{}, {}", shown(&prompt.id), tally.method));
                 let Some(run) = generate(loaded, &request).await.with_context(named)? else { return Ok(outcome) };
                 bar.inc(1);
                 tally.add(&run);

@@ -7,15 +7,17 @@ use understory_lab::html::comparison::{compared, is_told, letter, name, shown, s
 use understory_lab::rendering::flag_name;
 use understory_lab::view::estimate;
 use understory_protocol::figures::rounded;
+use understory_protocol::foreign::{message, shown};
 
 use crate::output::columns;
 
 pub fn text(comparison: &Comparison) -> String {
     let mut out = String::new();
     for (nth, column) in comparison.columns.iter().enumerate() {
-        let _ = writeln!(out, "{}  {} ({}), {}", letter(nth), column.label, column.runtime, column.started_at);
+        let (label, runtime) = (shown(&column.label), shown(&column.runtime));
+        let _ = writeln!(out, "{}  {label} ({runtime}), {}", letter(nth), shown(&column.started_at));
         if let Some(refusal) = &column.refused {
-            let _ = writeln!(out, "   not compared: {refusal}");
+            let _ = writeln!(out, "   not compared: {}", one_line(&refusal.to_string()));
         }
         let flags: Vec<&str> = column.flags.iter().map(|flag| flag_name(flag.kind)).collect();
         if !flags.is_empty() {
@@ -24,7 +26,7 @@ pub fn text(comparison: &Comparison) -> String {
     }
     let compared: Vec<usize> = compared(comparison);
     for case in &comparison.cases {
-        let _ = writeln!(out, "\n{}", title(case));
+        let _ = writeln!(out, "\n{}", one_line(&title(case)));
         let mut heading = vec![String::new()];
         for &nth in &compared {
             heading.extend([letter(nth), String::new()]);
@@ -48,8 +50,16 @@ pub fn text(comparison: &Comparison) -> String {
     }
     if !comparison.alone.is_empty() {
         let _ = writeln!(out, "\nOnly in one report, so not compared:");
-        comparison.alone.iter().for_each(|case| out.push_str(&format!("  {case}\n")));
+        comparison.alone.iter().for_each(|case| out.push_str(&format!("  {}\n", one_line(case))));
+    }
+    if let Some(note) = &comparison.note {
+        let _ = writeln!(out, "\n{note}");
     }
     out + "\nMedians; a ratio is to the first, with its interval. A tie: the data do not tell them apart, or the runs are too \
            few to.\n"
+}
+
+/// Words that hold names of a report, of a readable length.
+fn one_line(words: &str) -> String {
+    message(words).replace('\n', "?")
 }

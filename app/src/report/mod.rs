@@ -11,6 +11,7 @@ use understory_lab::report::Report;
 use understory_lab::{html, rendering};
 
 use crate::files;
+use crate::outputs::Outputs;
 
 /// Where a report's files go.
 pub struct Folder(PathBuf);
@@ -29,15 +30,17 @@ impl Folder {
         self.0.join("report.html")
     }
 
-    /// Everything, each file beside its place first.
-    pub fn write(&self, report: &Report) -> Result<()> {
-        let json = serde_json::to_string(report).context("cannot write the report as JSON")? + "\n";
-        let files = [
-            ("report.json", json),
-            ("samples.csv", rendering::csv(report)),
-            ("report.md", rendering::markdown(report)),
-            ("report.html", html::report::page(report)),
-        ];
-        files.iter().try_for_each(|(name, text)| files::write(&self.0.join(name), text))
+    /// Everything, each file beside its place first; whether all were written.
+    pub fn write(&self, report: &Report, outputs: &mut Outputs) -> bool {
+        let json = serde_json::to_string(report).context("cannot write the report as JSON").map(|json| json + "\n");
+        let mut write = |name: &str, text: &str| outputs.attempt(files::write(&self.0.join(name), text));
+        let raw = match &json {
+            Ok(json) => write("report.json", json),
+            Err(_) => false,
+        };
+        let csv = write("samples.csv", &rendering::csv(report));
+        let markdown = write("report.md", &rendering::markdown(report));
+        let page = write("report.html", &html::report::page(report));
+        outputs.attempt(json.map(drop)) && raw && csv && markdown && page
     }
 }

@@ -7,6 +7,7 @@ use understory_lab::rendering::flag_name;
 use understory_lab::report::Report;
 use understory_lab::view::{View, estimate, percent};
 use understory_protocol::figures::rounded;
+use understory_protocol::foreign::{message, shown};
 
 use crate::output::columns;
 
@@ -40,7 +41,7 @@ pub fn text(report: &Report) -> String {
         let _ = writeln!(out, "\nBefore you believe it:");
     }
     for flag in &report.flags {
-        let _ = writeln!(out, "  {}: {}", flag_name(flag.kind), flag.detail);
+        let _ = writeln!(out, "  {}: {}", flag_name(flag.kind), message(&flag.detail).replace('\n', "?"));
     }
     let _ = writeln!(out, "\nMedians with {} % intervals; --explain METRIC says what a figure means.", level(report));
     out
@@ -52,9 +53,10 @@ fn level(report: &Report) -> String {
 
 fn heading(report: &Report) -> String {
     let model = &report.model;
-    let draft = model.draft.as_ref().map_or(String::new(), |draft| format!(" with {}", draft.id));
+    let draft = model.draft.as_ref().map_or(String::new(), |draft| format!(" with {}", shown(&draft.id)));
     let dtype = format!("{:?}", model.target.dtype).to_lowercase();
-    format!("{}{draft}, {dtype} weights, on {}\n\n", model.target.id, report.device.label)
+    let (target, label) = (shown(&model.target.id), shown(&report.device.label));
+    format!("{target}{draft}, {dtype} weights, on {label}\n\n")
 }
 
 fn medians(view: &View<'_>) -> String {

@@ -112,9 +112,9 @@ fn is_plain(part: &str) -> bool {
     !part.is_empty() && !part.starts_with('.') && part.chars().all(plain)
 }
 
-/// `None` too for a link that leads out of the folder.
+/// `None` too for a link that leads out of the folder, and for what is no regular file: a pipe would never end.
 fn read(folder: &Path, name: &str) -> Option<File> {
-    let path = folder.join(name).canonicalize().ok().filter(|path| path.starts_with(folder))?;
+    let path = folder.join(name).canonicalize().ok().filter(|path| path.starts_with(folder) && path.is_file())?;
     Some(File::new(name, fs::read(path).ok()?.into()))
 }
 
@@ -132,5 +132,20 @@ fn kind(name: &str) -> &'static str {
         "ico" => "image/x-icon",
         "txt" | "md" => "text/plain; charset=utf-8",
         _ => "application/octet-stream",
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    /// A read of the pipe never ends, and neither does a program that waits for it.
+    #[test]
+    fn a_pipe_is_no_file_of_the_page() {
+        let folder = tempfile::tempdir().unwrap();
+        let whole = folder.path().canonicalize().unwrap();
+        fs::write(whole.join("a.txt"), "a").unwrap();
+        assert!(std::process::Command::new("mkfifo").arg(whole.join("pipe.txt")).status().unwrap().success());
+        assert!(read(&whole, "a.txt").is_some() && read(&whole, "pipe.txt").is_none());
     }
 }

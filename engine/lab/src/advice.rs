@@ -1,12 +1,16 @@
 //! What to use: for each method beside plain decoding the length from which on it pays, and at each measured length
 //! which of the two was faster.
 
+use std::collections::HashMap;
+
 use serde::Serialize;
 use understory_protocol::Method;
 use understory_protocol::formulas::BreakEven;
 
 use super::metrics::Metric;
-use super::report::{CaseReport, Report, StartState};
+use super::report::{Ratio, Report, StartState};
+use super::statistics::Resampler;
+use super::summary::choice;
 
 /// A method against plain decoding, over one prompt with a resident model.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -33,42 +37,66 @@ pub enum Faster {
 
 /// For every method that ran beside plain decoding.
 pub fn advice(report: &Report) -> Vec<Advice> {
-    let mut all: Vec<Advice> = Vec::new();
-    let mut seen: Vec<&CaseReport> = Vec::new();
-    let warm = |of: &&CaseReport| of.case.start == StartState::Warm && of.case.method != Method::Ar;
-    for of in report.cases.iter().filter(warm) {
-        if seen.iter().any(|known| differ_in_length(known, of)) {
-            continue;
-        }
-        seen.push(of);
-        let mut family: Vec<usize> =
-            (0..report.cases.len()).filter(|&i| differ_in_length(&report.cases[i], of)).collect();
-        family.sort_by_key(|&index| report.cases[index].case.max_new_tokens);
-        all.extend(family_advice(report, &family));
-    }
-    all
+    let e2el = e2el(report);
+    let families = families(report);
+    // Of the longest case and its baseline, each time twice.
+    let values = |family: &Vec<usize>| {
+        let found = longest(&e2el, family)?;
+        Some([found.0, found.1].map(|case| 2 * report.cases[case].samples.len()).iter().sum::<usize>())
+    };
+    let resampler = report.bootstrap().within(families.iter().filter_map(values).sum(), report.longest()).resampler();
+    families.iter().filter_map(|family| family_advice(report, &resampler, &e2el, family)).collect()
 }
 
-fn differ_in_length(a: &CaseReport, b: &CaseReport) -> bool {
-    let (a, b) = (&a.case, &b.case);
-    (&a.prompt.hash, a.sampling, a.method, a.start) == (&b.prompt.hash, b.sampling, b.method, b.start)
+/// Ratios of E2EL with their baselines, by case.
+fn e2el(report: &Report) -> HashMap<usize, &Ratio> {
+    let mut found = HashMap::new();
+    for ratio in report.ratios.iter().filter(|ratio| ratio.metric == Metric::E2el.id()) {
+        found.entry(ratio.case).or_insert(ratio);
+    }
+    found
+}
+
+/// Indices of the cases of one method and prompt with a resident model, ascending by length.
+fn families(report: &Report) -> Vec<Vec<usize>> {
+    let mut families: Vec<Vec<usize>> = Vec::new();
+    let mut places = HashMap::new();
+    for (index, of) in report.cases.iter().enumerate() {
+        let case = &of.case;
+        if case.start != StartState::Warm || case.method == Method::Ar {
+            continue;
+        }
+        // A method with its parameters is what its name in words is.
+        let key = (case.prompt.hash.as_str(), choice(&case.sampling), case.method.to_string());
+        let place = *places.entry(key).or_insert_with(|| {
+            families.push(Vec::new());
+            families.len() - 1
+        });
+        families[place].push(index);
+    }
+    families.iter_mut().for_each(|family| family.sort_by_key(|&index| report.cases[index].case.max_new_tokens));
+    families
+}
+
+/// The longest case of a family that was measured beside a baseline, and that.
+fn longest(e2el: &HashMap<usize, &Ratio>, family: &[usize]) -> Option<(usize, usize)> {
+    family.iter().rev().find_map(|&case| Some((case, e2el.get(&case)?.baseline)))
 }
 
 /// `family`: indices of the cases of one method and prompt, ascending by length.
-fn family_advice(report: &Report, family: &[usize]) -> Option<Advice> {
-    let bootstrap = report.bootstrap();
-    let ratio = |case: usize| {
-        let e2el = report.ratios.iter().find(|r| r.case == case && r.metric == Metric::E2el.id())?;
-        Some((e2el.baseline, e2el.ratio))
-    };
-    let longest = family.iter().copied().rfind(|&case| ratio(case).is_some())?;
-    let (baseline, _) = ratio(longest)?;
+fn family_advice(
+    report: &Report,
+    resampler: &Resampler,
+    e2el: &HashMap<usize, &Ratio>,
+    family: &[usize],
+) -> Option<Advice> {
+    let (longest, baseline) = longest(e2el, family)?;
     let values = |case: usize, metric| report.cases[case].values(metric).map(|(_, ms)| ms).collect::<Vec<f64>>();
     let of = |case: usize| [values(case, Metric::Ttft), values(case, Metric::Tpot)];
     let (with, without) = (of(longest), of(baseline));
-    let (break_even, interval) = bootstrap.break_even([&with[0], &with[1]], [&without[0], &without[1]])?;
+    let (break_even, interval) = resampler.break_even([&with[0], &with[1]], [&without[0], &without[1]])?;
     let choice = |case: usize| {
-        let (_, ratio) = ratio(case)?;
+        let ratio = e2el.get(&case)?.ratio;
         let choice = match ratio.covers(1.0) {
             Some(false) if ratio.value < 1.0 => Faster::Method,
             Some(false) => Faster::Plain,

@@ -3,14 +3,15 @@
 //! The result is data, for a table or a chart. Reports are measured apart, so nothing here is interleaved: what differs
 //! between two sessions of one device is in the ratio as well.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
+use understory_protocol::foreign::shown;
 use understory_protocol::{Error, Method, Result};
 
 use super::metrics::{Better, Metric};
 use super::report::{CaseReport, Estimate, Flag, Model, Models, Report, StartState};
-use super::statistics::Bootstrap;
+use super::statistics::{Bootstrap, Group, Resampler};
 
 /// What a comparison shows: metrics in which more or less is better, and those that explain them.
 const SHOWN: [Metric; 10] = [
@@ -34,6 +35,9 @@ pub struct Comparison {
     pub cases: Vec<ComparedCase>,
     /// cases that only one report has, in words
     pub alone: Vec<String>,
+    /// what was computed otherwise than the first report states, in words
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// A report.
@@ -125,32 +129,52 @@ pub fn compare(reports: &[Report]) -> Result<Comparison> {
         return bad(refusal.to_string(), "reports of the same models, tokenizer and schema");
     }
     let mut of_case: BTreeMap<(StartState, usize, &str), Vec<Option<&CaseReport>>> = BTreeMap::new();
-    let mut places: Vec<&str> = Vec::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
     for (nth, report) in reports.iter().enumerate().filter(|(nth, _)| columns[*nth].refused.is_none()) {
         for of in &report.cases {
             let hash = of.case.hash.as_str();
-            let place = places.iter().position(|known| *known == hash).unwrap_or(places.len());
-            if place == places.len() {
-                places.push(hash);
-            }
+            let next = places.len();
+            let place = *places.entry(hash).or_insert(next);
             let row = of_case.entry((of.case.start, place, hash)).or_insert_with(|| vec![None; reports.len()]);
             row[nth] = Some(of);
         }
     }
-    let bootstrap = first.bootstrap();
+    let rows: Vec<Vec<Option<&CaseReport>>> = of_case.into_values().collect();
+    let stated = first.bootstrap();
+    let bootstrap = stated
+        .within(rows.iter().map(|row| values_drawn(row)).sum(), reports.iter().map(Report::longest).max().unwrap_or(0));
+    let resampler = bootstrap.resampler();
     let (mut cases, mut alone) = (Vec::new(), Vec::new());
-    for row in of_case.into_values() {
+    for row in rows {
         let has: Vec<usize> = (0..row.len()).filter(|&nth| row[nth].is_some()).collect();
         let Some(of) = has.first().and_then(|&nth| row[nth]) else { continue };
         match has[..] {
             [only] => alone.push(format!("{}: {}", columns[only].label, of.case.label())),
-            _ => cases.push(compared(&bootstrap, of, &row)),
+            _ => cases.push(compared(&resampler, of, &row)),
         }
     }
     if cases.is_empty() {
         return bad(format!("{} without a common case", reports.len()), "reports of one scenario");
     }
-    Ok(Comparison { columns, cases, alone })
+    let note = (bootstrap.resamples < stated.resamples).then(|| fewer(&bootstrap, &stated));
+    Ok(Comparison { columns, cases, alone, note })
+}
+
+/// Values that one resample of a case's row draws, at most: each report's for its median, and those of the best and of the
+/// first once more for the ratios to them.
+fn values_drawn(row: &[Option<&CaseReport>]) -> usize {
+    let runs = || row.iter().flatten().map(|of| of.samples.len());
+    match runs().count() {
+        0 | 1 => 0,
+        _ => SHOWN.len() * (runs().sum::<usize>() + 2 * runs().max().unwrap_or(0)),
+    }
+}
+
+fn fewer(bootstrap: &Bootstrap, stated: &Bootstrap) -> String {
+    format!(
+        "There are many runs, so intervals are of {} resamples, not of {} as the first report states.",
+        bootstrap.resamples, stated.resamples
+    )
 }
 
 fn column(first: &Report, report: &Report) -> Column {
@@ -205,7 +229,7 @@ fn differences(first: &Report, report: &Report) -> Vec<Difference> {
 impl std::fmt::Display for Refusal {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         for (nth, difference) in self.differences.iter().enumerate() {
-            let known = |value: &Option<String>| value.clone().unwrap_or_else(|| "unknown".into());
+            let known = |value: &Option<String>| value.as_deref().map_or("unknown".into(), shown);
             let comma = if nth > 0 { ", " } else { "" };
             let Difference { what, first, here } = difference;
             write!(f, "{comma}{what} differ ({} against {})", known(here), known(first))?;
@@ -214,12 +238,11 @@ impl std::fmt::Display for Refusal {
     }
 }
 
-fn compared(bootstrap: &Bootstrap, of: &CaseReport, row: &[Option<&CaseReport>]) -> ComparedCase {
+fn compared(resampler: &Resampler, of: &CaseReport, row: &[Option<&CaseReport>]) -> ComparedCase {
     let case = &of.case;
     let rows = SHOWN.into_iter().filter_map(|metric| {
-        let values: Vec<Option<Vec<f64>>> = row.iter().map(|of| Some(values((*of)?, metric))).collect();
-        let values: Vec<_> = values.into_iter().map(|values| values.filter(|values| !values.is_empty())).collect();
-        let cells = cells(bootstrap, metric, &values);
+        let groups: Vec<Option<Group>> = row.iter().map(|of| group((*of)?, metric)).collect();
+        let cells = cells(resampler, metric, &groups);
         let known = cells.iter().flatten().count();
         (known > 1).then(|| Row { metric: metric.id().into(), cells })
     });
@@ -234,34 +257,34 @@ fn compared(bootstrap: &Bootstrap, of: &CaseReport, row: &[Option<&CaseReport>])
     }
 }
 
-fn values(of: &CaseReport, metric: Metric) -> Vec<f64> {
-    of.values(metric).map(|(_, value)| value).collect()
+fn group(of: &CaseReport, metric: Metric) -> Option<Group> {
+    Group::new(&of.values(metric).map(|(_, value)| value).collect::<Vec<_>>())
 }
 
-fn cells(bootstrap: &Bootstrap, metric: Metric, values: &[Option<Vec<f64>>]) -> Vec<Option<Cell>> {
-    let medians: Vec<Option<Estimate>> = values.iter().map(|v| bootstrap.median(v.as_ref()?)).collect();
+fn cells(resampler: &Resampler, metric: Metric, groups: &[Option<Group>]) -> Vec<Option<Cell>> {
+    let medians: Vec<Option<Estimate>> = groups.iter().map(|of| Some(resampler.median_of(of.as_ref()?))).collect();
     let known = || medians.iter().enumerate().filter_map(|(nth, median)| Some((nth, median.as_ref()?.value)));
     let best = match metric.better() {
         Better::Lower => known().min_by(|a, b| a.1.total_cmp(&b.1)),
         Better::Higher => known().max_by(|a, b| a.1.total_cmp(&b.1)),
         Better::Neither => None,
     };
-    let first = known().next().and_then(|(nth, _)| values[nth].as_ref());
+    let first = known().next().and_then(|(nth, _)| groups[nth].as_ref());
     let cell = |nth: usize| {
-        let own = values[nth].as_ref()?;
+        let own = groups[nth].as_ref()?;
         let standing = match best {
             None => Standing::NotRanked,
             Some((best, _)) if best == nth => Standing::Best,
             // Without an interval nothing is shown, and a ratio that cannot be had (to a zero) is no win either.
-            Some((best, _)) => match bootstrap.ratio(own, values[best].as_ref()?).and_then(|r| r.covers(1.0)) {
+            Some((best, _)) => match resampler.ratio_of(own, groups[best].as_ref()?).and_then(|r| r.covers(1.0)) {
                 Some(false) => Standing::Behind,
                 Some(true) | None => Standing::Tied,
             },
         };
-        let to_first = bootstrap.ratio(own, first?)?;
+        let to_first = resampler.ratio_of(own, first?)?;
         Some(Cell { median: medians[nth]?, to_first, standing })
     };
-    let mut cells: Vec<Option<Cell>> = (0..values.len()).map(cell).collect();
+    let mut cells: Vec<Option<Cell>> = (0..groups.len()).map(cell).collect();
     // Nobody alone is the best of those who cannot be told apart.
     if cells.iter().flatten().any(|cell| cell.standing == Standing::Tied) {
         let best = cells.iter_mut().flatten().filter(|cell| cell.standing == Standing::Best);

@@ -5,8 +5,8 @@ use understory_protocol::formulas::repetition;
 use understory_protocol::{Costs, Event, GenerateRequest, Generation, Result, hash};
 
 use super::report::{
-    CaseReport, Counts, Device, Emissions, EngineBuild, Flag, FlagKind, Models, Phase, Report, Runtime, Sample,
-    SchemaId, SpeculationSetup, StartState,
+    CaseReport, Counts, Device, Emissions, EngineBuild, Flag, FlagKind, LONGEST_NAME, Models, Phase, Report, Runtime,
+    Sample, SchemaId, SpeculationSetup, StartState,
 };
 use super::scenario::{Planned, Scenario};
 use super::schedule::Schedule;
@@ -161,7 +161,9 @@ impl Report {
         costs: Option<Costs>,
         cases: Vec<CaseReport>,
     ) -> Self {
-        let Site { engine, runtime, device } = site;
+        let Site { engine, runtime, mut device } = site;
+        // What a report may hold, so that it can be read again.
+        device.label = device.label.chars().take(LONGEST_NAME).collect();
         let When { run_id, started_at, took_ms } = when;
         let mut report = Self {
             schema: SchemaId::current(),

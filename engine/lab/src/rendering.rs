@@ -4,6 +4,7 @@ mod samples;
 
 pub use self::samples::csv;
 
+use std::collections::HashMap;
 use std::fmt::Write as _;
 
 use understory_protocol::figures::rounded;
@@ -111,6 +112,7 @@ fn table(report: &Report, cases: &[(usize, &CaseReport)]) -> String {
         let _ = write!(out, " {} |", named(metric.definition()));
     }
     let limits = report.protocol.limits.is_some();
+    let speed_ups = report.speed_ups();
     let goodput = if limits { " goodput |" } else { "" };
     let rule = "---|".repeat(shown.len() + usize::from(limits));
     let _ = writeln!(out, " speed-up |{goodput} flags |\n|---|---:|---|---:|{rule}---|---|");
@@ -122,7 +124,7 @@ fn table(report: &Report, cases: &[(usize, &CaseReport)]) -> String {
             let text = of.summary_of(*metric).map_or(String::new(), |summary| estimate(&summary.median));
             let _ = write!(out, " {text} |");
         }
-        let speed_up = report.speed_up(*index).map_or(String::new(), |ratio| estimate(&ratio));
+        let speed_up = speed_ups.get(index).map_or(String::new(), estimate);
         let flags: Vec<&str> = of.flags.iter().map(|flag| flag_name(flag.kind)).collect();
         let goodput = of.goodput.map_or(String::new(), |share| format!(" {} |", percent(share)));
         let _ = writeln!(out, " {speed_up} |{goodput} {} |", flags.join(", "));
@@ -133,10 +135,11 @@ fn table(report: &Report, cases: &[(usize, &CaseReport)]) -> String {
 /// Rows of published figures with ours beside them: over all prompts of a case that fits, from the least to the most.
 fn answers(report: &Report) -> String {
     let mut out = String::new();
+    let speed_ups = report.speed_ups();
     for figure in published::of(&report.protocol.scenario) {
         let known = definition_name(&figure);
         let corrected = figure.corrected.map_or(String::new(), rounded);
-        let ours = ours(report, &figure);
+        let ours = ours(report, &speed_ups, &figure);
         let _ = writeln!(
             out,
             "| {} | {known} | {} | {corrected} | {ours} | {} |",
@@ -153,7 +156,7 @@ fn definition_name(figure: &Published) -> String {
 }
 
 /// Ours beside a published figure, over all prompts of the cases that fit; empty where there is none.
-pub fn ours(report: &Report, figure: &Published) -> String {
+pub fn ours(report: &Report, speed_ups: &HashMap<usize, Estimate>, figure: &Published) -> String {
     let fits = |of: &CaseReport| {
         let ours = &figure.ours;
         ours.method.is_none_or(|method| method == of.case.method)
@@ -162,7 +165,7 @@ pub fn ours(report: &Report, figure: &Published) -> String {
     };
     let value = |(index, of): (usize, &CaseReport)| match Metric::find(figure.metric) {
         Some(metric) => Some(of.summary_of(metric)?.median.value),
-        None if figure.metric == definitions::SPEED_UP.id => Some(report.speed_up(index)?.value),
+        None if figure.metric == definitions::SPEED_UP.id => Some(speed_ups.get(&index)?.value),
         None => None,
     };
     let values: Vec<f64> = report.cases.iter().enumerate().filter(|(_, of)| fits(of)).filter_map(value).collect();

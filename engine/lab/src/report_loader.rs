@@ -1,6 +1,7 @@
 //! Reports that a person gathered, from files and links, looked at and set side by side as a page. Nothing of them is
 //! trusted: each is read as a file of anybody's, and what is wrong with one is said beside its name.
 
+use understory_protocol::foreign::message;
 use understory_protocol::{Compared, Contents, Error, LoadedReport, MAX_REPORT_BYTES, ReportInput, Result};
 
 use super::compare::compare;
@@ -14,10 +15,11 @@ pub fn look(given: &[ReportInput], own: Option<&str>) -> Compared {
     let mut reports: Vec<Report> = Vec::new();
     let mut loaded = Vec::new();
     for one in given {
-        let read = read(one).map_err(|error| error.to_string()).and_then(|report| match beside(&reports, &report) {
-            Some(twin) => Err(format!("{}: is the same run as {twin}", one.name)),
-            None => Ok(report),
-        });
+        let read =
+            read(one).map_err(|error| message(&error.to_string())).and_then(|report| match beside(&reports, &report) {
+                Some(twin) => Err(format!("{}: is the same run as {twin}", one.name)),
+                None => Ok(report),
+            });
         loaded.push(match read {
             Ok(report) => {
                 let (run_id, words) = (Some(report.run_id.clone()), words(&report));
@@ -33,9 +35,9 @@ pub fn look(given: &[ReportInput], own: Option<&str>) -> Compared {
         several => match compare(several) {
             Ok(comparison) => (Some(html::comparison::page(&comparison, own)), None),
             Err(Error::BadParameter { value, expected, .. }) => {
-                (None, Some(format!("These cannot be compared: {value}. Expected {expected}.")))
+                (None, Some(format!("These cannot be compared: {}. Expected {expected}.", message(&value))))
             }
-            Err(error) => (None, Some(error.to_string())),
+            Err(error) => (None, Some(message(&error.to_string()))),
         },
     };
     Compared { looked: loaded, html, problem }

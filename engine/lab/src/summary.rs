@@ -1,18 +1,18 @@
 //! From raw samples to what a report says of them: medians, ratios, flags. Everything here can be computed again from
 //! the file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
-use understory_protocol::Method;
 use understory_protocol::figures::rounded;
 use understory_protocol::formulas::median;
+use understory_protocol::{Method, Sampling};
 
 use super::metrics::{Better, Metric, goodput};
 use super::report::{
     Acceptance, Build, Case, CaseReport, Counts, Estimate, Flag, FlagKind, MetricSummary, Quantile, Ratio, Report,
     Sample, StartState,
 };
-use super::statistics::{Bootstrap, drift, outliers, quantile, stalls};
+use super::statistics::{Bootstrap, Resampler, drift, outliers, quantile, stalls};
 
 /// Runs of a case under which intervals are wide.
 const FEW: usize = 10;
@@ -32,13 +32,19 @@ impl Report {
         Bootstrap { resamples: protocol.resamples, confidence: protocol.confidence, seed: protocol.seed }
     }
 
+    /// Runs of the case that has most.
+    pub(crate) fn longest(&self) -> usize {
+        self.cases.iter().map(|of| of.samples.len()).max().unwrap_or(0)
+    }
+
     /// Fills in summaries, ratios and flags from the samples, in place of what was there. Times are shortened to 0.1 µs
     /// first, so that a report and its file say the same.
     pub fn conclude(&mut self) {
         let (bootstrap, limits) = (self.bootstrap(), self.protocol.limits);
+        let resampler = bootstrap.resampler();
         for of in &mut self.cases {
             of.samples.iter_mut().for_each(Sample::shorten);
-            of.summary = summary(&bootstrap, of);
+            of.summary = summary(&resampler, of);
             of.speculation = Counts::sum(of.samples.iter().filter_map(|sample| sample.speculation.as_ref()));
             of.goodput = limits.and_then(|limits| goodput(&of.samples, &limits));
             of.flags = case_flags(of);
@@ -51,10 +57,13 @@ impl Report {
 }
 
 impl Report {
-    /// TPOT of the baseline beside a case over the case's own; above 1 is faster.
-    pub fn speed_up(&self, case: usize) -> Option<Estimate> {
-        let is_it = |ratio: &&Ratio| ratio.case == case && ratio.metric == Metric::Tpot.id();
-        self.ratios.iter().find(is_it).map(|ratio| ratio.ratio.inverse())
+    /// By case, TPOT of the baseline beside it over the case's own; above 1 is faster.
+    pub fn speed_ups(&self) -> HashMap<usize, Estimate> {
+        let mut found = HashMap::new();
+        for ratio in self.ratios.iter().filter(|ratio| ratio.metric == Metric::Tpot.id()) {
+            found.entry(ratio.case).or_insert_with(|| ratio.ratio.inverse());
+        }
+        found
     }
 }
 
@@ -80,34 +89,48 @@ impl Case {
         format!("{}, prompt {prompt}, {n} tokens{sampled}, {start}", self.method)
     }
 
-    /// Whether only the method differs.
-    pub fn is_beside(&self, other: &Case) -> bool {
-        self.is_same_text(other) && self.start == other.start
+    /// All but the method: cases that are equal in it stand beside each other.
+    pub(crate) fn setting(&self) -> (Text<'_>, StartState) {
+        (self.text(), self.start)
     }
 
-    /// Whether the text has to be the same: methods do not change it, nor does what was there before the start.
-    fn is_same_text(&self, other: &Case) -> bool {
-        (&self.prompt.hash, self.max_new_tokens, self.ignore_eos, self.sampling)
-            == (&other.prompt.hash, other.max_new_tokens, other.ignore_eos, other.sampling)
+    /// What the text follows from: methods do not change it, nor does what was there before the start.
+    fn text(&self) -> Text<'_> {
+        (self.prompt.hash.as_str(), self.max_new_tokens, self.ignore_eos, choice(&self.sampling))
     }
 }
 
-fn summary(bootstrap: &Bootstrap, of: &CaseReport) -> Vec<MetricSummary> {
+/// See [`Case::text`].
+pub(crate) type Text<'a> = (&'a str, usize, bool, Choice);
+/// [`Sampling`] as a key of maps.
+pub(crate) type Choice = ([u32; 5], u64);
+
+pub(crate) fn choice(sampling: &Sampling) -> Choice {
+    let &Sampling { temperature, top_k, top_p, min_p, repetition_penalty, seed } = sampling;
+    // -0 and 0 are the same.
+    let bits = |value: f32| (value + 0.0).to_bits();
+    ([bits(temperature), top_k, bits(top_p), bits(min_p), bits(repetition_penalty)], seed)
+}
+
+fn summary(resampler: &Resampler, of: &CaseReport) -> Vec<MetricSummary> {
     let summarise = |metric: Metric| {
         let values: Vec<f64> = of.values(metric).map(|(_, value)| value).collect();
         let told = TAIL.into_iter().filter(|_| metric.better() == Better::Lower);
         let tail = told.filter_map(|share| Some(Quantile::new(share, quantile(&values, share).ok()?)));
-        Some(MetricSummary { metric: metric.id().into(), median: bootstrap.median(&values)?, tail: tail.collect() })
+        Some(MetricSummary { metric: metric.id().into(), median: resampler.median(&values)?, tail: tail.collect() })
     };
     Metric::ALL.into_iter().filter_map(summarise).collect()
 }
 
 fn ratios(bootstrap: &Bootstrap, cases: &[CaseReport]) -> Vec<Ratio> {
     let is_baseline = |of: &CaseReport| of.case.method == Method::Ar;
+    let mut baselines = HashMap::new();
+    for (index, of) in cases.iter().enumerate().filter(|(_, of)| is_baseline(of)) {
+        baselines.entry(of.case.setting()).or_insert(index);
+    }
     let mut ratios = Vec::new();
     for (index, of) in cases.iter().enumerate().filter(|(_, of)| !is_baseline(of)) {
-        let beside = |other: &CaseReport| is_baseline(other) && other.case.is_beside(&of.case);
-        let Some(baseline) = cases.iter().position(beside) else { continue };
+        let Some(&baseline) = baselines.get(&of.case.setting()) else { continue };
         for metric in COMPARED {
             let plain: BTreeMap<usize, f64> = cases[baseline].values(metric).collect();
             let pairs: Vec<_> = of.values(metric).filter_map(|(round, ms)| Some((ms, *plain.get(&round)?))).collect();
@@ -232,9 +255,12 @@ fn drift_flag(cases: &[CaseReport]) -> Option<Flag> {
 /// Methods that gave another text than they must have: of measured acceptance, under one prompt, length and sampling.
 fn differing_outputs(cases: &[CaseReport]) -> Option<Flag> {
     let measured = |of: &&CaseReport| of.case.acceptance == Acceptance::Measured;
+    let mut firsts: HashMap<Text<'_>, &CaseReport> = HashMap::new();
+    for of in cases.iter().filter(measured) {
+        firsts.entry(of.case.text()).or_insert(of);
+    }
     let differs = |of: &&CaseReport| {
-        let first = cases.iter().filter(measured).find(|other| other.case.is_same_text(&of.case));
-        let expected = first.and_then(|first| first.samples.first());
+        let expected = firsts.get(&of.case.text()).and_then(|first| first.samples.first());
         of.samples.iter().any(|sample| expected.is_some_and(|e| e.output_hash != sample.output_hash))
     };
     let names: Vec<String> = cases

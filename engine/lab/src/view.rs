@@ -1,5 +1,7 @@
 //! A report as tables and charts see it: cases in groups in which only the method differs, with short names.
 
+use std::collections::HashMap;
+
 use understory_charts::COLOURS;
 use understory_protocol::definitions::{self as d, Definition};
 use understory_protocol::figures::rounded;
@@ -15,6 +17,10 @@ pub struct View<'a> {
     pub report: &'a Report,
     /// in the order of the cases
     pub methods: Vec<Method>,
+    groups: Vec<Group>,
+    /// by case
+    speed_ups: HashMap<usize, Estimate>,
+    advice: Vec<Advice>,
 }
 
 /// Cases of one prompt, length, sampling and start.
@@ -42,23 +48,16 @@ impl<'a> View<'a> {
                 methods.push(of.case.method);
             }
         }
-        Self { report, methods }
+        let (groups, speed_ups, advice) = (groups(report), report.speed_ups(), advice(report));
+        Self { report, methods, groups, speed_ups, advice }
     }
 
     pub fn case(&self, index: usize) -> &'a CaseReport {
         &self.report.cases[index]
     }
 
-    pub fn groups(&self) -> Vec<Group> {
-        let mut groups: Vec<Group> = Vec::new();
-        for (index, of) in self.report.cases.iter().enumerate() {
-            let group = groups.iter_mut().find(|group| self.case(group.cases[0]).case.is_beside(&of.case));
-            match group {
-                Some(group) => group.cases.push(index),
-                None => groups.push(Group { cases: vec![index] }),
-            }
-        }
-        groups
+    pub fn groups(&self) -> &[Group] {
+        &self.groups
     }
 
     /// `once, 64 tokens`, with the start where there are several.
@@ -103,7 +102,7 @@ impl<'a> View<'a> {
 
     /// Of TPOT over the baseline's; above 1 is faster.
     pub fn speed_up(&self, index: usize) -> Option<Estimate> {
-        self.report.speed_up(index)
+        self.speed_ups.get(&index).copied()
     }
 
     /// The published figures of this scenario, with ours.
@@ -113,7 +112,7 @@ impl<'a> View<'a> {
             let ours = if figure.metric == d::BREAK_EVEN.id {
                 self.break_evens_of(&figure)
             } else {
-                rendering::ours(self.report, &figure)
+                rendering::ours(self.report, &self.speed_ups, &figure)
             };
             let (method, length) = (figure.ours.method, figure.ours.length);
             let tokens = length.map_or(String::new(), |n| format!(", {n} tokens"));
@@ -126,7 +125,7 @@ impl<'a> View<'a> {
 
     fn break_evens_of(&self, figure: &Published) -> String {
         let fits = |advice: &&Advice| figure.ours.method.is_none_or(|method| method == advice.method);
-        let mut all: Vec<String> = advice(self.report).iter().filter(fits).map(break_even).collect();
+        let mut all: Vec<String> = self.advice.iter().filter(fits).map(break_even).collect();
         all.dedup();
         all.join("; ")
     }
@@ -146,8 +145,22 @@ impl<'a> View<'a> {
             let faster = faster.collect::<Vec<_>>().join(", ");
             [advice.prompt.clone(), self.short(advice.method), break_even(advice), faster]
         };
-        advice(self.report).iter().map(row).collect()
+        self.advice.iter().map(row).collect()
     }
+}
+
+/// Each beside the first case that it is beside.
+fn groups(report: &Report) -> Vec<Group> {
+    let mut groups: Vec<Group> = Vec::new();
+    let mut places = HashMap::new();
+    for (index, of) in report.cases.iter().enumerate() {
+        let place = *places.entry(of.case.setting()).or_insert_with(|| {
+            groups.push(Group { cases: Vec::new() });
+            groups.len() - 1
+        });
+        groups[place].cases.push(index);
+    }
+    groups
 }
 
 fn break_even(advice: &Advice) -> String {

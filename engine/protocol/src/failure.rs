@@ -7,8 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, de};
 
-use crate::Error;
-use crate::foreign::shown;
+use crate::{Error, foreign};
 
 /// Why a request failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -82,8 +81,10 @@ pub enum FailureKind {
 }
 
 impl FailureKind {
+    /// A message that quotes what somebody else wrote is cut to a readable length and has no commands to a terminal.
     pub fn with(self, message: impl Into<String>) -> Failure {
-        Failure { kind: self, message: message.into() }
+        let message: String = message.into();
+        Failure { kind: self, message: foreign::message(&message) }
     }
 }
 
@@ -98,9 +99,9 @@ impl From<&Error> for FailureKind {
                 Self::OutOfDeviceMemory { asked_bytes, allocated_bytes }
             }
             Error::Device { .. } | Error::DeviceLimit { .. } => Self::DeviceUnfit,
-            Error::Io { path, .. } => Self::FileUnreadable { file: path.display().to_string() },
-            Error::NotAModel { missing, .. } => Self::FileUnreadable { file: shown(missing) },
-            Error::Truncated { file, .. } => Self::FileTruncated { file: shown(file) },
+            Error::Io { path, .. } => Self::FileUnreadable { file: foreign::message(&path.display().to_string()) },
+            Error::NotAModel { missing, .. } => Self::FileUnreadable { file: foreign::shown(missing) },
+            Error::Truncated { file, .. } => Self::FileTruncated { file: foreign::shown(file) },
             Error::BadFile { .. }
             | Error::BadConfig { .. }
             | Error::MissingTensor { .. }
@@ -114,9 +115,11 @@ impl From<&Error> for FailureKind {
             Error::EmptyPrompt => Self::EmptyPrompt,
             Error::TextTooShort { .. } => Self::Other,
             &Error::PromptTooLong { prompt_tokens, context } => Self::PromptTooLong { prompt_tokens, context },
-            Error::BadParameter { name, value, expected } => {
-                Self::BadParameter { name: (*name).into(), value: value.clone(), expected: (*expected).into() }
-            }
+            Error::BadParameter { name, value, expected } => Self::BadParameter {
+                name: (*name).into(),
+                value: foreign::message(value),
+                expected: (*expected).into(),
+            },
             &Error::BadToken { token, .. } => Self::BadToken { token },
             Error::NanLogits { .. } => Self::NanLogits,
         }
@@ -202,7 +205,7 @@ impl<'de> Deserialize<'de> for Failure {
             "protocol" => FailureKind::Protocol,
             _ => FailureKind::Other,
         };
-        Ok(Self { kind, message })
+        Ok(kind.with(message))
     }
 }
 
@@ -277,6 +280,19 @@ mod tests {
         let text = r#"{"reply":"failed","kind":"on_fire","degrees":451,"message":"words"}"#;
         assert_eq!(serde_json::from_str::<Reply>(text).unwrap(), Reply::Failed(FailureKind::Other.with("words")));
         assert!(serde_json::from_str::<Reply>(r#"{"reply":"failed","message":"words"}"#).is_err());
+    }
+
+    /// An error quotes a file that may have 100 MB; as it is, it goes through the socket and into the page.
+    #[test]
+    fn a_message_has_a_readable_length() {
+        let long = "\u{1b}[2J".repeat(1 << 20);
+        let failure = Failure::from(Error::UnknownArchitecture { given: long.clone(), known: "llama".into() });
+        assert!(failure.message.len() < 3000 && failure.message.contains("more characters"), "{}", failure.message);
+        assert!(!failure.message.contains('\u{1b}'));
+        let text = format!(r#"{{"kind":"other","message":"{}"}}"#, "x".repeat(1 << 20));
+        assert!(serde_json::from_str::<Failure>(&text).unwrap().message.len() < 3000);
+        let parameter = Error::BadParameter { name: "k", value: long, expected: "1 to 63" };
+        assert!(serde_json::to_string(&Failure::from(parameter)).unwrap().len() < 10_000);
     }
 
     /// Advice belongs to front ends: a page has no flags. A message that names one fails this.

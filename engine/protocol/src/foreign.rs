@@ -8,6 +8,11 @@ pub const MAX_SHOWN_CHARS: usize = 200;
 /// The longest that [`words`] lets a text be, in characters, its `…` included.
 pub const MAX_WORDS_CHARS: usize = 1000;
 
+/// What [`message`] leaves of a longer text, in characters.
+const MESSAGE_CHARS: usize = 2000;
+/// A text that is this much longer stays whole, so that a message around one that was cut is not cut again.
+const MESSAGE_SLACK: usize = 300;
+
 /// `text` on one line of at most [`MAX_SHOWN_CHARS`] characters: cut with `…`, and with `?` for each line break, control
 /// character and mark of direction. For what a message quotes.
 pub fn shown(text: &str) -> String {
@@ -32,6 +37,17 @@ fn cut(text: &str, max_chars: usize) -> Cow<'_, str> {
 /// consist of lines.
 pub fn harmless(text: &str) -> String {
     text.replace(|c| c != '\n' && is_command(c), "?")
+}
+
+/// As [`harmless`], and of a readable length, for what a whole message says: one that quotes a file may be as long as the
+/// file. What is cut is said.
+pub fn message(text: &str) -> String {
+    if text.char_indices().nth(MESSAGE_CHARS + MESSAGE_SLACK).is_none() {
+        return harmless(text);
+    }
+    let mut rest = text.chars();
+    let kept: String = rest.by_ref().take(MESSAGE_CHARS).collect();
+    format!("{}… (cut here: {} more characters)", harmless(&kept), rest.count())
 }
 
 /// Control characters (C0, C1, delete), line and paragraph separators, and the marks, embeddings, overrides and isolates
@@ -62,5 +78,14 @@ mod tests {
         assert_eq!(shown(&format!("{exact}x")), format!("{}…", "é".repeat(MAX_SHOWN_CHARS - 1)));
         assert_eq!(words(&"é\n".repeat(MAX_WORDS_CHARS)).chars().count(), MAX_WORDS_CHARS);
         assert_eq!(harmless(&"x".repeat(5000)).len(), 5000);
+    }
+
+    /// Cutting at a byte fails the first; a message that quotes one that was cut has to keep what the cut says.
+    #[test]
+    fn a_long_message_says_what_is_cut() {
+        let cut = message(&"\u{1b}é".repeat(5_000));
+        assert!(cut.starts_with("?é?é") && cut.ends_with("é… (cut here: 8000 more characters)"), "{cut}");
+        assert_eq!(message(&format!("a.json: {cut}")), format!("a.json: {cut}"));
+        assert_eq!(message("a\nb"), "a\nb");
     }
 }

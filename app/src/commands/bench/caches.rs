@@ -10,12 +10,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 
+use crate::interrupt::TemporaryFolder;
+
 /// Ours lie under this name in the folder for caches, as Mesa's do under its own.
 const OURS: &str = "understory";
 
 /// Folders for the caches of starts, removed with this value.
 pub struct Caches {
-    root: PathBuf,
+    root: TemporaryFolder,
     /// starts made so far
     starts: usize,
     /// a driver's file was seen
@@ -28,7 +30,8 @@ impl Caches {
     pub fn new() -> Result<Self> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_nanos();
         let root = std::env::temp_dir().join(format!("understory-bench-{}-{now}", std::process::id()));
-        fs::create_dir(&root).with_context(|| format!("cannot make a folder for caches, {}", root.display()))?;
+        let cannot = || format!("cannot make a folder for caches, {}", root.display());
+        let root = TemporaryFolder::make(root.clone()).with_context(cannot)?;
         Ok(Self { root, starts: 0, seen: false })
     }
 
@@ -43,7 +46,7 @@ impl Caches {
     }
 
     fn folder(&mut self, name: &str, empty: bool) -> Result<PathBuf> {
-        let folder = self.root.join(name);
+        let folder = self.root.path().join(name);
         if empty && folder.exists() {
             fs::remove_dir_all(&folder).with_context(|| format!("cannot empty {}", folder.display()))?;
         }
@@ -64,12 +67,6 @@ impl Caches {
              cleared, so cold starts may have found compiled shaders"
                 .into()
         })
-    }
-}
-
-impl Drop for Caches {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.root);
     }
 }
 
@@ -112,7 +109,7 @@ mod tests {
         fs::write(cold.join("mesa_shader_cache").join("index"), "x").unwrap();
         caches.look(&cold);
         assert_eq!(caches.doubt(), None);
-        let root = caches.root.clone();
+        let root = caches.root.path().to_owned();
         drop(caches);
         assert!(!root.exists());
     }

@@ -7,6 +7,7 @@ use indicatif::ProgressBar;
 use understory_lab::experiment::{Experiment, Step};
 use understory_lab::report::{Case, CaseReport, Sample, StartState};
 use understory_lab::scenario::{Planned, Scenario};
+use understory_protocol::foreign::shown;
 use understory_protocol::{FinishReason, GenerateRequest};
 
 use super::caches::Caches;
@@ -33,7 +34,7 @@ pub struct MeasuredRuns {
 /// Makes every run.
 ///
 /// # Errors
-/// What goes wrong before anything was measured; [`Stop::Interrupted`] where Ctrl-C came first.
+/// What goes wrong before anything was measured; [`Stop::Interrupted`] where Ctrl-C or another signal came first.
 pub async fn all(
     args: &BenchArgs,
     scenario: &Scenario,
@@ -47,8 +48,8 @@ pub async fn all(
     bar.set_style(output::bar_style("{pos}/{len}"));
     bar.set_length(experiment.runs() as u64);
     bar.enable_steady_tick(std::time::Duration::from_millis(500));
-    let mut runner = Runner { args, draft, loaded, clock: Instant::now(), caches: Caches::new()?, weights: None };
     interrupt::set_mode(Mode::Generating)?;
+    let mut runner = Runner { args, draft, loaded, clock: Instant::now(), caches: Caches::new()?, weights: None };
     let measured = experiment
         .run(&mut async |step: Step<'_>| {
             let case = &step.planned.case;
@@ -84,7 +85,8 @@ fn plain_stop(error: anyhow::Error) -> anyhow::Error {
 
 fn show(bar: &ProgressBar, case: &Case, warm_up: bool) {
     let what = if warm_up { "warm-up" } else { case.start.name() };
-    bar.set_message(format!("{what}: {}, {}, {} tokens", case.method.name(), case.prompt.id, case.max_new_tokens));
+    let prompt = shown(&case.prompt.id);
+    bar.set_message(format!("{what}: {}, {prompt}, {} tokens", case.method.name(), case.max_new_tokens));
 }
 
 struct Runner<'a> {

@@ -11,7 +11,7 @@ pub mod start;
 use std::path::Path;
 use std::time::{Instant, SystemTime};
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 use understory_lab::environment::{clock_step_ms, iso, run_id};
 use understory_lab::experiment::When;
 use understory_lab::report::{Flag, FlagKind, Model, Models, Phase, Report, StartState};
@@ -22,12 +22,13 @@ use understory_protocol::Method;
 use self::measure::MeasuredRuns;
 use super::{Loaded, load};
 use crate::cli::BenchArgs;
-use crate::collection::{self, Collection};
+use crate::collection::{self, Added, Collection};
 use crate::exit::{Stop, chain, usage};
 use crate::models::find;
 use crate::output::{self, Console};
+use crate::outputs::Outputs;
 use crate::report::{Folder, terminal};
-use crate::{calibration, methods};
+use crate::{calibration, interrupt, methods};
 
 pub fn run(args: &BenchArgs, console: &Console) -> Result<()> {
     if let Some(name) = &args.explain {
@@ -42,24 +43,34 @@ pub fn run(args: &BenchArgs, console: &Console) -> Result<()> {
     let draft = draft.filter(|_| scenario.methods.iter().any(takes_draft));
     console.note(&format!("{}: {}", scenario.name, scenario.purpose));
     let (report, failure) = pollster::block_on(report(args, &scenario, draft.as_deref(), console))?;
-    if let Some(folder) = &folder {
-        folder.write(&report)?;
-    }
-    if let Some(collection) = &mut collection {
-        collection.add(&report, &serde_json::to_string(&report)?)?;
+    let mut outputs = Outputs::default();
+    outputs.attempt(match args.json {
+        true => output::json(&report),
+        false => output::text(&terminal::text(&report)),
+    });
+    if let Some(collection) = &mut collection
+        && outputs.attempt(save(collection, &report))
+    {
         console.note(&format!("saved: {}", report.run_id));
     }
-    if args.json {
-        output::json(&report)?;
-    } else {
-        output::text(&terminal::text(&report))?;
-    }
     match (&folder, args.json) {
-        (Some(folder), _) => console.note(&format!("\nreport: {}", folder.page().display())),
+        (Some(folder), _) => {
+            if folder.write(&report, &mut outputs) {
+                console.note(&format!("\nreport: {}", folder.page().display()));
+            }
+        }
         (None, false) if !args.save => console.note("\n--out DIR keeps this as a report with charts and raw data"),
         (None, _) => {}
     }
-    failure.map_or(Ok(()), Err)
+    outputs.end(failure.map_or(Ok(()), Err))
+}
+
+fn save(collection: &mut Collection, report: &Report) -> Result<()> {
+    let saved = collection.add(report, &serde_json::to_string(report)?).context("cannot save the report")?;
+    match saved {
+        Added::New | Added::Known(_) => Ok(()),
+        Added::Conflict => bail!("cannot save the report: the collection holds another with the id {}", report.run_id),
+    }
 }
 
 /// What `method` runs with where there is a draft model.
@@ -106,7 +117,7 @@ async fn report(
 
 fn why(error: &anyhow::Error) -> String {
     match error.downcast_ref::<Stop>() {
-        Some(Stop::Interrupted) => "interrupted by Ctrl-C".into(),
+        Some(Stop::Interrupted) => format!("interrupted by {}", interrupt::last().0),
         _ => format!("a run failed: {}", chain(error)),
     }
 }

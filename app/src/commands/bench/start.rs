@@ -1,10 +1,12 @@
-//! One start in a process of its own: `bench` runs the program again, hands it a request on stdin, and reads one line
-//! of JSON. The clock begins where `bench` started the process.
+//! One start in a process of its own: `bench` runs the program again, hands it a request in a line of stdin, and reads one
+//! line of JSON. The clock begins where `bench` started the process. Stdin stays open as long as `bench` lives: the process
+//! ends with it, so that none is left behind, whichever way `bench` ended.
 
-use std::io::{Read, Write};
+use std::io::{self, BufRead, Read, Write};
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::process::{Child, Command, Output, Stdio};
+use std::thread::{self, JoinHandle};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -17,6 +19,9 @@ use crate::commands::load;
 use crate::exit::{self, Elsewhere, Stop};
 use crate::output::{self, Console};
 use crate::{calibration, interrupt, methods};
+
+/// How often a start is asked whether it has ended; its times are its own, so that this is in none of them.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
 
 /// What goes in.
 #[derive(Serialize, Deserialize)]
@@ -51,7 +56,8 @@ fn measure(args: &BenchStartArgs) -> Result<Taken> {
     let process_ms = (unix_ms() - args.spawned_ms).max(0.0);
     let console = Console { quiet: true, process_start_ms: Some(process_ms) };
     let mut line = String::new();
-    std::io::stdin().read_to_string(&mut line).context("cannot read standard input")?;
+    io::stdin().lock().read_line(&mut line).context("cannot read standard input")?;
+    end_with_stdin()?;
     let ask: Ask = serde_json::from_str(&line).context("standard input is no request of `understory bench`")?;
     pollster::block_on(async {
         let draft = methods::draft(&args.draft, &args.load.model);
@@ -74,6 +80,16 @@ fn measure(args: &BenchStartArgs) -> Result<Taken> {
         taken.sample.before_ms = Some(before_ms);
         Ok(taken)
     })
+}
+
+/// Ends this process where the other end of stdin is closed.
+fn end_with_stdin() -> Result<()> {
+    let wait = || {
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        std::process::exit(143);
+    };
+    thread::Builder::new().name("stdin".into()).spawn(wait).context("cannot start a thread")?;
+    Ok(())
 }
 
 /// Starts the program once more, with its caches in `caches`, and waits for what it measured.
@@ -100,18 +116,47 @@ pub fn spawn(
     }
     super::caches::point_to(&mut command, caches);
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let ask = serde_json::to_string(&Ask { request: request.clone(), start })?;
+    let ask = serde_json::to_string(&Ask { request: request.clone(), start })? + "\n";
     command.arg("--spawned-ms").arg(unix_ms().to_string());
     let mut child = command.spawn().context("cannot start this program again")?;
     // A process that fails early has closed its stdin; its message says more than that.
-    let written = child.stdin.take().map(|mut stdin| stdin.write_all(ask.as_bytes()));
-    let output = child.wait_with_output().context("the started process was lost")?;
+    let mut stdin = child.stdin.take();
+    let written = stdin.as_mut().map(|stdin| stdin.write_all(ask.as_bytes()));
+    let output = finished(child).context("the started process was lost")?;
+    drop(stdin);
     if !output.status.success() && interrupt::cancelled() {
         return Err(Stop::Interrupted.into());
     }
     let measured = answer(&output).with_context(|| format!("a {} start failed", start.name()))?;
     written.transpose().context("cannot hand the request to the started process")?;
     Ok(measured)
+}
+
+/// Waits for `child`, which a signal to this process ends too.
+fn finished(mut child: Child) -> io::Result<Output> {
+    let (stdout, stderr) = (collect(child.stdout.take()), collect(child.stderr.take()));
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        if interrupt::cancelled() {
+            child.kill()?;
+        }
+        thread::sleep(LOOK_EVERY);
+    };
+    let text = |reader: JoinHandle<Vec<u8>>| reader.join().unwrap_or_default();
+    Ok(Output { status, stdout: text(stdout), stderr: text(stderr) })
+}
+
+/// Reads a pipe to its end, on a thread of its own: a full one would hold up who writes.
+fn collect(pipe: Option<impl Read + Send + 'static>) -> JoinHandle<Vec<u8>> {
+    thread::spawn(move || {
+        let mut bytes = Vec::new();
+        if let Some(mut pipe) = pipe {
+            let _ = pipe.read_to_end(&mut bytes);
+        }
+        bytes
+    })
 }
 
 /// What the process measured, or why it did not.

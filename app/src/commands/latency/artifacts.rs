@@ -6,13 +6,18 @@ use anyhow::{Context, Result};
 
 use super::{Outcome, page};
 use crate::files;
+use crate::outputs::Outputs;
 
 pub const PAGE: &str = "latency.html";
 
-pub fn write(folder: &Path, outcome: &Outcome) -> Result<()> {
-    let json = serde_json::to_string(outcome).context("cannot write the report as JSON")? + "\n";
-    let files = [("latency.json", json), ("steps.csv", csv(outcome)?), (PAGE, page::page(outcome))];
-    files.iter().try_for_each(|(name, text)| files::write(&folder.join(name), text))
+/// Whether every file was written.
+pub fn write(folder: &Path, outcome: &Outcome, outputs: &mut Outputs) -> bool {
+    let json = serde_json::to_string(outcome).context("cannot write the report as JSON").map(|json| json + "\n");
+    let files = [("latency.json", json), ("steps.csv", csv(outcome)), (PAGE, Ok(page::page(outcome)))];
+    let write = |(name, text): (&str, Result<String>)| {
+        outputs.attempt(text.and_then(|text| files::write(&folder.join(name), &text)))
+    };
+    files.map(write).into_iter().all(|written| written)
 }
 
 /// One line a step.

@@ -4,6 +4,7 @@ use anyhow::{Result, bail};
 use understory_lab::position::{Memory, Trace, kv_bytes_per_token};
 use understory_lab::report::Emissions;
 use understory_lab::scenario::{self, Prompt, Scenario};
+use understory_protocol::foreign::shown;
 use understory_protocol::{Event, FinishReason, GenerateRequest};
 use understory_runtime::bench::copy_bandwidth;
 
@@ -77,7 +78,7 @@ async fn traces(scenario: &Scenario, loaded: &mut Loaded, console: &Console) -> 
     for run in schedule.runs() {
         let case = &planned[run.case].case;
         let what = if run.round.is_none() { "warm-up" } else { "steps" };
-        bar.set_message(format!("{what}: {}, {} tokens", case.prompt.id, case.max_new_tokens));
+        bar.set_message(format!("{what}: {}, {} tokens", shown(&case.prompt.id), case.max_new_tokens));
         let (prefill, emissions) = one(loaded, &requests[run.case]).await?;
         if let Some(round) = run.round {
             traces.extend(Trace::of_emissions(prefill, round, &emissions));

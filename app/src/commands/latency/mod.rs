@@ -8,10 +8,9 @@ mod tables;
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Result, bail};
 use serde::Serialize;
 use understory_lab::position::{self, Analysis, Memory, Trace, kv_bytes_per_token};
-use understory_lab::report;
 use understory_model::config::ModelConfig;
 use understory_protocol::Dtype;
 
@@ -19,6 +18,8 @@ use crate::cli::LatencyArgs;
 use crate::files;
 use crate::models::find;
 use crate::output::{self, Console};
+use crate::outputs::Outputs;
+use crate::report::file;
 
 /// What is measured and what is concluded: the `--json` report and `latency.json`.
 #[derive(Serialize)]
@@ -55,25 +56,23 @@ pub fn run(args: &LatencyArgs, console: &Console) -> Result<()> {
     let analysis = position::analyse(&traces, &memory);
     let understory = env!("CARGO_PKG_VERSION");
     let outcome = Outcome { format: "understory-latency", format_version: 1, understory, subject, analysis, traces };
-    if let Some(folder) = &args.out {
-        artifacts::write(folder, &outcome)?;
-    }
-    match args.json {
-        true => output::json(&outcome)?,
-        false => output::text(&tables::text(&outcome))?,
-    }
-    if let Some(folder) = &args.out {
+    let mut outputs = Outputs::default();
+    outputs.attempt(match args.json {
+        true => output::json(&outcome),
+        false => output::text(&tables::text(&outcome)),
+    });
+    if let Some(folder) = &args.out
+        && artifacts::write(folder, &outcome, &mut outputs)
+    {
         console.note(&format!("charts: {}", folder.join(artifacts::PAGE).display()));
     }
-    Ok(())
+    outputs.end(Ok(()))
 }
 
 /// The runs of plain decoding in a report's file.
-fn from_report(args: &LatencyArgs, file: &Path, console: &Console) -> Result<(Subject, Vec<Trace>, Memory)> {
-    let name = file.display().to_string();
-    let cannot = || format!("cannot read {name}");
-    report::check_size(&name, std::fs::metadata(file).with_context(cannot)?.len(), report::MAX_BYTES)?;
-    let report = report::read(&name, &std::fs::read(file).with_context(cannot)?, report::MAX_BYTES)?;
+fn from_report(args: &LatencyArgs, path: &Path, console: &Console) -> Result<(Subject, Vec<Trace>, Memory)> {
+    let name = path.display();
+    let (report, _) = file::open(path)?;
     let traces = position::traces(&report);
     if traces.is_empty() {
         bail!(

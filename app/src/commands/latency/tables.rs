@@ -3,6 +3,7 @@
 use understory_lab::position::{Analysis, Estimator, Fits, KvTerm};
 use understory_lab::report::Estimate;
 use understory_protocol::figures::rounded;
+use understory_protocol::foreign::shown;
 
 use super::{Outcome, Subject};
 use crate::output;
@@ -30,7 +31,8 @@ pub fn heading(outcome: &Outcome) -> String {
     let Subject { model, device, software, report, .. } = &outcome.subject;
     let Analysis { runs, rounds, prefills, lengths, .. } = &outcome.analysis;
     let list = |values: &[usize]| values.iter().map(usize::to_string).collect::<Vec<_>>().join(", ");
-    let from = report.as_ref().map_or(String::new(), |id| format!(", from report {id}"));
+    let from = report.as_ref().map_or(String::new(), |id| format!(", from report {}", shown(id)));
+    let (model, device) = (shown(model), shown(device));
     let software = if *software { ". A software adapter: a CPU that imitates a GPU" } else { "" };
     format!(
         "{model} on {device}{from}: {runs} runs in {rounds} rounds, prompts of {} tokens, outputs of {}{software}.",

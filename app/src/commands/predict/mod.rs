@@ -5,7 +5,6 @@ mod measured;
 mod shapes;
 mod table;
 
-use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
@@ -21,8 +20,10 @@ use understory_protocol::definitions::prediction::{METRICS, explain};
 use crate::cli::PredictArgs;
 use crate::exit::usage;
 use crate::files;
+use crate::input;
 use crate::models::BUNDLED;
 use crate::output::{self, Console};
+use crate::outputs::Outputs;
 use measured::{ProfileCalibration, Typical};
 
 /// A model in the `--json` report.
@@ -79,14 +80,11 @@ pub fn run(args: &PredictArgs, console: &Console) -> Result<()> {
         }
         _ => None,
     };
-    if let Some(file) = &args.save_profile {
-        files::write(file, &(serde_json::to_string_pretty(&profile)? + "\n"))?;
-        console.note(&format!("profile written to {}", file.display()));
-    }
     let (model_row, draft_row) = (Model::of(&model), draft.as_ref().map(Model::of));
     let typical = calibration.as_ref().map(|of| of.disturbance.typical(&prediction));
+    let mut outputs = Outputs::default();
     if args.json {
-        return output::json(&Report {
+        outputs.attempt(output::json(&Report {
             model: model_row,
             draft: draft_row,
             device: &profile,
@@ -95,16 +93,24 @@ pub fn run(args: &PredictArgs, console: &Console) -> Result<()> {
             speculation: speculation.as_ref(),
             calibration: calibration.as_ref(),
             typical,
-        });
+        }));
+    } else {
+        let mut text = table::prediction(&model, &profile, &case, &prediction);
+        if let (Some(draft), Some(speculation)) = (&draft, &speculation) {
+            text += &table::speculation(&draft.label, speculation, &prediction);
+        }
+        if let (Some(calibration), Some(typical)) = (&calibration, typical) {
+            text += &table::calibration(calibration, typical);
+        }
+        outputs.attempt(output::text(&text));
     }
-    let mut text = table::prediction(&model, &profile, &case, &prediction);
-    if let (Some(draft), Some(speculation)) = (&draft, &speculation) {
-        text += &table::speculation(&draft.label, speculation, &prediction);
+    if let Some(file) = &args.save_profile {
+        let json = serde_json::to_string_pretty(&profile)? + "\n";
+        if outputs.attempt(files::write(file, &json)) {
+            console.note(&format!("profile written to {}", file.display()));
+        }
     }
-    if let (Some(calibration), Some(typical)) = (&calibration, typical) {
-        text += &table::calibration(calibration, typical);
-    }
-    output::text(&text)
+    outputs.end(Ok(()))
 }
 
 fn case(args: &PredictArgs) -> Case {
@@ -138,10 +144,7 @@ fn profile(args: &PredictArgs, console: &Console) -> Result<(DeviceProfile, Opti
     let path = Path::new(name);
     let mut profile = match device::device(name)? {
         Some(profile) => profile,
-        None if path.is_file() => {
-            let text = fs::read_to_string(path).with_context(|| format!("cannot read {name}"))?;
-            DeviceProfile::from_json(name, &text)?
-        }
+        None if path.is_file() => DeviceProfile::from_json(name, &input::text_file(path)?)?,
         None => bail!("there is no device `{name}`: expected a name of --list-devices, or a JSON file in their format"),
     };
     if let Some((compute, memory)) = args.efficiency {

@@ -17,7 +17,7 @@ pub fn invite(lan: &Lan, always: bool, console: &Console) -> Result<()> {
         .note("\nA phone or another computer on this network can open this page, measure, and send its report here:");
     output::text(&format!("{url}\n"))?;
     if always || io::stderr().is_terminal() {
-        console.note(&format!("\n{}", code(url)?));
+        console.picture(&format!("\n{}\n", code(url)?));
     }
     for other in others {
         console.note(&format!("If it does not answer there: {other}"));

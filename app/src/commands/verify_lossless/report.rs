@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde::Serialize;
 use understory_protocol::figures::rounded;
+use understory_protocol::foreign::shown;
 use understory_protocol::{AdapterReport, Dtype, KernelSet, Lossless, Sampling};
 
 use super::{ChosenToken, Divergence, Outcome, Tally};
@@ -97,8 +98,10 @@ fn rows(tallies: &[Tally]) -> Vec<Vec<String>> {
 fn paragraph(divergence: &Divergence) -> String {
     let Divergence { prompt, seed, method, index, position, plain, speculative, finish_plain, finish_speculative } =
         divergence;
-    let mut text =
-        format!("\n{method} differs on prompt {prompt} with seed {seed} at new token {index} (position {position})\n");
+    let mut text = format!(
+        "\n{method} differs on prompt {} with seed {seed} at new token {index} (position {position})\n",
+        shown(prompt)
+    );
     let sides = [("plain", plain, finish_plain), ("speculative", speculative, finish_speculative)];
     for (name, choice, finish) in sides {
         let _ = match choice {

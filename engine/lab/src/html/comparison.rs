@@ -71,6 +71,7 @@ pub fn page(comparison: &Comparison, own: Option<&str>) -> String {
     let body = html! {
         h1 { "Reports compared" }
         (reports(comparison, &label))
+        @if let Some(note) = &comparison.note { p class="quiet" { (note) } }
         h2 { "Charts" }
         div class="figures" {
             @for metric in Metric::ALL {

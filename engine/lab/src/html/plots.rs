@@ -1,6 +1,6 @@
 //! The charts of a report.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use maud::{Markup, html};
 use understory_charts::plot::{Axis, Mark, Plot, SMALL, Series};
@@ -37,7 +37,7 @@ pub fn all(view: &View<'_>) -> Markup {
 fn grouped(view: &View<'_>, value: impl Fn(usize) -> Option<Estimate>) -> (Vec<Dots>, Vec<Vec<String>>) {
     let (mut groups, mut rows) = (Vec::new(), Vec::new());
     for group in view.groups() {
-        let title = view.title(&group);
+        let title = view.title(group);
         let mut dots = Vec::new();
         for &index in &group.cases {
             let Some(found) = value(index) else { continue };
@@ -140,7 +140,7 @@ fn gaps(view: &View<'_>) -> Option<Markup> {
         if gaps.is_empty() {
             continue;
         }
-        let tokens: u32 = samples.iter().flat_map(|s| s.emissions.gaps().map(|gap| gap.1)).sum();
+        let tokens: u64 = samples.iter().flat_map(|s| s.emissions.gaps().map(|gap| u64::from(gap.1))).sum();
         let mut sorted = gaps.clone();
         sorted.sort_by(f64::total_cmp);
         let at = |share: f64| rounded(sorted[((sorted.len() - 1) as f64 * share).round() as usize]);
@@ -151,7 +151,7 @@ fn gaps(view: &View<'_>) -> Option<Markup> {
             at(0.5),
             at(0.9),
             at(1.0),
-            rounded(f64::from(tokens) / gaps.len() as f64),
+            rounded(tokens as f64 / gaps.len() as f64),
         ]);
         strips.push(Strip { name: view.short(method), colour: view.colour(method), values: gaps });
     }
@@ -176,24 +176,27 @@ fn gaps(view: &View<'_>) -> Option<Markup> {
 /// Median of each phase, by start state and method.
 fn phases(view: &View<'_>) -> Option<Markup> {
     let mut names: Vec<String> = Vec::new();
+    let mut places: HashMap<&str, usize> = HashMap::new();
     let mut stacks = Vec::new();
     let mut rows = Vec::new();
     for start in StartState::ALL {
         for &method in &view.methods {
             let cases = view.report.cases.iter().filter(|of| of.case.method == method && of.case.start == start);
             let mut found: Vec<(usize, Vec<f64>)> = Vec::new();
+            let mut found_at: HashMap<usize, usize> = HashMap::new();
             // What follows the first token is no part of the way to it.
             let of_first = |name: &str| name != "first step";
             for phase in cases.flat_map(|of| &of.samples).flat_map(|s| &s.phases).filter(|phase| of_first(&phase.name))
             {
-                let place = names.iter().position(|name| *name == phase.name).unwrap_or(names.len());
-                if place == names.len() {
+                let place = *places.entry(&phase.name).or_insert_with(|| {
                     names.push(phase.name.clone());
-                }
-                match found.iter_mut().find(|(known, _)| *known == place) {
-                    Some((_, values)) => values.push(phase.ms),
-                    None => found.push((place, vec![phase.ms])),
-                }
+                    names.len() - 1
+                });
+                let at = *found_at.entry(place).or_insert_with(|| {
+                    found.push((place, Vec::new()));
+                    found.len() - 1
+                });
+                found[at].1.push(phase.ms);
             }
             if found.is_empty() {
                 continue;

@@ -87,7 +87,7 @@ fn flags(view: &View<'_>) -> Markup {
     for group in view.groups() {
         for &index in &group.cases {
             let of = view.case(index);
-            let of_case = |detail: &str| format!("{} of {}: {detail}", view.short(of.case.method), view.title(&group));
+            let of_case = |detail: &str| format!("{} of {}: {detail}", view.short(of.case.method), view.title(group));
             of.flags.iter().for_each(|flag| add(flag_name(flag.kind), of_case(&flag.detail)));
         }
     }
@@ -160,7 +160,7 @@ fn cases(view: &View<'_>) -> Table {
         for &index in &group.cases {
             let of = view.case(index);
             let tokens = of.case.prompt.n_tokens.map_or("-".into(), |n| n.to_string());
-            let mut row = vec![view.title(&group), of.case.method.to_string(), of.samples.len().to_string(), tokens];
+            let mut row = vec![view.title(group), of.case.method.to_string(), of.samples.len().to_string(), tokens];
             let text = |found: Option<_>| found.as_ref().map_or("-".into(), estimate);
             row.extend(shown.iter().map(|&metric| text(view.median(index, metric))));
             row.push(text(view.speed_up(index)));
@@ -235,9 +235,8 @@ fn environment(report: &Report) -> Table {
 }
 
 fn model(model: &Model) -> String {
-    let short =
-        |hash: &Option<String>| hash.as_ref().map_or("unknown".into(), |hash| hash[..hash.len().min(16)].to_owned());
+    let short = |hash: &Option<String>| hash.as_ref().map_or("unknown".into(), |hash| hash.chars().take(16).collect());
     let bytes = model.weights_bytes.map_or(String::new(), |n| format!(", {}", bytes(n)));
-    let (weights, tokenizer) = (short(&model.hash), short(&model.tokenizer_hash));
+    let (weights, tokenizer): (String, String) = (short(&model.hash), short(&model.tokenizer_hash));
     format!("{}{bytes}; weights {weights}, tokenizer {tokenizer} (SHA-256, begin)", model.id)
 }

@@ -7,7 +7,7 @@ use understory_protocol::formulas::median;
 
 use super::Trace;
 use crate::report::Estimate;
-use crate::statistics::Bootstrap;
+use crate::statistics::{Bootstrap, Resampler};
 
 /// Output lengths, first and last, and the ms a token that were published for them.
 const PUBLISHED: [(usize, usize, f64); 5] =
@@ -37,6 +37,7 @@ pub struct Bucket {
 
 /// Medians over rounds, of each round's median run.
 pub fn buckets(traces: &[Trace]) -> Vec<Bucket> {
+    let resampler = Bootstrap::default().within(2 * traces.len(), traces.len()).resampler();
     let bucket = |(nth, &(first, last, published_ms)): (usize, &(usize, usize, f64))| {
         let of: Vec<&Trace> = traces.iter().filter(|trace| of_token(trace.n_out()) == nth).collect();
         let tokens = match last {
@@ -48,8 +49,8 @@ pub fn buckets(traces: &[Trace]) -> Vec<Bucket> {
             tokens,
             runs: of.len(),
             published_ms,
-            over_n_ms: over_rounds(of.iter().map(|t| (t.round, t.decode_ms() / t.n_out() as f64))),
-            tpot_ms: over_rounds(of.iter().map(|t| (t.round, t.decode_ms() / (t.n_out() - 1) as f64))),
+            over_n_ms: over_rounds(&resampler, of.iter().map(|t| (t.round, t.decode_ms() / t.n_out() as f64))),
+            tpot_ms: over_rounds(&resampler, of.iter().map(|t| (t.round, t.decode_ms() / (t.n_out() - 1) as f64))),
         }
     };
     PUBLISHED.iter().enumerate().map(bucket).collect()
@@ -76,15 +77,19 @@ pub fn prefill_effects(traces: &[Trace]) -> Vec<PrefillEffect> {
         }
     }
     lengths.retain(|_, by_prefill| by_prefill.len() > 1);
+    // Each run is drawn for its own prompt, and those of the longest and the shortest once more.
+    let bootstrap = Bootstrap::default().within(3 * traces.len(), traces.len());
+    let resampler = bootstrap.resampler();
     let effect = |(length, by_prefill): (usize, BTreeMap<usize, Vec<(usize, f64)>>)| {
-        let estimate = |(&prefill, values): (&usize, &Vec<_>)| Some((prefill, over_rounds(values.iter().copied())?));
+        let estimate =
+            |(&prefill, values): (&usize, &Vec<_>)| Some((prefill, over_rounds(&resampler, values.iter().copied())?));
         let rounds_of = |values: Option<&Vec<_>>| values.map(|values| rounds(values.iter().copied()));
         let shortest = rounds_of(by_prefill.values().next()).unwrap_or_default();
         let longest = rounds_of(by_prefill.values().next_back()).unwrap_or_default();
         let pairs: Vec<(f64, f64)> =
             longest.iter().filter_map(|(round, &long)| Some((long, *shortest.get(round)?))).collect();
         let step_ms = by_prefill.iter().filter_map(estimate).collect();
-        PrefillEffect { length, step_ms, ratio: Bootstrap::default().paired_ratio(&pairs) }
+        PrefillEffect { length, step_ms, ratio: bootstrap.paired_ratio(&pairs) }
     };
     lengths.into_iter().map(effect).collect()
 }
@@ -98,6 +103,6 @@ fn rounds(values: impl Iterator<Item = (usize, f64)>) -> BTreeMap<usize, f64> {
     by_round.into_iter().map(|(round, values)| (round, median(&values))).collect()
 }
 
-fn over_rounds(values: impl Iterator<Item = (usize, f64)>) -> Option<Estimate> {
-    Bootstrap::default().median(&rounds(values).into_values().collect::<Vec<_>>())
+fn over_rounds(resampler: &Resampler, values: impl Iterator<Item = (usize, f64)>) -> Option<Estimate> {
+    resampler.median(&rounds(values).into_values().collect::<Vec<_>>())
 }

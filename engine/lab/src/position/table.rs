@@ -32,16 +32,22 @@ pub struct Row {
     token: f64,
     x: f64,
     n: usize,
-    /// `None`: nothing was measured there in that round
-    by_round: Vec<Option<f64>>,
+    /// index of a round and its value; not there: nothing was measured there in that round
+    by_round: Vec<(usize, f64)>,
 }
 
 impl Row {
-    /// Over the rounds that `rounds` names, some perhaps twice.
-    pub fn point(&self, rounds: &[usize]) -> Option<Point> {
-        let values: Vec<f64> = rounds.iter().filter_map(|&round| self.by_round[round]).collect();
+    /// Over the rounds, each as often as `times` says at its index.
+    pub fn point(&self, times: &[usize]) -> Option<Point> {
+        let values = self.by_round.iter().flat_map(|&(round, ms)| std::iter::repeat_n(ms, times[round]));
+        let values: Vec<f64> = values.collect();
         let &Row { prefill, token, x, n, .. } = self;
         (!values.is_empty()).then(|| Point { prefill, token, x, ms: median(&values), n })
+    }
+
+    /// Rounds that have a value.
+    pub fn rounds(&self) -> usize {
+        self.by_round.len()
     }
 }
 
@@ -91,7 +97,8 @@ fn rows<'a>(
     }
     let row = |((prefill, _), sums): ((usize, usize), Sums)| {
         let n = sums.n as f64;
-        let by_round = rounds.iter().map(|round| sums.by_round.get(round).map(|values| median(values))).collect();
+        let of_round = |(round, values): (&usize, &Vec<f64>)| Some((rounds.binary_search(round).ok()?, median(values)));
+        let by_round = sums.by_round.iter().filter_map(of_round).collect();
         Row { prefill, token: sums.token / n, x: sums.x / n, n: sums.n, by_round }
     };
     places.into_iter().map(row).collect()

@@ -242,16 +242,18 @@ impl Counts {
     pub fn sum<'a>(counts: impl IntoIterator<Item = &'a Counts>) -> Option<Counts> {
         counts.into_iter().fold(None, |sum, next| {
             let mut sum = sum.unwrap_or_default();
-            sum.target_passes += next.target_passes;
-            sum.rounds += next.rounds;
-            sum.drafted += next.drafted;
-            sum.accepted += next.accepted;
-            sum.nodes_verified += next.nodes_verified;
+            // What somebody made up may have no sum.
+            let add = |sum: &mut usize, next: usize| *sum = sum.saturating_add(next);
+            add(&mut sum.target_passes, next.target_passes);
+            add(&mut sum.rounds, next.rounds);
+            add(&mut sum.drafted, next.drafted);
+            add(&mut sum.accepted, next.accepted);
+            add(&mut sum.nodes_verified, next.nodes_verified);
             sum.by_depth.resize(sum.by_depth.len().max(next.by_depth.len()), DepthCount::default());
             for (sum, next) in sum.by_depth.iter_mut().zip(&next.by_depth) {
-                sum.offered += next.offered;
-                sum.nodes += next.nodes;
-                sum.accepted += next.accepted;
+                add(&mut sum.offered, next.offered);
+                add(&mut sum.nodes, next.nodes);
+                add(&mut sum.accepted, next.accepted);
             }
             Some(sum)
         })

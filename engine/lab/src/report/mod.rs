@@ -7,12 +7,14 @@
 
 mod case;
 mod environment;
+mod limits;
 mod read;
 
 use serde::{Deserialize, Serialize};
 
 pub use self::case::{Acceptance, Case, CaseReport, Counts, Emissions, Phase, PromptId, Sample, StartState};
 pub use self::environment::{Adapter, Build, Device, EngineBuild, Model, Models, Runtime, RuntimeKind};
+pub use self::limits::{LONGEST_NAME, MOST_RUNS};
 pub use self::read::{MAX_BYTES, check_size, read};
 use understory_protocol::{Costs, Lossless};
 

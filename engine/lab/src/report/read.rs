@@ -3,15 +3,13 @@
 
 use serde::Deserialize;
 use serde_json::Value;
+use understory_protocol::foreign::{message, shown};
 use understory_protocol::{Error, Result};
 
-use super::{Report, Sample, VERSION};
+use super::{Report, Sample, VERSION, limits};
 
 /// The largest file that is parsed. The typed parser needs a few times that.
 pub const MAX_BYTES: u64 = 64 << 20;
-
-/// Resamples of an interval at most: a file must not name more work than anybody does.
-const MOST_RESAMPLES: usize = 100_000;
 
 /// Brings a report of one version to the next; entry n - 1 takes version n.
 type Upgrade = fn(&mut Value);
@@ -31,7 +29,8 @@ pub fn check_size(name: &str, bytes: u64, limit: u64) -> Result<()> {
 /// A report of this version or an older one. `name` stands in messages; `limit` is [`MAX_BYTES`] or less.
 ///
 /// # Errors
-/// [`Error::BadFile`] says what is wrong: too large, no JSON, no report, a newer version, or columns that disagree.
+/// [`Error::BadFile`] says what is wrong: too large, no JSON, no report, a newer version, more of something than a report
+/// holds, or columns that disagree.
 pub fn read(name: &str, bytes: &[u8], limit: u64) -> Result<Report> {
     check_size(name, bytes.len() as u64, limit)?;
     let version = version(name, bytes)?;
@@ -84,19 +83,18 @@ fn malformed(name: &str, version: u32, error: &serde_json::Error) -> Error {
 }
 
 fn bad(name: &str, reason: String) -> Error {
-    Error::BadFile { file: name.into(), reason }
+    // It may quote the file.
+    Error::BadFile { file: name.into(), reason: message(&reason).replace('\n', "?") }
 }
 
 /// What the types leave open.
 fn check(report: &Report) -> Result<(), String> {
-    let resamples = report.protocol.resamples;
-    if resamples > MOST_RESAMPLES {
-        return Err(format!("protocol.resamples is {resamples}: expected {MOST_RESAMPLES} at most"));
-    }
+    limits::check(report)?;
     for (index, of) in report.cases.iter().enumerate() {
         let place = format!("cases[{index}]");
         let (stated, is) = (&of.case.hash, of.case.fingerprint());
         if report.schema.version == VERSION && *stated != is {
+            let stated = shown(stated);
             return Err(format!("{place}.case.hash is {stated}, its contents give {is}: the file was changed"));
         }
         for (nth, sample) in of.samples.iter().enumerate() {

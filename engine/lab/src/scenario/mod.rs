@@ -9,9 +9,10 @@ use serde::{Deserialize, Serialize};
 
 pub use self::built_in::{NAMES, built_in, dynatree, pair, position, quick, single_request};
 pub use self::prompts::{long_text, tales};
-use super::report::{Acceptance, Case, Limits, PromptId, Protocol, StartState};
+use super::report::{Acceptance, Case, LONGEST_NAME, Limits, MOST_RUNS, PromptId, Protocol, StartState};
 use super::schedule::Schedule;
 use super::statistics::Bootstrap;
+use understory_protocol::foreign::shown;
 use understory_protocol::{self, Error, GenerateRequest, Method, Result, Sampling, hash};
 
 /// Cases of one scenario at most: beyond, a mistyped list would run for days.
@@ -135,6 +136,12 @@ impl Scenario {
         let cases = lens.into_iter().fold(1_usize, usize::saturating_mul);
         if cases > MOST_CASES {
             return bad("prompts x lengths x methods", format!("{cases} cases"), "1000 at most");
+        }
+        if cases.saturating_mul(self.runs) > MOST_RUNS {
+            return bad("runs", format!("{} of each of {cases} cases", self.runs), "50000 in all at most");
+        }
+        if let Some(prompt) = self.prompts.iter().find(|prompt| prompt.id.chars().count() > LONGEST_NAME) {
+            return bad("id of a prompt", shown(&prompt.id), "300 characters at most");
         }
         self.sampling.iter().try_for_each(Sampling::validate)?;
         self.methods.iter().try_for_each(Method::validate)

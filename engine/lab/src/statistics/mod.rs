@@ -1,12 +1,15 @@
 //! What may be said of repeated measurements. The run is the unit: a run's tokens are not samples of their own.
 
 mod bootstrap;
+mod draws;
 mod drift;
 mod outliers;
+mod resampler;
 
 pub use self::bootstrap::{Bootstrap, LEAST_RUNS};
 pub use self::drift::{Drift, LEAST_FOR_DRIFT, drift};
 pub use self::outliers::{Stalls, outliers, stalls};
+pub use self::resampler::{Group, Resampler};
 use understory_protocol::{Error, Result};
 
 /// The value that a share `q` of the values does not exceed (nearest rank).
