@@ -11,6 +11,7 @@ pub mod definitions;
 pub mod error;
 mod failure;
 pub mod figures;
+pub mod foreign;
 pub mod formulas;
 pub mod hash;
 mod loading;
