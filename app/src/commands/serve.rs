@@ -54,7 +54,7 @@ pub fn run(args: &ServeArgs, console: &Console) -> Result<()> {
         }
         tokio::select! {
             served = serve_lan(lan, page, *console) => served,
-            served = async { axum::serve(listener, server.clone().router()).await } => served.context("cannot serve"),
+            () = server.clone().serve(listener) => Ok(()),
             ended = ended() => ended,
         }
     });

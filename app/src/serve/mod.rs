@@ -8,8 +8,10 @@ mod guard;
 mod lan;
 mod models;
 mod monitor;
+mod net;
 mod page;
 mod socket;
+mod words;
 
 use std::sync::Arc;
 
@@ -19,10 +21,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use axum::{Router, middleware};
 use serde::Serialize;
+use tokio::net::TcpListener;
 use tokio::sync::OnceCell;
 use tower_http::set_header::SetResponseHeaderLayer;
 use understory_protocol::AdapterReport;
 use understory_runtime::gpu::list_adapters;
+
+use net::{Deadlines, Door, Limits};
 
 pub use engine::EngineThread;
 pub use guard::Names;
@@ -40,6 +45,9 @@ const HEADERS: [(HeaderName, &str); 5] = [
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::CACHE_CONTROL, "no-cache"),
 ];
+
+/// All pages of this computer are one peer.
+const CONNECTIONS: Limits = Limits { in_all: 128, of_a_peer: 64 };
 
 /// What the handlers share.
 #[derive(Clone)]
@@ -65,7 +73,12 @@ impl Server {
         Self(Arc::new(Parts { page, names, engine, monitor, adapters: OnceCell::new() }))
     }
 
-    pub fn router(self) -> Router {
+    /// Serves for as long as the runtime runs.
+    pub async fn serve(self, listener: TcpListener) {
+        Door::new(self.router(), None, CONNECTIONS, Deadlines::default()).serve(vec![listener]).await;
+    }
+
+    fn router(self) -> Router {
         let router = Router::new()
             .route("/engine", any(socket::upgrade))
             .route("/engine/info", get(info))

@@ -6,11 +6,14 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::extract::ws::{CloseFrame, Message as Frame, WebSocket, WebSocketUpgrade, close_code};
 use axum::response::Response;
+use axum::{Error, Extension};
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tungstenite::error::Error as Broken;
 use understory_protocol::{FailureKind, Message, Reply};
 
 use super::Server;
 use super::engine::failed;
+use super::net::Link;
 
 /// Longer messages end the connection.
 const LONGEST: usize = 1 << 20;
@@ -25,11 +28,18 @@ const SILENCE: Duration = Duration::from_secs(90);
 const BUSY: &str = "Another page uses the engine of this server, which serves one at a time: close that page, then \
                     connect again.";
 
-pub async fn upgrade(State(server): State<Server>, upgrade: WebSocketUpgrade) -> Response {
+/// Why a connection ends: the code of RFC 6455, and words for who reads it.
+type End = (u16, &'static str);
+
+pub async fn upgrade(
+    State(server): State<Server>,
+    Extension(link): Extension<Link>,
+    upgrade: WebSocketUpgrade,
+) -> Response {
     let upgrade = upgrade.max_message_size(LONGEST).max_frame_size(LONGEST);
     upgrade.on_upgrade(|socket| async move {
         let mut socket = Socket(socket);
-        let end = serve(&mut socket, &server).await;
+        let end = serve(&mut socket, &server, &link).await;
         socket.close(end).await;
     })
 }
@@ -56,19 +66,37 @@ impl Socket {
         self.send(Frame::Text(text.into())).await
     }
 
-    async fn close(mut self, code: u16) {
-        let frame = CloseFrame { code, reason: "".into() };
+    /// The connection itself ends in good order once this is dropped: see [`net`](super::net).
+    async fn close(mut self, (code, reason): End) {
+        let frame = CloseFrame { code, reason: reason.into() };
         let _ = self.send(Frame::Close(Some(frame))).await;
     }
 }
 
-/// Serves the page until it goes; the code to close with.
-async fn serve(socket: &mut Socket, server: &Server) -> u16 {
+/// What was wrong with a message that nobody understands.
+fn broken(error: Error) -> (String, End) {
+    let end = match error.into_inner().downcast::<Broken>().map(|error| *error) {
+        Ok(Broken::Capacity(_)) => {
+            return (
+                format!("a message is too long: expected at most {LONGEST} bytes"),
+                (close_code::SIZE, "a message is too long"),
+            );
+        }
+        Ok(Broken::Utf8(_)) => (close_code::INVALID, "a text is not UTF-8"),
+        _ => (close_code::PROTOCOL, "a frame does not follow the protocol"),
+    };
+    (format!("not understood: {}", end.1), end)
+}
+
+/// Serves the page until it goes; what to close with.
+async fn serve(socket: &mut Socket, server: &Server, link: &Link) -> End {
     let Ok(connected) = timeout(PATIENCE, server.0.engine.connect()).await else {
         let _ = socket.say(&failed(0, FailureKind::Other.with(BUSY))).await;
-        return close_code::AGAIN;
+        return (close_code::AGAIN, "another page uses the engine");
     };
-    let Some((connection, mut replies)) = connected else { return close_code::AWAY };
+    // Nobody who only holds connections open ends this one.
+    let _kept = link.keep();
+    let Some((connection, mut replies)) = connected else { return (close_code::AWAY, "the server ends") };
     let version = env!("CARGO_PKG_VERSION").into();
     let mut sent = socket.say(&Message { id: 0, body: Reply::Ready { version } }).await;
     let mut ping = interval(PING);
@@ -84,9 +112,9 @@ async fn serve(socket: &mut Socket, server: &Server) -> u16 {
                     Some(Ok(Frame::Ping(_) | Frame::Pong(_))) => None,
                     Some(Ok(Frame::Close(_))) | None => break,
                     Some(Err(error)) => {
-                        let message = format!("not understood: {error}; a message has at most {LONGEST} bytes");
-                        let _ = socket.say(&failed(0, FailureKind::Protocol.with(message))).await;
-                        return close_code::SIZE;
+                        let (words, end) = broken(error);
+                        let _ = socket.say(&failed(0, FailureKind::Protocol.with(words))).await;
+                        return end;
                     }
                 };
                 match answer {
@@ -101,5 +129,5 @@ async fn serve(socket: &mut Socket, server: &Server) -> u16 {
             },
         };
     }
-    close_code::NORMAL
+    (close_code::NORMAL, "")
 }
