@@ -21,6 +21,8 @@ const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 const MOMENT: Duration = Duration::from_millis(700);
 
 type Files = BTreeMap<String, Vec<u8>>;
+/// What makes a sound model into another one.
+type Change = Box<dyn FnOnce(&mut Files)>;
 
 /// A page, and a cache of the hub.
 fn home() -> TempDir {
@@ -46,7 +48,7 @@ fn keep(home: &Path, name: &str, change: impl FnOnce(&mut Files)) {
     }
 }
 
-fn with_template(template: &str) -> impl FnOnce(&mut Files) {
+fn with_template(template: &str) -> impl FnOnce(&mut Files) + use<> {
     let config = json!({ "chat_template": template }).to_string().into_bytes();
     move |files| drop(files.insert("tokenizer_config.json".into(), config))
 }
@@ -87,7 +89,7 @@ fn is_short(reply: &Value, name: &str) {
 }
 
 #[track_caller]
-fn survives(models: Vec<(&str, Box<dyn FnOnce(&mut Files)>)>) {
+fn survives(models: Vec<(&str, Change)>) {
     let home = home();
     keep(home.path(), "good", |_| {});
     let mut names = Vec::new();
@@ -134,16 +136,16 @@ fn a_value_that_holds_itself_ends_its_request_alone() {
 /// A panic that nobody catches ends the engine's thread: the next request would wait for ever.
 #[test]
 fn models_that_fail_end_their_request_alone() {
-    let template = |text: &str| Box::new(with_template(text)) as Box<dyn FnOnce(&mut Files)>;
+    let template = |text: &str| Box::new(with_template(text)) as Change;
     let tokenizer = |change: fn(&mut Value)| {
         Box::new(move |files: &mut Files| {
             let mut value: Value = serde_json::from_slice(&files["tokenizer.json"]).unwrap();
             change(&mut value);
             files.insert("tokenizer.json".into(), value.to_string().into_bytes());
-        }) as Box<dyn FnOnce(&mut Files)>
+        }) as Change
     };
     let file = |name: &'static str, change: fn(&mut Vec<u8>)| {
-        Box::new(move |files: &mut Files| change(files.get_mut(name).unwrap())) as Box<dyn FnOnce(&mut Files)>
+        Box::new(move |files: &mut Files| change(files.get_mut(name).unwrap())) as Change
     };
     survives(vec![
         ("indent", template("{{ messages|tojson(indent=100000000) }}")),

@@ -5,10 +5,12 @@ mod invite;
 use std::future::pending;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::panic;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow};
+use understory_protocol::foreign::shown;
 
 use crate::cli::ServeArgs;
 use crate::exit::usage;
@@ -16,6 +18,11 @@ use crate::output::{self, Console};
 use crate::serve::{EngineThread, Lan, ModelSources, Monitor, Names, Page, Server};
 
 pub fn run(args: &ServeArgs, console: &Console) -> Result<()> {
+    // What a stranger's model makes a library say is neither long nor a command to the terminal.
+    panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        output::error(&format!("a request failed at {place}: {}", shown(panic.payload_as_str().unwrap_or_default())));
+    }));
     let page = Arc::new(match &args.page {
         Some(folder) => Page::folder(folder)?,
         None => Page::embedded()?,

@@ -59,6 +59,7 @@ struct Parts {
     engine: EngineThread,
     monitor: Arc<Monitor>,
     adapters: OnceCell<Vec<AdapterReport>>,
+    deadlines: Deadlines,
 }
 
 /// What `engine/info` says.
@@ -70,12 +71,23 @@ struct Info<'a> {
 
 impl Server {
     pub fn new(page: Arc<Page>, names: Names, engine: EngineThread, monitor: Arc<Monitor>) -> Self {
-        Self(Arc::new(Parts { page, names, engine, monitor, adapters: OnceCell::new() }))
+        Self::with_deadlines(page, names, engine, monitor, Deadlines::default())
+    }
+
+    fn with_deadlines(
+        page: Arc<Page>,
+        names: Names,
+        engine: EngineThread,
+        monitor: Arc<Monitor>,
+        deadlines: Deadlines,
+    ) -> Self {
+        Self(Arc::new(Parts { page, names, engine, monitor, adapters: OnceCell::new(), deadlines }))
     }
 
     /// Serves for as long as the runtime runs.
     pub async fn serve(self, listener: TcpListener) {
-        Door::new(self.router(), None, CONNECTIONS, Deadlines::default()).serve(vec![listener]).await;
+        let deadlines = self.0.deadlines;
+        Door::new(self.router(), None, CONNECTIONS, deadlines).serve(vec![listener]).await;
     }
 
     fn router(self) -> Router {

@@ -26,8 +26,9 @@ use super::words;
 const MOST_REPLIES: usize = 256;
 /// What a generation's next token may take at the end of the program.
 const LAST_TOKEN: Duration = Duration::from_secs(3);
-/// How long a request may go on after it was told to end; then its thread is given up.
-const GRACE: Duration = Duration::from_secs(5);
+/// How long a request may go on after it was told to end; then its thread is given up, and what it loaded. A long prompt on
+/// a slow device takes seconds.
+const GRACE: Duration = Duration::from_secs(10);
 /// Threads that were given up and have not ended, each with what it holds of the device.
 const MOST_STUCK: usize = 4;
 /// Of the thread, in bytes of address space: what parses a stranger's files may recurse.

@@ -78,11 +78,7 @@ async fn take(shared: &Shared, link: &Link, headers: &HeaderMap, body: &mut Body
     })?;
     // Nobody who only holds connections open ends this one.
     let _kept = link.keep();
-    let Deadlines { body: whole_within, piece, .. } = shared.0.deadlines;
-    let bytes = match timeout(whole_within, whole(headers, body, piece)).await {
-        Ok(bytes) => bytes?,
-        Err(_) => return Err(Refusal::late(format!("within {} seconds", whole_within.as_secs()))),
-    };
+    let bytes = received(headers, body, shared.0.deadlines).await?;
     let shared = shared.clone();
     let kept = tokio::task::spawn_blocking(move || keep(&shared, bytes)).await;
     kept.unwrap_or_else(|_| Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the report was not kept".into())))
@@ -105,7 +101,13 @@ async fn admit(shared: &Shared, peer: Peer, headers: &HeaderMap) -> Result<(), R
     Err(Refusal::new(StatusCode::UNAUTHORIZED, words.into()))
 }
 
-/// The body, as long as it is not too long and none of its pieces takes longer than `piece`.
+/// The body, if it comes in time: as a whole, and each of its pieces.
+async fn received(headers: &HeaderMap, body: &mut Body, deadlines: Deadlines) -> Result<Vec<u8>, Refusal> {
+    let whole = timeout(deadlines.body, whole(headers, body, deadlines.piece)).await;
+    whole.unwrap_or_else(|_| Err(Refusal::late(format!("within {} seconds", deadlines.body.as_secs()))))
+}
+
+/// The body, as long as it is not too long: what is beyond the limit is not kept for a moment.
 async fn whole(headers: &HeaderMap, body: &mut Body, piece: Duration) -> Result<Vec<u8>, Refusal> {
     let too_long = || {
         let words = format!("the report has more than {MOST_BYTES} bytes; measure fewer runs, methods or lengths");
@@ -184,5 +186,51 @@ impl IntoResponse for Refusal {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::task::{Context, Poll};
+
+    use hyper::body::Frame;
+    use tokio::time::{Interval, interval};
+
+    use super::*;
+
+    const MOMENT: Duration = Duration::from_millis(20);
+
+    /// A byte with each tick, without end.
+    struct Drip(Interval);
+
+    impl HttpBody for Drip {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            self.0.poll_tick(cx).map(|_| Some(Ok(Frame::data(Bytes::from_static(b" ")))))
+        }
+    }
+
+    fn refused(every: Duration, deadlines: Deadlines) -> Refusal {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut body = Body::new(Drip(interval(every)));
+            received(&HeaderMap::new(), &mut body, deadlines).await.expect_err("it never ends")
+        })
+    }
+
+    /// A deadline for pieces alone fails the first, one for the whole alone the second.
+    #[test]
+    fn a_body_that_does_not_come_in_time_is_refused() {
+        let whole = Deadlines { body: 10 * MOMENT, piece: 3000 * MOMENT, ..Deadlines::default() };
+        let piece = Deadlines { body: 3000 * MOMENT, piece: 10 * MOMENT, ..Deadlines::default() };
+        for refusal in [refused(MOMENT, whole), refused(2000 * MOMENT, piece)] {
+            assert_eq!(refusal.status, StatusCode::REQUEST_TIMEOUT, "{}", refusal.words);
+        }
     }
 }

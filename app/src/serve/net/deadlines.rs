@@ -19,6 +19,14 @@ pub struct Deadlines {
     pub last_words: Duration,
     /// before a wrong pairing code too many is answered
     pub wrong_code: Duration,
+    /// for a page to get the engine: one that is loaded again comes before its former self is gone
+    pub turn: Duration,
+    /// for a page to take a reply
+    pub reply: Duration,
+    /// between two questions to a page whether it is there
+    pub ping: Duration,
+    /// for a page to say anything: it answers those questions
+    pub silence: Duration,
 }
 
 impl Default for Deadlines {
@@ -31,6 +39,10 @@ impl Default for Deadlines {
             still: Duration::from_secs(60),
             last_words: Duration::from_secs(5),
             wrong_code: Duration::from_secs(1),
+            turn: Duration::from_secs(2),
+            reply: Duration::from_secs(30),
+            ping: Duration::from_secs(20),
+            silence: Duration::from_secs(90),
         }
     }
 }

@@ -7,7 +7,7 @@ mod peer;
 mod seats;
 mod stream;
 #[cfg(test)]
-mod tests;
+pub mod tests;
 
 use std::future::pending;
 use std::net::{IpAddr, SocketAddr};

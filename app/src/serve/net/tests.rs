@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use axum::Router;
 use axum::body::Bytes;
 use axum::routing::{get, post};
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Builder;
 
 use super::*;
 
@@ -22,17 +22,18 @@ fn short() -> Deadlines {
 }
 
 struct Server {
-    _runtime: Runtime,
     address: SocketAddr,
 }
 
 impl Server {
+    /// On a thread of its own, which ends with the tests.
     fn start(router: Router, tls: Option<TlsAcceptor>, deadlines: Deadlines) -> Self {
-        let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-        let address = listener.local_addr().unwrap();
-        runtime.spawn(Door::new(router, tls, LIMITS, deadlines).serve(vec![listener]));
-        Self { _runtime: runtime, address }
+        let (address, listener) = listen();
+        on_a_thread(async move {
+            let listener = TcpListener::from_std(listener).unwrap();
+            Door::new(router, tls, LIMITS, deadlines).serve(vec![listener]).await;
+        });
+        Self { address }
     }
 
     fn plain(deadlines: Deadlines) -> Self {
@@ -58,6 +59,16 @@ impl Server {
         stream.read_to_string(&mut answer).unwrap();
         answer
     }
+}
+
+pub fn listen() -> (SocketAddr, std::net::TcpListener) {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    (listener.local_addr().unwrap(), listener)
+}
+
+pub fn on_a_thread(serves: impl Future<Output = ()> + Send + 'static) {
+    std::thread::spawn(|| Builder::new_current_thread().enable_all().build().unwrap().block_on(serves));
 }
 
 /// Whether the server ends the connection; one that waits for ever fails the test.
