@@ -115,7 +115,7 @@ fn too_many_are_told_to_wait() {
     };
     refused(&refusal, 429, "too many");
     assert!(admitted >= 20 && waits(&refusal), "{admitted} before {refusal:?}");
-    // Wrong codes are counted apart, and before the right one is looked at.
+    // Wrong codes are counted apart.
     for _ in 0..5 {
         refused(&lan.send_as("wrong", b"{}"), 401, "pairing code");
     }
@@ -123,6 +123,63 @@ fn too_many_are_told_to_wait() {
     refused(&refusal, 429, "wrong pairing codes");
     assert!(waits(&refusal));
     assert!(stored(folder.path()).is_empty());
+}
+
+/// A limit that is asked before the code is looked at fails this: who sends wrong codes would lock the right one out.
+#[test]
+fn the_right_code_is_taken_after_any_number_of_wrong_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let lan = Lan::start(folder.path());
+    let wrong: Vec<_> = (0..20).map(|_| lan.begin("wrong", "Content-Length: 2")).collect();
+    assert_eq!(lan.send(report("one", "a phone").to_string()).status, 201);
+    let mut statuses: Vec<u16> = wrong
+        .into_iter()
+        .map(|mut stream| {
+            let _ = stream.write_all(b"{}").and_then(|()| stream.flush());
+            Answer::read(&mut stream).status
+        })
+        .collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [vec![401; 5], vec![429; 15]].concat());
+    assert_eq!(lan.send(report("two", "a laptop").to_string()).status, 201);
+}
+
+/// A semaphore of connections fails this: nobody gets in until the silent ones have run into their deadlines.
+#[test]
+fn those_who_hold_connections_open_keep_no_device_out() {
+    let folder = tempfile::tempdir().unwrap();
+    let lan = Lan::start(folder.path());
+    let text = report("one", "a phone").to_string();
+    let mut upload = lan.admitted(text.len());
+    let silent: Vec<_> = (0..80).map(|_| TcpStream::connect(&lan.address).unwrap()).collect();
+    assert_eq!(lan.get("/").status, 200);
+    let slow: Vec<_> = (0..64)
+        .map(|_| {
+            let mut stream = lan.connect();
+            let _ = stream.write_all(b"G").and_then(|()| stream.flush());
+            stream
+        })
+        .collect();
+    assert_eq!(lan.get("/").status, 200);
+    refused(&lan.send("{}"), 400, "no report");
+    // An upload that has shown the code is not ended for those who have not.
+    upload.write_all(text.as_bytes()).and_then(|()| upload.flush()).unwrap();
+    assert_eq!(Answer::read(&mut upload).status, 201);
+    drop((silent, slow));
+}
+
+/// One that closes at once fails this: the reset takes the answer with it.
+#[test]
+fn an_upload_that_is_too_long_is_told_so_after_all_of_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let lan = Lan::start(folder.path());
+    let body = vec![b' '; 24 << 20];
+    for code in [lan.code.as_str(), "wrong"] {
+        let mut stream = lan.begin(code, &format!("Content-Length: {}", body.len()));
+        stream.write_all(&body).and_then(|()| stream.flush()).unwrap();
+        let status = if code == "wrong" { 401 } else { 413 };
+        assert_eq!(Answer::read(&mut stream).status, status);
+    }
 }
 
 #[test]

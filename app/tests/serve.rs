@@ -208,10 +208,73 @@ fn what_is_no_request_is_answered_and_the_connection_goes_on() {
         assert!(message.contains(words), "{message}");
     }
     assert!(!page.ask(json!({ "request": "devices" }))["adapters"].as_array().unwrap().is_empty());
-    page.say(Message::text("x".repeat((1 << 20) + 1)));
+}
+
+/// A connection that is closed with bytes unread fails this: the reset takes the answer with it.
+#[test]
+fn a_message_that_is_too_long_is_answered_before_the_end() {
+    let site = site();
+    let server = Server::of(&site.page);
+    for length in [(1 << 20) + 1, 24 << 20] {
+        let mut page = server.ready();
+        page.say(Message::text("x".repeat(length)));
+        assert!(page.failure(0).contains("1048576 bytes"), "{length}");
+        assert_eq!(page.end(), (1009, "a message is too long".into()));
+    }
+    // In pieces, each of which would do.
+    let mut page = server.ready();
+    page.say_in_pieces(&"x".repeat(700_000), 3);
     assert!(page.failure(0).contains("1048576 bytes"));
-    assert!(page.is_closed());
+    assert_eq!(page.end().0, 1009);
+    let mut page = server.ready();
+    page.say_raw(&[0xff; 16]);
+    assert!(page.failure(0).contains("protocol"));
+    assert_eq!(page.end().0, 1002);
     server.ready();
+}
+
+/// Errors that quote a message as it came fail this.
+#[test]
+fn answers_are_short_whatever_was_asked() {
+    let site = site();
+    let server = Server::of(&site.page);
+    let mut page = server.ready();
+    let long = "\u{1b}x".repeat(100_000);
+    page.say(Message::text(json!({ "id": 1, "body": { "request": long } }).to_string()));
+    let message = page.failure(0);
+    assert!(message.chars().count() <= 2000 && !message.contains('\u{1b}'), "{} bytes", message.len());
+    for source in [
+        json!({ "from": "hub", "repo": long, "revision": null }),
+        json!({ "from": "folder", "name": long }),
+        json!({ "from": "bundled", "name": long }),
+    ] {
+        let id = page.begin(load(source, json!(null)));
+        let message = page.failure(id);
+        assert!(message.chars().count() <= 2000 && !message.contains('\u{1b}'), "{} bytes", message.len());
+    }
+    let refused = server.ask("GET", "/", &format!("Host: {}\r\n", "x".repeat(20_000)));
+    assert!(refused.status == 421 && refused.body.len() < 1000, "{} bytes", refused.body.len());
+}
+
+/// A limit that keeps newcomers out, an accept loop that waits, or one that ends the page's own socket fails this.
+#[test]
+fn slow_connections_end_nothing_and_keep_nobody_out() {
+    let site = site();
+    let server = Server::of(&site.page);
+    let mut page = server.loaded();
+    let running = page.begin(generate(json!({ "name": "ar" }), 0.0, 0, 400));
+    while page.next()["body"]["event"] != "emission" {}
+    let mut slow = Vec::new();
+    for n in 0..400 {
+        let mut stream = std::net::TcpStream::connect(&server.address).unwrap();
+        let _ = std::io::Write::write_all(&mut stream, &b"GET / HTTP/1.1\r\nX: "[..n % 19]);
+        slow.push(stream);
+        if n % 100 == 99 {
+            assert_eq!(server.get("/", "").status, 200);
+        }
+    }
+    page.begin(json!({ "request": "stop", "id": running }));
+    assert_eq!(page.last(running)["finish_reason"], "cancelled");
 }
 
 /// Tried and caught: the turn not given back, and the model left for the next page.

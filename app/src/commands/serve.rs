@@ -5,11 +5,13 @@ mod invite;
 use std::future::pending;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, ToSocketAddrs};
+use std::panic;
 use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow};
+use understory_protocol::foreign::shown;
 
 use crate::cli::ServeArgs;
 use crate::exit::usage;
@@ -21,6 +23,11 @@ use crate::serve::{EngineThread, Lan, ModelSources, Monitor, Names, Page, Server
 const LAST_FILE: Duration = Duration::from_secs(3);
 
 pub fn run(args: &ServeArgs, console: &Console) -> Result<()> {
+    // What a stranger's model makes a library say is neither long nor a command to the terminal.
+    panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string).unwrap_or_default();
+        output::error(&format!("a request failed at {place}: {}", shown(panic.payload_as_str().unwrap_or_default())));
+    }));
     let page = Arc::new(match &args.page {
         Some(folder) => Page::folder(folder)?,
         None => Page::embedded()?,
@@ -59,7 +66,7 @@ pub fn run(args: &ServeArgs, console: &Console) -> Result<()> {
         }
         tokio::select! {
             served = serve_lan(lan, page, *console) => served,
-            served = async { axum::serve(listener, server.clone().router()).await } => served.context("cannot serve"),
+            () = server.clone().serve(listener) => Ok(()),
             ended = ended() => ended,
         }
     });

@@ -3,6 +3,7 @@
 //! come from a page that was served here.
 
 use axum::http::{HeaderMap, StatusCode, header};
+use understory_protocol::foreign::shown;
 
 /// The names under which this server may be addressed.
 pub struct Names {
@@ -24,8 +25,8 @@ impl Names {
         let host = text(header::HOST).unwrap_or_default().to_ascii_lowercase();
         if !self.knows(name_of(&host)) {
             let message = format!(
-                "this server does not answer to the name `{host}`; open it under the address that `understory serve` \
-                 printed\n"
+                "this server does not answer to the name `{}`; open it under the address that `understory serve` printed\n",
+                shown(&host)
             );
             return Err((StatusCode::MISDIRECTED_REQUEST, message));
         }
@@ -33,7 +34,8 @@ impl Names {
             None => Ok(()),
             Some(_) if text(header::ORIGIN).is_some_and(|origin| is_same(origin, &host)) => Ok(()),
             Some(origin) => {
-                let message = format!("a page of {origin:?} may not use this server: expected one that it served\n");
+                let origin = shown(&format!("{origin:?}"));
+                let message = format!("a page of {origin} may not use this server: expected one that it served\n");
                 Err((StatusCode::FORBIDDEN, message))
             }
         }

@@ -8,8 +8,10 @@ mod guard;
 mod lan;
 mod models;
 mod monitor;
+mod net;
 mod page;
 mod socket;
+mod words;
 
 use std::sync::Arc;
 
@@ -19,10 +21,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
 use axum::{Router, middleware};
 use serde::Serialize;
+use tokio::net::TcpListener;
 use tokio::sync::OnceCell;
 use tower_http::set_header::SetResponseHeaderLayer;
 use understory_protocol::AdapterReport;
 use understory_runtime::gpu::list_adapters;
+
+use net::{Deadlines, Door, Limits};
 
 pub use engine::EngineThread;
 pub use guard::Names;
@@ -41,6 +46,9 @@ const HEADERS: [(HeaderName, &str); 5] = [
     (header::CACHE_CONTROL, "no-cache"),
 ];
 
+/// All pages of this computer are one peer.
+const CONNECTIONS: Limits = Limits { in_all: 128, of_a_peer: 64 };
+
 /// What the handlers share.
 #[derive(Clone)]
 pub struct Server(Arc<Parts>);
@@ -51,6 +59,7 @@ struct Parts {
     engine: EngineThread,
     monitor: Arc<Monitor>,
     adapters: OnceCell<Vec<AdapterReport>>,
+    deadlines: Deadlines,
 }
 
 /// What `engine/info` says.
@@ -62,10 +71,26 @@ struct Info<'a> {
 
 impl Server {
     pub fn new(page: Arc<Page>, names: Names, engine: EngineThread, monitor: Arc<Monitor>) -> Self {
-        Self(Arc::new(Parts { page, names, engine, monitor, adapters: OnceCell::new() }))
+        Self::with_deadlines(page, names, engine, monitor, Deadlines::default())
     }
 
-    pub fn router(self) -> Router {
+    fn with_deadlines(
+        page: Arc<Page>,
+        names: Names,
+        engine: EngineThread,
+        monitor: Arc<Monitor>,
+        deadlines: Deadlines,
+    ) -> Self {
+        Self(Arc::new(Parts { page, names, engine, monitor, adapters: OnceCell::new(), deadlines }))
+    }
+
+    /// Serves for as long as the runtime runs.
+    pub async fn serve(self, listener: TcpListener) {
+        let deadlines = self.0.deadlines;
+        Door::new(self.router(), None, CONNECTIONS, deadlines).serve(vec![listener]).await;
+    }
+
+    fn router(self) -> Router {
         let router = Router::new()
             .route("/engine", any(socket::upgrade))
             .route("/engine/info", get(info))

@@ -7,6 +7,8 @@ use std::process::{Child, Command};
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tungstenite::protocol::frame::Frame;
+use tungstenite::protocol::frame::coding::{Data, OpCode};
 use tungstenite::{ClientRequestBuilder, Message, WebSocket};
 
 use crate::support::understory;
@@ -135,6 +137,19 @@ impl Page {
         self.socket.send(message).unwrap();
     }
 
+    /// One text in `count` frames, each `piece`.
+    pub fn say_in_pieces(&mut self, piece: &str, count: usize) {
+        for n in 0..count {
+            let opcode = OpCode::Data(if n == 0 { Data::Text } else { Data::Continue });
+            self.say(Message::Frame(Frame::message(piece.to_owned(), opcode, n + 1 == count)));
+        }
+    }
+
+    /// Bytes that need not be frames.
+    pub fn say_raw(&mut self, bytes: &[u8]) {
+        self.socket.get_mut().write_all(bytes).unwrap();
+    }
+
     /// Sends a request; its id.
     pub fn begin(&mut self, body: Value) -> u64 {
         self.last_id += 1;
@@ -179,6 +194,17 @@ impl Page {
         let body = self.last(id);
         assert_eq!(body["reply"], "failed", "{body}");
         body["message"].as_str().unwrap().to_owned()
+    }
+
+    /// The code and the reason with which the server closes the connection: in good order, so that no reset comes before.
+    #[track_caller]
+    pub fn end(&mut self) -> (u16, String) {
+        let end = match self.socket.read() {
+            Ok(Message::Close(Some(frame))) => (frame.code.into(), frame.reason.to_string()),
+            other => panic!("{other:?}"),
+        };
+        assert!(matches!(self.socket.read(), Err(tungstenite::Error::ConnectionClosed)), "no end in good order");
+        end
     }
 
     /// Whether the server has closed the connection.

@@ -1,15 +1,18 @@
 //! How often somebody may ask: token buckets.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
 use std::time::{Duration, Instant};
+
+use crate::serve::net::Peer;
 
 /// Uploads with the right code, of all devices together.
 const UPLOADS: Rate = Rate { burst: 20, every: Duration::from_secs(3) };
-/// Wrong codes from one address. The code is not to be guessed anyway; this bounds the noise.
+/// Wrong codes of one peer. The code is not to be guessed anyway (see [`pairing`](super::pairing)); this bounds the noise.
 const WRONG: Rate = Rate { burst: 5, every: Duration::from_secs(12) };
-/// Addresses with wrong codes that are told apart; those beyond share one bucket.
-const MOST_ADDRESSES: usize = 1024;
+/// Wrong codes of all peers together.
+const ALL_WRONG: Rate = Rate { burst: 60, every: Duration::from_secs(1) };
+/// Peers with wrong codes that are told apart; those beyond have the bucket of all alone.
+const MOST_PEERS: usize = 1024;
 
 /// `burst` at once, and one more with each `every`.
 #[derive(Clone, Copy)]
@@ -18,9 +21,11 @@ struct Rate {
     every: Duration,
 }
 
-pub struct Limits {
+/// What was asked so far.
+pub struct Attempts {
     uploads: Bucket,
-    wrong: HashMap<IpAddr, Bucket>,
+    wrong: HashMap<Peer, Bucket>,
+    all_wrong: Bucket,
 }
 
 struct Bucket {
@@ -46,21 +51,22 @@ impl Bucket {
     }
 }
 
-impl Limits {
+impl Attempts {
     pub fn new(now: Instant) -> Self {
-        Self { uploads: Bucket::new(UPLOADS, now), wrong: HashMap::new() }
+        Self { uploads: Bucket::new(UPLOADS, now), wrong: HashMap::new(), all_wrong: Bucket::new(ALL_WRONG, now) }
     }
 
-    /// Whether `peer` may show a code; if not, when it may again.
-    pub fn may_try(&self, peer: IpAddr, now: Instant) -> Result<(), Duration> {
-        self.wrong.get(&self.key(peer)).map_or(Ok(()), |bucket| bucket.ready(now))
-    }
-
-    /// `peer` showed a wrong code, or none.
-    pub fn was_wrong(&mut self, peer: IpAddr, now: Instant) {
+    /// Counts a wrong code of `peer`, or a missing one, unless there were too many; then, when there may be one.
+    pub fn wrong(&mut self, peer: Peer, now: Instant) -> Result<(), Duration> {
+        self.all_wrong.ready(now)?;
         self.wrong.retain(|_, bucket| bucket.full_at > now);
-        let key = self.key(peer);
-        self.wrong.entry(key).or_insert_with(|| Bucket::new(WRONG, now)).take(now);
+        if self.wrong.contains_key(&peer) || self.wrong.len() < MOST_PEERS {
+            let own = self.wrong.entry(peer).or_insert_with(|| Bucket::new(WRONG, now));
+            own.ready(now)?;
+            own.take(now);
+        }
+        self.all_wrong.take(now);
+        Ok(())
     }
 
     /// Counts an upload, unless there were too many; then, when there may be one.
@@ -69,58 +75,55 @@ impl Limits {
         self.uploads.take(now);
         Ok(())
     }
-
-    fn key(&self, peer: IpAddr) -> IpAddr {
-        let key = match peer.to_canonical() {
-            // A device has as many addresses as it likes within its network of IPv6.
-            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !u128::from(u64::MAX)).into(),
-            v4 @ IpAddr::V4(_) => v4,
-        };
-        let known = self.wrong.contains_key(&key) || self.wrong.len() < MOST_ADDRESSES;
-        if known { key } else { Ipv6Addr::UNSPECIFIED.into() }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn peer(text: &str) -> Peer {
+        Peer::of(text.parse().unwrap())
+    }
+
     /// Tried and caught: one more than the burst. A bucket for each address of a device, or one for all, fails this too.
     #[test]
     fn buckets_empty_and_fill_again() {
         let start = Instant::now();
         let after = |seconds| start + Duration::from_secs(seconds);
-        let mut limits = Limits::new(start);
+        let mut attempts = Attempts::new(start);
         for now in [after(3600), after(7200)] {
             for _ in 0..UPLOADS.burst {
-                limits.upload(now).unwrap();
+                attempts.upload(now).unwrap();
             }
-            assert_eq!(limits.upload(now), Err(UPLOADS.every));
-            limits.upload(now + UPLOADS.every).unwrap();
+            assert_eq!(attempts.upload(now), Err(UPLOADS.every));
+            attempts.upload(now + UPLOADS.every).unwrap();
         }
 
-        let (one, other) = ("2001:db8::1", "192.168.0.7");
-        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        let one = peer("2001:db8::1");
         for _ in 0..WRONG.burst {
-            assert_eq!(limits.may_try(address(one), start), Ok(()));
-            limits.was_wrong(address(one), start);
+            assert_eq!(attempts.wrong(one, start), Ok(()));
         }
-        assert_eq!(limits.may_try(address(one), start), Err(WRONG.every));
-        assert!(limits.may_try(address("2001:db8::2"), start).is_err(), "the same device");
-        assert!(limits.may_try(address("2001:db8:0:1::1"), start).is_ok());
-        assert!(limits.may_try(address(other), start).is_ok());
-        assert!(limits.may_try(address(one), start + WRONG.every).is_ok());
+        assert_eq!(attempts.wrong(one, start), Err(WRONG.every));
+        assert!(attempts.wrong(peer("2001:db8::2"), start).is_err(), "the same device");
+        assert!(attempts.wrong(peer("2001:db8:0:1::1"), start).is_ok());
+        assert!(attempts.wrong(peer("192.168.0.7"), start).is_ok());
+        assert!(attempts.wrong(one, start + WRONG.every).is_ok());
     }
 
+    /// Wrong codes that count for uploads fail the end: the right code would wait for them.
     #[test]
-    fn addresses_are_remembered_within_bounds() {
+    fn peers_are_remembered_within_bounds_and_bounded_together() {
         let now = Instant::now();
-        let mut limits = Limits::new(now);
-        for n in 0..4 * MOST_ADDRESSES as u32 {
-            limits.was_wrong(IpAddr::from((0x0a00_0000 + n).to_be_bytes()), now);
+        let mut attempts = Attempts::new(now);
+        let of = |n: u32| Peer::of((0x0a00_0000 + n).to_be_bytes().into());
+        let counted = (0..4 * MOST_PEERS as u32).filter(|&n| attempts.wrong(of(n), now).is_ok()).count();
+        assert_eq!(counted, ALL_WRONG.burst as usize);
+        for n in 0..4 * MOST_PEERS as u32 {
+            let _ = attempts.wrong(of(n), now + ALL_WRONG.every * n);
         }
-        assert!(limits.wrong.len() <= MOST_ADDRESSES + 1);
-        limits.was_wrong(IpAddr::from([192, 168, 0, 7]), now + WRONG.every * 10_000);
-        assert_eq!(limits.wrong.len(), 1, "full buckets are forgotten");
+        assert!(attempts.wrong.len() <= MOST_PEERS);
+        assert_eq!(attempts.wrong(of(7), now + WRONG.every * 10_000), Ok(()));
+        assert_eq!(attempts.wrong.len(), 1, "full buckets are forgotten");
+        assert_eq!(attempts.upload(now), Ok(()));
     }
 }

@@ -4,7 +4,6 @@
 mod identity;
 mod limits;
 mod pairing;
-mod tls;
 mod upload;
 
 use std::collections::HashSet;
@@ -20,16 +19,20 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Router, middleware};
 use tokio::sync::Semaphore;
+use tokio_rustls::TlsAcceptor;
 
 use self::identity::Identity;
-use self::limits::Limits;
+use self::limits::Attempts;
 use self::pairing::Code;
-use self::tls::{Peer, Tls};
 use self::upload::Inbox;
 use super::guard::Names;
+use super::net::{Deadlines, Door, Limits};
 use super::page::{self, Page};
 use crate::collection::{self, Collection};
 use crate::output::Console;
+
+/// A browser opens six connections.
+const CONNECTIONS: Limits = Limits { in_all: 64, of_a_peer: 24 };
 
 /// Listens, and is ready to serve.
 pub struct Lan {
@@ -50,9 +53,10 @@ struct Parts {
     names: Names,
     code: Code,
     inbox: Mutex<Inbox>,
-    limits: Mutex<Limits>,
+    attempts: Mutex<Attempts>,
     /// those that are being received
     uploads: Semaphore,
+    deadlines: Deadlines,
     console: Console,
 }
 
@@ -94,15 +98,16 @@ impl Lan {
     /// Where the runtime does not take the listeners.
     pub async fn serve(self, page: Arc<Page>, console: Console) -> Result<()> {
         let listeners = self.listeners.into_iter().map(tokio::net::TcpListener::from_std).collect::<io::Result<_>>()?;
-        let listener = Tls::new(listeners, Arc::clone(&self.identity.config))?;
         let host = self.addresses.first().map(IpAddr::to_string).unwrap_or_default();
+        let (deadlines, tls) = (Deadlines::default(), TlsAcceptor::from(Arc::clone(&self.identity.config)));
         let shared = Shared(Arc::new(Parts {
             page,
             names: Names::new(&host, true),
             code: self.code,
             inbox: Mutex::new(Inbox { collection: self.collection, seen: HashSet::new() }),
-            limits: Mutex::new(Limits::new(Instant::now())),
+            attempts: Mutex::new(Attempts::new(Instant::now())),
             uploads: Semaphore::new(upload::AT_ONCE),
+            deadlines,
             console,
         }));
         let router = Router::new()
@@ -110,8 +115,8 @@ impl Lan {
             .fallback(get(file).fallback(nothing))
             .layer(middleware::from_fn_with_state(shared.clone(), guard))
             .with_state(shared);
-        let service = super::guarded(router).into_make_service_with_connect_info::<Peer>();
-        axum::serve(listener, service).await.context("cannot serve the network")
+        Door::new(super::guarded(router), Some(tls), CONNECTIONS, deadlines).serve(listeners).await;
+        Ok(())
     }
 }
 

@@ -1,5 +1,11 @@
 //! The code that lets a device send a report: 128 bits from the system, anew with each run of the program. It stands in
 //! the fragment of the URL, which browsers send to no server, and so in no log.
+//!
+//! The right code is taken at once, however many wrong ones came before, from the same address or from others: a device
+//! behind the router of an attacker is not locked out. That is safe because the code is not to be guessed. There are 2^128
+//! codes. A server that did nothing else could compare fewer than 2^30 a second, and a year has fewer than 2^25 seconds; so
+//! an attacker with a whole year finds the code with a probability below 2^-73. The limits of wrong codes (see
+//! [`limits`](super::limits)) bound what they cost: beyond them an answer waits, and nothing is written to the terminal.
 
 use anyhow::{Result, anyhow};
 use axum::http::{HeaderMap, header};

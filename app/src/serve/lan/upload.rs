@@ -3,34 +3,31 @@
 
 use std::collections::HashSet;
 use std::future::poll_fn;
-use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::PoisonError;
 use std::time::{Duration, Instant};
 
+use axum::Extension;
 use axum::body::{Body, Bytes, HttpBody};
-use axum::extract::{ConnectInfo, Request, State};
+use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde_json::json;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use understory_lab::report::read;
+use understory_protocol::foreign::shown;
 
 use super::Shared;
-use super::tls::Peer;
 use crate::collection::{Added, Collection, check_id, digest};
 use crate::exit::chain;
-use crate::output::harmless;
+use crate::serve::net::{Deadlines, Link, Peer};
+use crate::serve::words;
 
 /// A report of `quick` has 80 KB; this is a hundred times that. With [`AT_ONCE`] it bounds the memory that the network
 /// can take.
 const MOST_BYTES: usize = 8 << 20;
 /// Uploads that are received at one time.
 pub const AT_ONCE: usize = 4;
-/// For the whole of one.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// For a body that nobody wants any more.
-const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// The collection, and what this run of the program has seen of the network.
 pub struct Inbox {
@@ -53,82 +50,76 @@ struct Taken {
     scenario: String,
 }
 
-pub async fn receive(
-    State(shared): State<Shared>,
-    ConnectInfo(Peer(peer)): ConnectInfo<Peer>,
-    request: Request,
-) -> Response {
+pub async fn receive(State(shared): State<Shared>, Extension(link): Extension<Link>, request: Request) -> Response {
     let (parts, mut body) = request.into_parts();
-    let console = shared.0.console;
-    match take(&shared, peer, &parts.headers, &mut body).await {
+    let (console, peer) = (shared.0.console, link.address);
+    match take(&shared, &link, &parts.headers, &mut body).await {
         Ok(Taken { run_id, device, scenario }) => {
-            console.note(&harmless(&format!("A report came from {peer}: {scenario} on {device}, kept as {run_id}")));
+            let (what, kept) = (shown(&scenario), shown(&run_id));
+            console.note(&format!("A report came from {peer}: {what} on {}, kept as {kept}", shown(&device)));
             let body = json!({ "run_id": run_id }).to_string();
             (StatusCode::CREATED, [(header::CONTENT_TYPE, "application/json")], body).into_response()
         }
         Err(refusal) => {
             // Who asks too often does not fill the terminal with it.
             if refusal.retry_after.is_none() {
-                console.note(&harmless(&format!("A report from {peer} was refused: {}", refusal.words)));
+                console.note(&format!("A report from {peer} was refused: {}", shown(&refusal.words)));
             }
-            // A sender that still writes would lose the answer if the connection closed on it.
-            tokio::spawn(timeout(LAST_WORDS, async move {
-                let mut left = MOST_BYTES;
-                while let Some(Ok(bytes)) = next(&mut body).await {
-                    let Some(less) = left.checked_sub(bytes.len()) else { break };
-                    left = less;
-                }
-            }));
             refusal.into_response()
         }
     }
 }
 
-async fn take(shared: &Shared, peer: IpAddr, headers: &HeaderMap, body: &mut Body) -> Result<Taken, Refusal> {
-    admit(shared, peer, headers)?;
+async fn take(shared: &Shared, link: &Link, headers: &HeaderMap, body: &mut Body) -> Result<Taken, Refusal> {
+    admit(shared, Peer::of(link.address), headers).await?;
     let _turn = shared.0.uploads.try_acquire().map_err(|_| {
         let words = format!("{AT_ONCE} reports are on their way already; send this one again in a moment");
         Refusal::later(words, Duration::from_secs(5))
     })?;
-    let bytes = match timeout(PATIENCE, whole(headers, body)).await {
-        Ok(bytes) => bytes?,
-        Err(_) => {
-            let words = format!("the report did not arrive within {} seconds", PATIENCE.as_secs());
-            return Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, words));
-        }
-    };
+    // Nobody who only holds connections open ends this one.
+    let _kept = link.keep();
+    let bytes = received(headers, body, shared.0.deadlines).await?;
     let shared = shared.clone();
     let kept = tokio::task::spawn_blocking(move || keep(&shared, bytes)).await;
     kept.unwrap_or_else(|_| Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the report was not kept".into())))
 }
 
-/// Who has the code, and does not ask too often.
-fn admit(shared: &Shared, peer: IpAddr, headers: &HeaderMap) -> Result<(), Refusal> {
-    let now = Instant::now();
-    let mut limits = shared.0.limits.lock().unwrap_or_else(PoisonError::into_inner);
-    let often = |wait| Refusal::later("wrong pairing codes came from this address too often".into(), wait);
-    limits.may_try(peer, now).map_err(often)?;
-    if !shared.0.code.is_shown(headers) {
-        limits.was_wrong(peer, now);
-        let words = "the pairing code is missing or not that of this run of `understory serve --lan`; open the page \
-                     again with the QR code or the URL that it shows";
-        return Err(Refusal::new(StatusCode::UNAUTHORIZED, words.into()));
+/// Who has the code, which is looked at before anything else (see [`pairing`](super::pairing)), and does not send too often.
+async fn admit(shared: &Shared, peer: Peer, headers: &HeaderMap) -> Result<(), Refusal> {
+    let attempts = || shared.0.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+    if shared.0.code.is_shown(headers) {
+        let often = |wait| Refusal::later("too many reports came in a short time".into(), wait);
+        return attempts().upload(Instant::now()).map_err(often);
     }
-    limits.upload(now).map_err(|wait| Refusal::later("too many reports came in a short time".into(), wait))
+    let counted = attempts().wrong(peer, Instant::now());
+    if let Err(wait) = counted {
+        sleep(shared.0.deadlines.wrong_code).await;
+        return Err(Refusal::later(format!("wrong pairing codes came from {peer} too often"), wait));
+    }
+    let words = "the pairing code is missing or not that of this run of `understory serve --lan`; open the page again \
+                 with the QR code or the URL that it shows";
+    Err(Refusal::new(StatusCode::UNAUTHORIZED, words.into()))
+}
+
+/// The body, if it comes in time: as a whole, and each of its pieces.
+async fn received(headers: &HeaderMap, body: &mut Body, deadlines: Deadlines) -> Result<Vec<u8>, Refusal> {
+    let whole = timeout(deadlines.body, whole(headers, body, deadlines.piece)).await;
+    whole.unwrap_or_else(|_| Err(Refusal::late(format!("within {} seconds", deadlines.body.as_secs()))))
 }
 
 /// The body, as long as it is not too long: what is beyond the limit is not kept for a moment.
-async fn whole(headers: &HeaderMap, body: &mut Body) -> Result<Vec<u8>, Refusal> {
+async fn whole(headers: &HeaderMap, body: &mut Body, piece: Duration) -> Result<Vec<u8>, Refusal> {
     let too_long = || {
         let words = format!("the report has more than {MOST_BYTES} bytes; measure fewer runs, methods or lengths");
         Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, words)
     };
-    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if length.is_some_and(|length| length > MOST_BYTES) {
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > MOST_BYTES as u64) {
         return Err(too_long());
     }
     let mut all = Vec::new();
-    while let Some(bytes) = next(body).await {
+    let still = || Refusal::late(format!("whole: nothing came for {} seconds", piece.as_secs()));
+    while let Some(bytes) = timeout(piece, next(body)).await.map_err(|_| still())? {
         let bytes = bytes.map_err(|error| Refusal::bad(format!("the report broke off: {error}")))?;
         if bytes.len() > MOST_BYTES - all.len() {
             return Err(too_long());
@@ -178,6 +169,10 @@ impl Refusal {
         Self::new(StatusCode::BAD_REQUEST, words)
     }
 
+    fn late(how: String) -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, format!("the report did not arrive {how}"))
+    }
+
     fn later(words: String, wait: Duration) -> Self {
         Self { status: StatusCode::TOO_MANY_REQUESTS, words, retry_after: Some(wait) }
     }
@@ -185,11 +180,57 @@ impl Refusal {
 
 impl IntoResponse for Refusal {
     fn into_response(self) -> Response {
-        let body = json!({ "error": self.words }).to_string();
+        let body = json!({ "error": words::cut(&self.words) }).to_string();
         let mut response = (self.status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
         if let Some(wait) = self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs() + 1));
         }
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+    use std::task::{Context, Poll};
+
+    use hyper::body::Frame;
+    use tokio::time::{Interval, interval};
+
+    use super::*;
+
+    const MOMENT: Duration = Duration::from_millis(20);
+
+    /// A byte with each tick, without end.
+    struct Drip(Interval);
+
+    impl HttpBody for Drip {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            self.0.poll_tick(cx).map(|_| Some(Ok(Frame::data(Bytes::from_static(b" ")))))
+        }
+    }
+
+    fn refused(every: Duration, deadlines: Deadlines) -> Refusal {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut body = Body::new(Drip(interval(every)));
+            received(&HeaderMap::new(), &mut body, deadlines).await.expect_err("it never ends")
+        })
+    }
+
+    /// A deadline for pieces alone fails the first, one for the whole alone the second.
+    #[test]
+    fn a_body_that_does_not_come_in_time_is_refused() {
+        let whole = Deadlines { body: 10 * MOMENT, piece: 3000 * MOMENT, ..Deadlines::default() };
+        let piece = Deadlines { body: 3000 * MOMENT, piece: 10 * MOMENT, ..Deadlines::default() };
+        for refusal in [refused(MOMENT, whole), refused(2000 * MOMENT, piece)] {
+            assert_eq!(refusal.status, StatusCode::REQUEST_TIMEOUT, "{}", refusal.words);
+        }
     }
 }
