@@ -126,6 +126,8 @@ fn replace(bytes: &mut Vec<u8>, start: usize, of_run: impl Fn(&u8) -> bool, text
 
 #[cfg(test)]
 mod tests {
+    use proptest::strategy::ValueTree;
+
     use super::*;
 
     /// Without a bound, a few repetitions of repetitions fill the memory.

@@ -3,6 +3,7 @@
 mod corpus;
 mod models;
 mod reports;
+mod templates;
 
 /// Where the input that is tried stands, and failing ones are left.
 const FOLDER: &str = env!("CARGO_TARGET_TMPDIR");
