@@ -7,9 +7,9 @@ use understory_protocol::{ChatMessage, Error, Event, FinishReason, GenerateReque
 
 use super::{Loaded, load_for, sampling};
 use crate::cli::ChatArgs;
+use crate::conversation::with_template_args;
 use crate::exit::told;
 use crate::interrupt::{self, Mode};
-use crate::conversation::with_template_args;
 use crate::methods::{self, Plan};
 use crate::output::{self, Console};
 use crate::{input, timings};

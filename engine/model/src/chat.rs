@@ -43,8 +43,7 @@ impl ChatTemplate {
 
     fn new(source: &str, tokenizer_config: &Json) -> Result<Self> {
         let template = guarded(|| Template::new(source))?;
-        let special_tokens =
-            special_tokens(tokenizer_config).map(|(name, text)| (name.to_owned(), text)).collect();
+        let special_tokens = special_tokens(tokenizer_config).map(|(name, text)| (name.to_owned(), text)).collect();
         Ok(Self { template, special_tokens })
     }
 

@@ -125,9 +125,8 @@ fn a_text_that_is_gone_on_with_is_the_same_text() {
         assert_eq!((&rest.token_ids, &rest.text), (&whole.token_ids, &whole.text), "after {n}");
         assert!(whole.text.ends_with(&said) && said.len() < whole.text.len(), "after {n}: {said}");
     }
-    let all = pollster::block_on(engine.resume(&request, &whole.token_ids, &|| false, &mut |_| {
-        ControlFlow::Continue(())
-    }));
+    let all =
+        pollster::block_on(engine.resume(&request, &whole.token_ids, &|| false, &mut |_| ControlFlow::Continue(())));
     assert!(matches!(all, Err(Error::BadParameter { name: "max-new-tokens", .. })));
 }
 

@@ -18,8 +18,8 @@ fn main() {
     for line in std::io::stdin().lock().lines().map_while(Result::ok) {
         let case: Case = serde_json::from_str(&line).expect("a case");
         let pairs = case.variables.as_ref().map(|variables| variables.pairs().collect::<Vec<_>>());
-        let rendered = Template::new(&case.template)
-            .and_then(|template| template.render(&pairs.unwrap_or_default(), &|| false));
+        let rendered =
+            Template::new(&case.template).and_then(|template| template.render(&pairs.unwrap_or_default(), &|| false));
         let reply = match rendered {
             Ok(text) => json!({ "text": text }),
             Err(error) => json!({ "error": error.to_string(), "kind": format!("{:?}", error.kind) }),

@@ -15,12 +15,7 @@ impl Args {
     ///
     /// # Errors
     /// As Python's `TypeError` of a call that does not fit.
-    pub fn bind<const N: usize>(
-        self,
-        function: &str,
-        names: [&str; N],
-        required: usize,
-    ) -> Result<[Option<Value>; N]> {
+    pub fn bind<const N: usize>(self, function: &str, names: [&str; N], required: usize) -> Result<[Option<Value>; N]> {
         let mut bound = [const { None }; N];
         let given = self.positional.len();
         if given > N {

@@ -144,7 +144,11 @@ pub enum StatementKind {
     CallBlock(Expr, usize),
     FilterBlock(Expr, Vec<Statement>),
     With(Vec<(Target, Expr)>, Vec<Statement>),
-    Block { body: Vec<Statement>, scoped: bool, required: bool },
+    Block {
+        body: Vec<Statement>,
+        scoped: bool,
+        required: bool,
+    },
     /// statements in a scope of their own
     Scope(Vec<Statement>),
     Autoescape(Expr, Vec<Statement>),

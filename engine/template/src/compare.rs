@@ -15,9 +15,8 @@ pub(crate) fn equal(a: &Value, b: &Value) -> bool {
             Rc::ptr_eq(a, b) || a.len() == b.len() && a.iter().zip(b.iter()).all(|(a, b)| equal(a, b))
         }
         (Value::Dict(a), Value::Dict(b)) => {
-            let same = |(key, value): &(Value, Value)| {
-                b.get(key).ok().flatten().is_some_and(|other| equal(value, other))
-            };
+            let same =
+                |(key, value): &(Value, Value)| b.get(key).ok().flatten().is_some_and(|other| equal(value, other));
             Rc::ptr_eq(a, b) || a.len() == b.len() && a.entries().iter().all(same)
         }
         (Value::View(a, ViewKind::Keys), Value::View(b, ViewKind::Keys)) => {
@@ -100,11 +99,7 @@ fn no_order<T>(a: &Value, b: &Value, sign: &str) -> Result<T> {
 }
 
 /// A stable sort that an order with holes (a NaN) cannot upset, and that ends at the first error.
-pub(crate) fn sort<T>(
-    items: Vec<T>,
-    reverse: bool,
-    less: &mut dyn FnMut(&T, &T) -> Result<bool>,
-) -> Result<Vec<T>> {
+pub(crate) fn sort<T>(items: Vec<T>, reverse: bool, less: &mut dyn FnMut(&T, &T) -> Result<bool>) -> Result<Vec<T>> {
     let mut runs: Vec<Vec<T>> = items.into_iter().map(|item| vec![item]).collect();
     while runs.len() > 1 {
         let mut merged = Vec::with_capacity(runs.len() / 2 + 1);

@@ -154,7 +154,12 @@ pub(crate) fn parse_float(text: &str) -> Option<f64> {
             _ => return None,
         }
     }
-    unsigned.replace('_', "").parse::<f64>().ok().filter(|_| !unsigned.starts_with(['+', '-'])).map(|value| sign * value)
+    unsigned
+        .replace('_', "")
+        .parse::<f64>()
+        .ok()
+        .filter(|_| !unsigned.starts_with(['+', '-']))
+        .map(|value| sign * value)
 }
 
 /// A float as a whole number, cut towards 0; `None` beyond 128 bits and for what is not finite.

@@ -102,11 +102,7 @@ fn numbers(operator: BinaryOp, a: &Value, b: &Value) -> Result<Value> {
                 BinaryOp::Mod => "%",
                 BinaryOp::Pow => "** or pow()",
             };
-            runtime(format!(
-                "unsupported operand type(s) for {sign}: '{}' and '{}'",
-                a.type_name(),
-                b.type_name()
-            ))
+            runtime(format!("unsupported operand type(s) for {sign}: '{}' and '{}'", a.type_name(), b.type_name()))
         }
     }
 }

@@ -190,16 +190,12 @@ impl Node {
         match self {
             Self::Const(_) | Self::Name(_) => 0,
             Self::List(items) | Self::Tuple(items) | Self::Concat(items) => many(items),
-            Self::Dict(pairs) => {
-                pairs.iter().map(|(key, value)| key.depth.max(value.depth)).max().unwrap_or_default()
-            }
+            Self::Dict(pairs) => pairs.iter().map(|(key, value)| key.depth.max(value.depth)).max().unwrap_or_default(),
             Self::Attribute(inner, _) | Self::Not(inner) | Self::Negative(inner) | Self::Positive(inner) => inner.depth,
             Self::Item(a, b) | Self::And(a, b) | Self::Or(a, b) | Self::Binary(_, a, b) => a.depth.max(b.depth),
             Self::Slice(parts) => parts.iter().flatten().map(|part| part.depth).max().unwrap_or_default(),
             Self::Call(inner, arguments) => inner.depth.max(arguments.depth()),
-            Self::Filter(inner, _, arguments) => {
-                inner.as_ref().map_or(0, |inner| inner.depth).max(arguments.depth())
-            }
+            Self::Filter(inner, _, arguments) => inner.as_ref().map_or(0, |inner| inner.depth).max(arguments.depth()),
             Self::Test(inner, _, arguments) => inner.depth.max(arguments.depth()),
             Self::Compare(first, rest) => {
                 rest.iter().map(|(_, operand)| operand.depth).max().unwrap_or_default().max(first.depth)

@@ -80,10 +80,10 @@ impl Printer<'_, '_> {
                 }
                 self.push(out, "])")
             }
-            Value::Range(range) if range.step == 1 => self.push(out, &format!("range({}, {})", range.start, range.stop)),
-            Value::Range(range) => {
-                self.push(out, &format!("range({}, {}, {})", range.start, range.stop, range.step))
+            Value::Range(range) if range.step == 1 => {
+                self.push(out, &format!("range({}, {})", range.start, range.stop))
             }
+            Value::Range(range) => self.push(out, &format!("range({}, {}, {})", range.start, range.stop, range.step)),
             Value::Iter(iter) => self.push(out, &format!("<{} object>", iter.type_name)),
             Value::Function(function) => self.push(out, function_repr(*function)),
             Value::Method(method) => {

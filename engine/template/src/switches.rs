@@ -8,8 +8,18 @@ use crate::globals;
 
 /// What every conversation brings, or the template's language.
 const KNOWN: [&str; 12] = [
-    "messages", "tools", "documents", "add_generation_prompt", "continue_final_message", "loop", "self", "super", "caller",
-    "varargs", "kwargs", "functions",
+    "messages",
+    "tools",
+    "documents",
+    "add_generation_prompt",
+    "continue_final_message",
+    "loop",
+    "self",
+    "super",
+    "caller",
+    "varargs",
+    "kwargs",
+    "functions",
 ];
 
 pub(crate) fn find(program: &Program) -> Vec<String> {
@@ -30,9 +40,8 @@ pub(crate) fn find(program: &Program) -> Vec<String> {
     let left = uses.conditions.iter().filter(|symbol| !uses.others.contains(symbol));
     let left = left.filter(|symbol| !program.assigned.contains(symbol));
     let names = left.map(|symbol| program.names[*symbol as usize].clone());
-    let known = |name: &String| {
-        KNOWN.contains(&name.as_str()) || name.ends_with("_token") || globals::find(name).is_some()
-    };
+    let known =
+        |name: &String| KNOWN.contains(&name.as_str()) || name.ends_with("_token") || globals::find(name).is_some();
     let mut names: Vec<_> = names.filter(|name| !known(name)).collect();
     names.sort();
     names

@@ -11,9 +11,44 @@ use crate::value::{Object, Value};
 use crate::{filters, ops};
 
 const NAMES: [&str; 38] = [
-    "odd", "even", "divisibleby", "defined", "undefined", "filter", "test", "none", "boolean", "false", "true",
-    "integer", "float", "lower", "upper", "string", "mapping", "number", "sequence", "iterable", "callable", "sameas",
-    "escaped", "in", "==", "eq", "equalto", "!=", "ne", ">", "gt", "greaterthan", "ge", ">=", "<", "lt", "lessthan", "<=",
+    "odd",
+    "even",
+    "divisibleby",
+    "defined",
+    "undefined",
+    "filter",
+    "test",
+    "none",
+    "boolean",
+    "false",
+    "true",
+    "integer",
+    "float",
+    "lower",
+    "upper",
+    "string",
+    "mapping",
+    "number",
+    "sequence",
+    "iterable",
+    "callable",
+    "sameas",
+    "escaped",
+    "in",
+    "==",
+    "eq",
+    "equalto",
+    "!=",
+    "ne",
+    ">",
+    "gt",
+    "greaterthan",
+    "ge",
+    ">=",
+    "<",
+    "lt",
+    "lessthan",
+    "<=",
 ];
 
 pub(crate) fn exists(name: &str) -> bool {
@@ -70,7 +105,10 @@ pub(crate) fn apply(interpreter: &mut Interpreter<'_>, name: &str, value: &Value
             interpreter.budget.scan(text.len())?;
             let lower = name == "lower";
             text.chars().any(is_cased)
-                && text.chars().filter(|c| is_cased(*c)).all(|c| if lower { c.is_lowercase() } else { c.is_uppercase() })
+                && text
+                    .chars()
+                    .filter(|c| is_cased(*c))
+                    .all(|c| if lower { c.is_lowercase() } else { c.is_uppercase() })
         }
         "sequence" => match value {
             Value::Object(object) => matches!(&**object, Object::Group(_)),

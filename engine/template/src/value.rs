@@ -16,8 +16,8 @@ use std::rc::Rc;
 
 pub use dict::Dict;
 pub use iterator::{Iter, Range};
-pub use object::{Function, LoopState, Macro, Object, Scope, Source, ViewKind};
 pub(crate) use object::source_end;
+pub use object::{Function, LoopState, Macro, Object, Scope, Source, ViewKind};
 pub use seq::Seq;
 pub use text::Text;
 pub use undefined::Undefined;

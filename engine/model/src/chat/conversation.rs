@@ -77,7 +77,8 @@ mod tests {
     /// Reading through a sorted map, as `serde_json::Value` is one, fails this.
     #[test]
     fn maps_keep_their_order() {
-        let json = r#"{"messages": [{"role": "user", "content": "a", "b": 1, "a": 2}], "chat_template_kwargs": {"x": true}}"#;
+        let json =
+            r#"{"messages": [{"role": "user", "content": "a", "b": 1, "a": 2}], "chat_template_kwargs": {"x": true}}"#;
         let conversation = Conversation::from_json(json).unwrap();
         let template = understory_template::Template::new("{{ messages[0]|tojson }}{{ x }}{{ tools }}").unwrap();
         let text = template.render(&conversation.variables().collect::<Vec<_>>(), &|| false).unwrap();

@@ -143,9 +143,10 @@ impl Engine {
     }
 
     fn tokenise_chat(&self, conversation: &Conversation, interrupted: &dyn Fn() -> bool) -> Result<Vec<u32>> {
-        let template = self.chat.as_ref().ok_or_else(|| Error::ChatTemplate {
-            reason: "this model has none; use a plain prompt (--raw)".into(),
-        })?;
+        let template = self
+            .chat
+            .as_ref()
+            .ok_or_else(|| Error::ChatTemplate { reason: "this model has none; use a plain prompt (--raw)".into() })?;
         // The template writes the special tokens itself.
         self.tokenizer.encode(&template.render(conversation, interrupted)?, false)
     }

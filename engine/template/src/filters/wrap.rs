@@ -99,7 +99,8 @@ impl Wrapper<'_> {
         while at < self.chars.len() && !is_blank(self.chars[at]) {
             if self.chars[at] == '-' {
                 let two_letters = before(at, 2, is_letter) && before(at, 1, is_letter);
-                let hyphenated = before(at, 3, is_letter) && self.chars[at - 2] == '-' && before(at, 1, is_word_or_mark);
+                let hyphenated =
+                    before(at, 3, is_letter) && self.chars[at - 2] == '-' && before(at, 1, is_word_or_mark);
                 let next = if self.at(at + 2, |c| c == '-') { at + 3 } else { at + 2 };
                 if (two_letters || hyphenated) && self.at(at + 1, is_letter) && self.at(next, is_letter) {
                     return at + 1;
@@ -121,9 +122,8 @@ impl Wrapper<'_> {
             chunks.push((at, end));
             at = end;
         }
-        let blank = |(start, end): &(usize, usize)| {
-            self.chars[*start..*end].iter().all(|c| crate::unicode::is_space(*c))
-        };
+        let blank =
+            |(start, end): &(usize, usize)| self.chars[*start..*end].iter().all(|c| crate::unicode::is_space(*c));
         let mut lines: Vec<&[char]> = Vec::new();
         let mut next = 0;
         while next < chunks.len() {

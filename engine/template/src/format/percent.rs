@@ -135,9 +135,7 @@ fn converted(interpreter: &Interpreter<'_>, value: &Value, kind: char, conversio
     let budget = &interpreter.budget;
     let align = if conversion.left { '<' } else { '>' };
     let field = |text: &str| padded(budget, text, conversion.width, ' ', align, 0);
-    let cut = |text: &str| -> String {
-        text.chars().take(conversion.precision.unwrap_or(usize::MAX)).collect()
-    };
+    let cut = |text: &str| -> String { text.chars().take(conversion.precision.unwrap_or(usize::MAX)).collect() };
     match kind {
         's' => {
             let text = to_str(budget, value)?;

@@ -86,9 +86,7 @@ impl Interpreter<'_> {
                 }
                 Object::Macro(function) => match name {
                     "name" => Some(function.name.as_ref().map_or(Value::None, Value::str)),
-                    "arguments" => {
-                        Some(self.budget.tuple(function.arguments.iter().map(Value::str).collect())?)
-                    }
+                    "arguments" => Some(self.budget.tuple(function.arguments.iter().map(Value::str).collect())?),
                     "catch_kwargs" => Some(function.catches.kwargs.into()),
                     "catch_varargs" => Some(function.catches.varargs.into()),
                     "caller" => Some(function.catches.caller.into()),

@@ -76,7 +76,9 @@ impl<'a> Interpreter<'a> {
                 }
                 match otherwise {
                     Some(otherwise) => self.eval(otherwise),
-                    None => Ok(Value::hint("the inline if-expression evaluated to false and no else section was defined.")),
+                    None => {
+                        Ok(Value::hint("the inline if-expression evaluated to false and no else section was defined."))
+                    }
                 }
             }
             _ => self.display(expr),
@@ -177,7 +179,9 @@ impl<'a> Interpreter<'a> {
                 self.budget.key(item)?;
                 Ok(dict.get(item)?.is_some())
             }
-            Value::Range(range) if item.as_int().is_some() => Ok(item.as_int().is_some_and(|item| range.contains(item))),
+            Value::Range(range) if item.as_int().is_some() => {
+                Ok(item.as_int().is_some_and(|item| range.contains(item)))
+            }
             Value::Object(object) if !matches!(&**object, Object::Group(_) | Object::Loop(_)) => {
                 runtime(format!("argument of type '{}' is not iterable", container.type_name()))
             }

@@ -34,7 +34,8 @@ fn push_lower(out: &mut String, text: &str, at: usize, c: char) {
         return;
     }
     let end = at + c.len_utf8();
-    let ends = text[..at].chars().next_back().is_some_and(is_cased) && !text[end..].chars().next().is_some_and(is_cased);
+    let ends =
+        text[..at].chars().next_back().is_some_and(is_cased) && !text[end..].chars().next().is_some_and(is_cased);
     out.push(if ends { 'ς' } else { 'σ' });
 }
 
@@ -54,7 +55,11 @@ pub(super) fn title(budget: &Budget<'_>, text: &str) -> Result<String> {
     let mut out = String::new();
     let mut within = false;
     for (at, c) in text.char_indices() {
-        if within { push_lower(&mut out, text, at, c) } else { push_title(&mut out, c) }
+        if within {
+            push_lower(&mut out, text, at, c)
+        } else {
+            push_title(&mut out, c)
+        }
         within = is_cased(c);
     }
     Ok(out)

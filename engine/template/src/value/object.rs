@@ -75,9 +75,15 @@ pub enum Object {
     Macro(Macro),
     Loop(LoopState),
     /// of at least one item
-    Cycler { items: Rc<super::Seq>, at: Cell<usize> },
+    Cycler {
+        items: Rc<super::Seq>,
+        at: Cell<usize>,
+    },
     /// its only item
-    Joiner { separator: Rc<super::Seq>, used: Cell<bool> },
+    Joiner {
+        separator: Rc<super::Seq>,
+        used: Cell<bool>,
+    },
     /// an element of `groupby`: prints as a tuple, has `grouper` and `list`
     Group(Value),
 }

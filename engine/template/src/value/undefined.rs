@@ -7,10 +7,19 @@ use crate::value::Value;
 pub enum Undefined {
     Name(String),
     /// `owner` is the name of a type
-    Attribute { owner: &'static str, name: String },
-    Element { owner: &'static str, key: String },
+    Attribute {
+        owner: &'static str,
+        name: String,
+    },
+    Element {
+        owner: &'static str,
+        key: String,
+    },
     /// the sandbox keeps it from templates
-    Unsafe { owner: &'static str, name: String },
+    Unsafe {
+        owner: &'static str,
+        name: String,
+    },
     Hint(&'static str),
 }
 
