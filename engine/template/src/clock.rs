@@ -164,3 +164,62 @@ fn field(directive: char, at: &Local) -> Option<Field> {
         _ => None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As Python's `datetime(2024, 2, 29, 13, 5, 9, 123456).strftime(..)` prints them in the locale C. A day of another
+    /// week tells `%U`, `%W` and `%V` apart.
+    #[test]
+    fn dates_are_pythons() {
+        let directives = "%a|%A|%w|%d|%-d|%b|%B|%m|%-m|%y|%Y|%H|%I|%-I|%p|%M|%S|%f|%z|%Z|%j|%U|%W|%c|%x|%X|%%|%G|%g|%u|%V|%e|%D|%F|%T|%R|%r|%h|%C|%k|%l|%P|%_d|%^a|%n%t";
+        let at = |year, month, day, hour| {
+            let date = jiff::civil::date(year, month, day);
+            strftime(directives, &Local { time: date.at(hour, 5, 9, 123_456_000), offset: Offset::UTC })
+        };
+        assert_eq!(
+            at(2024, 2, 29, 13),
+            "Thu|Thursday|4|29|29|Feb|February|02|2|24|2024|13|01|1|PM|05|09|123456|||060|08|09|Thu Feb 29 13:05:09 2024|02/29/24|13:05:09|%|2024|24|4|09|29|02/29/24|2024-02-29|13:05:09|13:05|01:05:09 PM|Feb|20|13| 1|pm|29|THU|\n\t"
+        );
+        assert_eq!(
+            at(2023, 1, 1, 0),
+            "Sun|Sunday|0|01|1|Jan|January|01|1|23|2023|00|12|12|AM|05|09|123456|||001|01|00|Sun Jan  1 00:05:09 2023|01/01/23|00:05:09|%|2022|22|7|52| 1|01/01/23|2023-01-01|00:05:09|00:05|12:05:09 AM|Jan|20| 0|12|am| 1|SUN|\n\t"
+        );
+    }
+
+    #[test]
+    fn what_is_no_directive_stays() {
+        let at = local(0, 0.0);
+        for text in ["%", "%!", "100%", "%é", "a %-", "%_"] {
+            assert_eq!(strftime(text, &at), text);
+        }
+        assert_eq!(strftime("%s", &at), "0");
+    }
+
+    /// `getTimezoneOffset` of India is -330 and of Newfoundland in winter 210. The other sign gives another day.
+    #[test]
+    fn a_browsers_offset_counts_westwards() {
+        let evening = 1_709_233_200; // 2024-02-29 19:00 UTC
+        assert_eq!(strftime("%F %T", &local(evening, -330.0)), "2024-03-01 00:30:00");
+        assert_eq!(strftime("%F %T %s", &local(evening, 210.0)), "2024-02-29 15:30:00 1709233200");
+    }
+
+    /// Two zones that are 26 hours apart never have the same date: as UTC for everybody, they would.
+    #[test]
+    fn the_present_is_in_the_users_zone() {
+        const CHILD: &str = "UNDERSTORY_TEST_PRINTS_DATE";
+        if std::env::var_os(CHILD).is_some() {
+            println!("today is {}.", strftime_now("%F"));
+            return;
+        }
+        let date_in = |zone: &str| {
+            let mut child = std::process::Command::new(std::env::current_exe().expect("this test"));
+            child.env(CHILD, "1").env("TZ", zone).args(["the_present_is_in_the_users_zone", "--nocapture"]);
+            let output = String::from_utf8(child.output().expect("runs").stdout).expect("text");
+            let (_, date) = output.split_once("today is ").expect("a date");
+            date.split('.').next().expect("its end").to_owned()
+        };
+        assert_ne!(date_in("EAST-14"), date_in("WEST+12"));
+    }
+}

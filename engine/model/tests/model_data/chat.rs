@@ -2,8 +2,8 @@
 //! templates, set up as transformers does (`utils/chat_template_utils.py`).
 
 use serde_json::json;
-use understory_model::chat::ChatTemplate;
-use understory_protocol::{ChatMessage, Error};
+use understory_model::chat::{ChatTemplate, Conversation};
+use understory_protocol::{ChatMessage, Error, Result};
 
 use super::{MemoryFiles, root};
 
@@ -80,10 +80,14 @@ fn messages(turns: &[(&str, &str)]) -> Vec<ChatMessage> {
     turns.iter().map(|(role, content)| ChatMessage { role: (*role).into(), content: (*content).into() }).collect()
 }
 
+fn render(template: &ChatTemplate, turns: &[(&str, &str)], add_generation_prompt: bool) -> Result<String> {
+    template.render(&Conversation::from_messages(&messages(turns), add_generation_prompt)?, &|| false)
+}
+
 #[test]
 fn templates_render_as_jinja2_does() {
     let check = |template: &str, turns: &[(&str, &str)], add_generation_prompt: bool, expected: &str| {
-        let rendered = open(template).render(&messages(turns), add_generation_prompt).unwrap();
+        let rendered = render(&open(template), turns, add_generation_prompt).unwrap();
         assert_eq!(rendered, expected);
     };
     check(
@@ -119,29 +123,29 @@ fn templates_render_as_jinja2_does() {
 
 #[test]
 fn a_refusal_carries_the_templates_words() {
-    let error = open(LLAMA3).render(&messages(&[("user", "Hi"), ("tool", "7")]), true).unwrap_err();
+    let error = render(&open(LLAMA3), &[("user", "Hi"), ("tool", "7")], true).unwrap_err();
     assert!(matches!(error, Error::ChatTemplate { .. }));
     assert!(error.to_string().contains("Unexpected role tool"), "{error}");
 }
 
 #[test]
 fn a_template_is_found_where_repositories_keep_it() {
-    let render = |files: &MemoryFiles| {
+    let found = |files: &MemoryFiles| {
         let template = ChatTemplate::from_files(files).unwrap();
-        template.map(|template| template.render(&messages(&[("user", "Hi")]), false).unwrap())
+        template.map(|template| render(&template, &[("user", "Hi")], false).unwrap())
     };
-    assert_eq!(render(&MemoryFiles::load(&root().join("models").join("tales"))), None);
-    assert_eq!(render(&MemoryFiles::default()), None);
-    assert_eq!(render(&MemoryFiles::default().with("tokenizer_config.json", "{}")), None);
+    assert_eq!(found(&MemoryFiles::load(&root().join("models").join("tales"))), None);
+    assert_eq!(found(&MemoryFiles::default()), None);
+    assert_eq!(found(&MemoryFiles::default().with("tokenizer_config.json", "{}")), None);
     let named = json!([
         { "name": "tool_use", "template": "no" },
         { "name": "default", "template": "{{ bos_token }}{{ messages[0].content }}" },
     ]);
     let files = MemoryFiles::default().with("tokenizer_config.json", config(named));
-    assert_eq!(render(&files).as_deref(), Some("<|begin_of_text|>Hi"));
+    assert_eq!(found(&files).as_deref(), Some("<|begin_of_text|>Hi"));
     // The file of its own wins, and still knows the special tokens.
     let files = files.with("chat_template.jinja", "{{ eos_token }}!");
-    assert_eq!(render(&files).as_deref(), Some("<|im_end|>!"));
+    assert_eq!(found(&files).as_deref(), Some("<|im_end|>!"));
 }
 
 #[test]
@@ -151,4 +155,26 @@ fn a_broken_template_is_an_error() {
     assert!(matches!(error, Some(Error::ChatTemplate { .. })), "{error:?}");
     let error = ChatTemplate::from_files(&files("{".into())).err();
     assert!(matches!(error, Some(Error::BadFile { .. })), "{error:?}");
+}
+
+/// Tools and variables reach the template; what is absent is `None` to it, not undefined.
+#[test]
+fn a_conversation_brings_tools_and_variables() {
+    let source = "{{ tools|tojson }}{{ documents }}{{ thinking }}{{ add_generation_prompt }}{{ eos_token }}";
+    let render = |json: &str| open(source).render(&Conversation::from_json(json).unwrap(), &|| false).unwrap();
+    let json = r#"{"messages": [], "tools": [{"b": 1, "a": 2}], "chat_template_kwargs": {"thinking": false}, "add_generation_prompt": false}"#;
+    assert_eq!(render(json), r#"[{"b": 1, "a": 2}]NoneFalseFalse<|im_end|>"#);
+    assert_eq!(render(r#"{"messages": []}"#), "nullNoneTrue<|im_end|>");
+}
+
+/// What a front end can offer, and Stop.
+#[test]
+fn a_template_names_its_switches_and_can_be_stopped() {
+    let source =
+        "{% if think %}{% endif %}{% for a in range(9999) %}{% for b in range(9999) %}{% endfor %}{% endfor %}";
+    let template = open(source);
+    assert_eq!(template.switches(), ["think"]);
+    let conversation = Conversation::from_messages(&[], true).unwrap();
+    let error = template.render(&conversation, &|| true).unwrap_err();
+    assert!(error.to_string().contains("stopped"), "{error}");
 }
