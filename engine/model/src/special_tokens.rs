@@ -5,7 +5,7 @@
 //!
 //! A declared token that the vocabulary has becomes an added token under its id; another one is added at the end.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde::Deserialize;
 use serde_json::{Map, Value};
@@ -57,7 +57,8 @@ pub(crate) fn tokenizer_config(files: &dyn ModelFiles) -> Result<Object> {
 pub(crate) fn declared(files: &dyn ModelFiles, own: &[Added]) -> Result<Vec<Added>> {
     let config = tokenizer_config(files)?;
     let (named, extra): (Vec<Added>, Vec<Added>) = (named(&config).collect(), extra(&config).collect());
-    let among = |tokens: &[Added], content: &str| tokens.iter().any(|token| token.content == content);
+    let is_named: HashSet<&str> = named.iter().map(|token| token.content.as_str()).collect();
+    let is_extra: HashSet<&str> = extra.iter().map(|token| token.content.as_str()).collect();
     let mut by_id = BTreeMap::new();
     if let Some(decoder) = config.get(DECODER) {
         let decoder = decoder.as_object().ok_or_else(|| bad(CONFIG, format!("{DECODER} is not an object")))?;
@@ -71,20 +72,17 @@ pub(crate) fn declared(files: &dyn ModelFiles, own: &[Added]) -> Result<Vec<Adde
         for (content, id) in object(files, ADDED)? {
             let number = id.as_u64().and_then(|id| u32::try_from(id).ok());
             let number = number.ok_or_else(|| bad(ADDED, format!("`{}` has no id", shown(&content))))?;
-            let special = among(&named, &content) || among(&extra, &content);
+            let special = is_named.contains(&*content) || is_extra.contains(&*content);
             by_id.insert(number, Added { id: Some(number), special, ..Added::special(&content) });
         }
         by_id.extend(own.iter().filter_map(|token| Some((token.id?, token.clone()))));
     }
     let mut tokens: Vec<Added> = by_id.into_values().collect();
-    for token in tokens.iter_mut().filter(|token| among(&named, &token.content)) {
+    for token in tokens.iter_mut().filter(|token| is_named.contains(&*token.content)) {
         token.special = true;
     }
-    for token in named.into_iter().chain(extra) {
-        if !among(own, &token.content) && !among(&tokens, &token.content) {
-            tokens.push(token);
-        }
-    }
+    let mut known: HashSet<String> = own.iter().chain(&tokens).map(|token| token.content.clone()).collect();
+    tokens.extend(named.iter().chain(&extra).filter(|token| known.insert(token.content.clone())).cloned());
     Ok(tokens)
 }
 

@@ -160,6 +160,8 @@ impl Tokenizer {
 
 /// Runs what calls the library.
 fn within<T>(work: impl FnOnce() -> Result<T, String>) -> Result<T, String> {
+    // An earlier call that panicked may have left one.
+    drop(normalizing::failure());
     caught(work).unwrap_or_else(|panic| Err(format!("the tokenizers library panicked: {}", shown(&panic))))
 }
 
@@ -177,10 +179,11 @@ fn add_tokens(inner: &mut Inner, tokens: Vec<Added>) -> Result<(), String> {
     let stated: Vec<(u32, String)> =
         tokens.iter().filter_map(|token| Some((token.id?, token.content.clone()))).collect();
     pattern::begin(0);
-    inner.add_tokens(tokens.into_iter().map(Added::token)).map_err(|error| error.to_string())?;
+    let added = inner.add_tokens(tokens.into_iter().map(Added::token));
     if let Some(reason) = normalizing::failure() {
         return Err(reason);
     }
+    added.map_err(|error| error.to_string())?;
     let other = |(id, content): &&(u32, String)| !content.is_empty() && inner.token_to_id(content) != Some(*id);
     if let Some((id, content)) = stated.iter().find(other) {
         tracing::warn!("the tokenizer's files give `{}` the id {id}, its vocabulary another", shown(content));
