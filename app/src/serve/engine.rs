@@ -256,12 +256,15 @@ async fn load(
     Ok(loaded)
 }
 
-/// Tells the page of request `id` how far a download is.
+/// Tells the page of request `id` how far a download is, and ends it with the request.
 fn observer(id: u64, link: &Arc<Link>) -> Observer {
-    let link = Arc::clone(link);
-    Arc::new(move |done_bytes, total_bytes| {
-        link.say(id, Reply::Progress(Progress::Fetch { done_bytes, total_bytes }));
-    })
+    let (told, asked) = (Arc::clone(link), Arc::clone(link));
+    Observer {
+        progress: Arc::new(move |done_bytes, total_bytes| {
+            told.say(id, Reply::Progress(Progress::Fetch { done_bytes, total_bytes }));
+        }),
+        ends: Arc::new(move || asked.ends(id)),
+    }
 }
 
 fn words(panic: &(dyn Any + Send)) -> &str {

@@ -1,14 +1,11 @@
 //! Which bytes a model is made of.
 
-use std::collections::BTreeSet;
-
-use serde_json::Value;
 use sha2::{Digest, Sha256};
 use understory_protocol::{Error, Result};
 
 use super::files::ModelFiles;
+use super::repository::{WEIGHTS, WEIGHTS_INDEX, shard_names};
 
-const INDEX: &str = "model.safetensors.index.json";
 /// What is hashed at once.
 const PIECE: u64 = 8 << 20;
 
@@ -17,17 +14,14 @@ const PIECE: u64 = 8 << 20;
 /// # Errors
 /// Those of reading, and [`Error::BadFile`] for an index that is none.
 pub fn weights(files: &dyn ModelFiles) -> Result<Option<String>> {
-    if let Some(hash) = file(files, "model.safetensors")? {
+    if let Some(hash) = file(files, WEIGHTS)? {
         return Ok(Some(hash));
     }
-    let Some(index) = files.read(INDEX)? else { return Ok(None) };
-    let index: Value = serde_json::from_slice(&index)
-        .map_err(|error| Error::BadFile { file: INDEX.into(), reason: format!("not JSON: {error}") })?;
-    let map = index["weight_map"].as_object().into_iter().flatten();
-    let shards: BTreeSet<&str> = map.filter_map(|(_, shard)| shard.as_str()).collect();
+    let Some(index) = files.read(WEIGHTS_INDEX)? else { return Ok(None) };
+    let shards = shard_names(&index).map_err(|reason| Error::BadFile { file: WEIGHTS_INDEX.into(), reason })?;
     let mut lines = String::new();
     for shard in shards {
-        let Some(hash) = file(files, shard)? else { return Ok(None) };
+        let Some(hash) = file(files, &shard)? else { return Ok(None) };
         lines.push_str(&hash);
         lines.push('\n');
     }
@@ -67,7 +61,8 @@ mod tests {
         assert_eq!(weights(&one).unwrap().as_deref(), Some(abc));
         const INDEX_TEXT: &[u8] =
             br#"{"weight_map": {"a": "2.safetensors", "b": "1.safetensors", "c": "2.safetensors"}}"#;
-        static SHARDS: [(&str, &[u8]); 3] = [(INDEX, INDEX_TEXT), ("1.safetensors", b"abc"), ("2.safetensors", b"")];
+        static SHARDS: [(&str, &[u8]); 3] =
+            [(WEIGHTS_INDEX, INDEX_TEXT), ("1.safetensors", b"abc"), ("2.safetensors", b"")];
         let sharded = StaticFiles { name: "sharded", files: &SHARDS };
         let empty = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         let both = hex(&Sha256::digest(format!("{abc}\n{empty}\n").as_bytes()));

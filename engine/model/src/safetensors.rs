@@ -9,6 +9,7 @@ use serde::Deserialize;
 use understory_protocol::{Error, Result};
 
 use super::files::ModelFiles;
+use super::repository::{WEIGHTS, WEIGHTS_INDEX, shard_names};
 
 /// The limit of the `safetensors` crate; a longer header is a sign of something else than a header.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
@@ -138,25 +139,11 @@ pub(crate) fn read_header(files: &dyn ModelFiles, file: &str) -> Result<HashMap<
 /// [`Error::NotAModel`] where there is neither; [`Error::BadFile`] for an index that is not one or that names files
 /// outside of the model's folder.
 pub(crate) fn weight_files(files: &dyn ModelFiles) -> Result<Vec<String>> {
-    const SINGLE: &str = "model.safetensors";
-    const INDEX: &str = "model.safetensors.index.json";
-    if files.len(SINGLE)?.is_some() {
-        return Ok(vec![SINGLE.into()]);
+    if files.len(WEIGHTS)?.is_some() {
+        return Ok(vec![WEIGHTS.into()]);
     }
-    let Some(index) = files.read(INDEX)? else {
-        return Err(Error::NotAModel { path: files.name().into(), missing: SINGLE.into() });
+    let Some(index) = files.read(WEIGHTS_INDEX)? else {
+        return Err(Error::NotAModel { path: files.name().into(), missing: WEIGHTS.into() });
     };
-    #[derive(Deserialize)]
-    struct Index {
-        weight_map: HashMap<String, String>,
-    }
-    let bad = |reason: String| Error::BadFile { file: INDEX.into(), reason };
-    let index: Index = serde_json::from_slice(&index).map_err(|error| bad(format!("is not an index: {error}")))?;
-    let mut names: Vec<String> = index.weight_map.into_values().collect();
-    names.sort_unstable();
-    names.dedup();
-    match names.iter().find(|name| name.contains(['/', '\\', ':']) || name.starts_with('.')) {
-        Some(name) => Err(bad(format!("names the file `{name}`; expected one beside it"))),
-        None => Ok(names),
-    }
+    shard_names(&index).map_err(|reason| Error::BadFile { file: WEIGHTS_INDEX.into(), reason })
 }
