@@ -19,7 +19,7 @@ use std::net::TcpListener;
 use serde_json::Value;
 use server::{COMMIT, sha256, tag};
 use setting::{Setting, WEIGHTS, got_files};
-use support::{fixture, run, understory};
+use support::run;
 
 #[test]
 fn a_download_that_was_cut_goes_on_where_it_stopped_and_then_needs_no_network() {

@@ -55,8 +55,10 @@ impl Part {
 
     /// Forgets what is there.
     pub fn restart(&mut self) -> io::Result<()> {
-        self.file.set_len(0)?;
-        self.file.seek(SeekFrom::Start(0))?;
+        if self.len > 0 {
+            self.file.set_len(0)?;
+            self.file.seek(SeekFrom::Start(0))?;
+        }
         (self.len, self.sha256, self.is_resumed) = (0, Sha256::new(), false);
         Ok(())
     }

@@ -198,8 +198,7 @@ fn answer(request: &Request, address: SocketAddr, state: &mut State) -> (String,
         if state.corrupt {
             *bytes.last_mut().unwrap() ^= 1;
         }
-        let probe = request.range.as_deref() == Some("bytes=0-0");
-        let cut = state.cut_after.filter(|_| !probe && state.cuts_left != Some(0));
+        let cut = state.cut_after.filter(|_| state.cuts_left != Some(0));
         if cut.is_some() {
             state.cuts_left = state.cuts_left.map(|left| left - 1);
         }
@@ -242,7 +241,8 @@ pub fn head(status: u16, length: usize, headers: &str) -> String {
 fn ranged(request: &Request, bytes: &[u8], headers: &str, cut: Option<usize>) -> (String, Vec<u8>) {
     let range = request.range.as_deref().filter(|_| !request.gzip).and_then(|range| range.strip_prefix("bytes="));
     let Some((first, last)) = range.and_then(|range| range.split_once('-')) else {
-        return (head(200, bytes.len(), headers), bytes.to_vec());
+        let sent = cut.map_or(bytes.len(), |cut| cut.min(bytes.len()));
+        return (head(200, bytes.len(), headers), bytes[..sent].to_vec());
     };
     let total = bytes.len();
     let first: usize = first.parse().unwrap();
