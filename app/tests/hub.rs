@@ -5,83 +5,21 @@
 //! keeping a file without looking at its hash.
 
 #[path = "hub/server.rs"]
+#[allow(dead_code, reason = "every test binary uses its own part")]
 mod server;
+#[path = "hub/setting.rs"]
+#[allow(dead_code, reason = "every test binary uses its own part")]
+mod setting;
 mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
-use std::path::PathBuf;
-use std::process::Command;
 
 use serde_json::Value;
-use server::{COMMIT, HubServer, sha256};
-use support::{Outcome, fixture, run, understory};
-use tempfile::TempDir;
-
-const WEIGHTS: &str = "model.safetensors";
-
-/// A hub, and a cache of its own for the program.
-struct Setting {
-    hub: HubServer,
-    home: TempDir,
-}
-
-impl Setting {
-    fn new() -> Self {
-        let files = ["config.json", "generation_config.json", "tokenizer.json", WEIGHTS];
-        let read = |file: &str| (file.to_owned(), fs::read(fixture("llama").join(file)).unwrap());
-        Self::with(files.into_iter().map(read).collect())
-    }
-
-    fn with(files: BTreeMap<String, Vec<u8>>) -> Self {
-        Self { hub: HubServer::start(files), home: tempfile::tempdir().unwrap() }
-    }
-
-    fn command(&self, model: &str) -> Command {
-        let mut command = understory(&["generate", "x", "--device", "9999", "--model", model]);
-        command.env("HF_HOME", self.home.path()).env("HF_ENDPOINT", self.hub.endpoint());
-        command
-    }
-
-    fn fetch(&self) -> Outcome {
-        run(&mut self.command("owner/model"))
-    }
-
-    fn root(&self) -> PathBuf {
-        self.home.path().join("hub/models--owner--model")
-    }
-
-    /// The file in the cache.
-    fn cached(&self, file: &str) -> PathBuf {
-        self.root().join("snapshots").join(COMMIT).join(file)
-    }
-
-    /// The hub's models in the cache as `understory models` lists them.
-    fn listed(&self) -> Vec<Value> {
-        let rows = run(understory(&["models", "--json"]).env("HF_HOME", self.home.path())).json();
-        rows.as_array().unwrap().iter().filter(|row| row["source"] == "hub").cloned().collect()
-    }
-
-    fn weights(&self) -> Vec<u8> {
-        self.hub.state().files[WEIGHTS].clone()
-    }
-
-    #[track_caller]
-    fn assert_whole(&self) {
-        for (file, bytes) in &self.hub.state().files {
-            assert!(fs::read(self.cached(file)).unwrap() == *bytes, "{file} differs");
-        }
-        assert_eq!(fs::read_to_string(self.root().join("refs/main")).unwrap(), COMMIT);
-    }
-}
-
-/// The run got all files and then failed at the adapter.
-#[track_caller]
-fn got_files(outcome: &Outcome) {
-    outcome.fails(1, &["adapter"]);
-    assert!(!outcome.stderr.contains("owner/model"), "{}", outcome.stderr);
-}
+use server::{COMMIT, sha256, tag};
+use setting::{Setting, WEIGHTS, got_files};
+use support::run;
 
 #[test]
 fn a_download_that_was_cut_goes_on_where_it_stopped_and_then_needs_no_network() {
@@ -92,14 +30,14 @@ fn a_download_that_was_cut_goes_on_where_it_stopped_and_then_needs_no_network() 
     assert!(!setting.cached(WEIGHTS).exists(), "half a file must not look whole");
     assert!(!setting.root().join("refs/main").exists(), "half a model must not look whole");
     assert_eq!(setting.listed()[0]["missing"], serde_json::json!([WEIGHTS]));
-    let part = setting.root().join("blobs").join(sha256(&setting.weights())).with_extension("part");
+    let part = setting.root().join("blobs").join(sha256(&setting.weights())).with_extension("incomplete");
     assert_eq!(fs::metadata(part).unwrap().len(), half as u64);
     run(setting.command("owner/model").arg("--offline")).fails(1, &["owner/model is not in the cache", "--offline"]);
 
     setting.hub.state().cut_after = None;
     setting.hub.take_ranges();
     got_files(&setting.fetch());
-    assert_eq!(setting.hub.take_ranges(), ["bytes=0-0".to_owned(), format!("bytes={half}-")]);
+    assert_eq!(setting.hub.take_ranges(), [format!("bytes={half}-")]);
     setting.assert_whole();
     let listed = setting.listed();
     assert_eq!(
@@ -133,7 +71,7 @@ fn a_part_that_is_already_whole_does_not_stand_in_the_way() {
     let weights = setting.weights();
     let blobs = setting.root().join("blobs");
     fs::create_dir_all(&blobs).unwrap();
-    fs::write(blobs.join(sha256(&weights)).with_extension("part"), &weights).unwrap();
+    fs::write(blobs.join(sha256(&weights)).with_extension("incomplete"), &weights).unwrap();
     got_files(&setting.fetch());
     setting.assert_whole();
 }
@@ -142,7 +80,7 @@ fn a_part_that_is_already_whole_does_not_stand_in_the_way() {
 fn a_damaged_file_is_not_kept() {
     let setting = Setting::new();
     setting.hub.state().corrupt = true;
-    setting.fetch().fails(1, &["model.safetensors of owner/model arrived damaged", "SHA-256"]);
+    setting.fetch().fails(1, &["model.safetensors of owner/model arrived damaged", "hash"]);
     assert!(!setting.cached(WEIGHTS).exists());
     setting.hub.state().corrupt = false;
     got_files(&setting.fetch());
@@ -156,7 +94,7 @@ fn a_full_disk_is_said_and_leaves_nothing_that_looks_whole() {
     let blobs = setting.root().join("blobs");
     fs::create_dir_all(&blobs).unwrap();
     // Everything written to /dev/full fails with ENOSPC.
-    let part = blobs.join(sha256(&setting.weights())).with_extension("part");
+    let part = blobs.join(sha256(&setting.weights())).with_extension("incomplete");
     std::os::unix::fs::symlink("/dev/full", &part).unwrap();
     setting.fetch().fails(1, &["no space left on the disk for model.safetensors", "HF_HOME"]);
     assert!(!setting.cached(WEIGHTS).exists());
@@ -183,7 +121,7 @@ fn refusals_say_what_to_do() {
 fn the_token_file_of_other_tools_counts() {
     let setting = Setting::new();
     setting.hub.state().refuse = Some(401);
-    fs::write(setting.home.path().join("token"), "secret\n").unwrap();
+    fs::write(setting.home().join("token"), "secret\n").unwrap();
     got_files(&setting.fetch());
 }
 
@@ -262,4 +200,93 @@ fn a_repository_without_usable_weights_is_refused_before_anything_is_downloaded(
     let setting = Setting::with(files);
     setting.fetch().fails(1, &["neither model.safetensors", "it has pytorch_model.bin"]);
     assert!(!setting.root().exists());
+}
+
+/// The rules of the reader are another's unless both ask the same function: a shard in a folder below is fetched by one
+/// and refused by the other.
+#[test]
+fn shards_may_lie_in_a_folder_below() {
+    let mut files = sharded(serde_json::json!({ "weight_map": { "a": "sub/deep/model-1.safetensors" } }));
+    files.retain(|name, _| !name.starts_with("model-0"));
+    let weights = Setting::new().weights();
+    files.insert("sub/deep/model-1.safetensors".into(), weights);
+    let setting = Setting::with(files);
+    got_files(&setting.fetch());
+    setting.assert_whole();
+    setting.assert_contained();
+    got_files(&run(setting.command("owner/model").arg("--offline")));
+}
+
+/// As huggingface_hub lays it out, and hf-hub before: links to blobs on Unix, plain files elsewhere, and no word of the
+/// files that this program would like to know of.
+#[test]
+fn a_cache_that_another_tool_filled_is_used_offline() {
+    let setting = Setting::new();
+    let files = setting.hub.state().files.clone();
+    let snapshot = setting.cached("");
+    fs::create_dir_all(&snapshot).unwrap();
+    fs::create_dir_all(setting.root().join("blobs")).unwrap();
+    fs::create_dir_all(setting.root().join("refs")).unwrap();
+    fs::write(setting.root().join("refs/main"), COMMIT).unwrap();
+    for (file, bytes) in &files {
+        let blob = setting.root().join("blobs").join(tag(file, bytes));
+        fs::write(&blob, bytes).unwrap();
+        #[cfg(unix)]
+        std::os::unix::fs::symlink(format!("../../blobs/{}", tag(file, bytes)), snapshot.join(file)).unwrap();
+        #[cfg(not(unix))]
+        fs::rename(blob, snapshot.join(file)).unwrap();
+    }
+    got_files(&run(setting.command("owner/model").arg("--offline")));
+    got_files(&run(setting.command(&format!("owner/model@{COMMIT}")).arg("--offline")));
+    assert!(setting.hub.state().requests.is_empty());
+    assert_eq!(setting.listed()[0]["missing"], Value::Array(vec![]));
+    // A hub that refuses does not take away what is here.
+    setting.hub.state().refuse = Some(403);
+    setting.fetch().fails(1, &["adapter", "403", "using the cached copy"]);
+    setting.hub.state().refuse = None;
+    got_files(&setting.fetch());
+    let asked: Vec<String> = setting.hub.state().requests.drain(..).map(|request| request.path).collect();
+    assert!(asked.iter().all(|path| path.starts_with("/api/")), "what is here came again: {asked:?}");
+    setting.assert_whole();
+}
+
+/// Links on Unix are relative, so that a cache can be moved.
+#[test]
+#[cfg(unix)]
+fn what_is_written_has_the_layout_of_huggingface_hub() {
+    let setting = Setting::new();
+    got_files(&setting.fetch());
+    let root = setting.root();
+    let mut expected = vec![".no_exist".to_owned(), "blobs".into(), "refs".into(), "snapshots".into()];
+    expected.extend(["refs/main".into(), format!("snapshots/{COMMIT}"), format!(".no_exist/{COMMIT}")]);
+    for absent in ["added_tokens.json", "chat_template.jinja", "special_tokens_map.json", "tokenizer_config.json"] {
+        expected.push(format!(".no_exist/{COMMIT}/{absent}"));
+    }
+    for (file, bytes) in &setting.hub.state().files {
+        let target = fs::read_link(setting.cached(file)).unwrap();
+        assert_eq!(target.to_str().unwrap(), format!("../../blobs/{}", tag(file, bytes)));
+        expected.extend([format!("snapshots/{COMMIT}/{file}"), format!("blobs/{}", tag(file, bytes))]);
+    }
+    expected.sort();
+    assert_eq!(setting::tree(&root, ""), expected);
+}
+
+/// The variables of `environment.rs` reach a download, and `~` and `$NAME` in them.
+#[test]
+fn the_cache_and_the_token_are_where_the_variables_say() {
+    let setting = Setting::new();
+    setting.hub.state().refuse = Some(401);
+    let home = setting.home();
+    fs::write(home.join("my-token"), "secret\n").unwrap();
+    let mut command = setting.command("owner/model");
+    command.env("HOME", &home).env("HF_HUB_CACHE", "~/$SUB/cache").env("SUB", "below");
+    got_files(&run(command.env("HF_TOKEN_PATH", "${HOME}/my-token")));
+    assert!(home.join("below/cache/models--owner--model/refs/main").is_file());
+    assert!(!setting.root().exists());
+    let mut command = setting.command("owner/model");
+    got_files(&run(command
+        .env_remove("HF_HOME")
+        .env("XDG_CACHE_HOME", &home)
+        .env("HUGGING_FACE_HUB_TOKEN", " secret\n")));
+    assert!(home.join("huggingface/hub/models--owner--model/refs/main").is_file());
 }

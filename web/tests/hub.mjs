@@ -28,8 +28,9 @@ export async function startHub(folder, repo) {
     files,
     /** what was asked: method, server, path, range, authorization */
     requests: [],
-    /** bytes after which nothing more comes of weights, until `cut` breaks the connection */
+    /** bytes after which nothing more comes of weights, until `cut` breaks the connection, and every later one */
     breakAfter: null,
+    isCut: false,
     /** bytes after which weights end as if they were whole */
     endAfter: null,
     /** weights arrive with a wrong byte */
@@ -42,7 +43,10 @@ export async function startHub(folder, repo) {
     cors: CORS,
   };
   const held = [];
-  hub.cut = () => held.splice(0).forEach((response) => response.destroy());
+  hub.cut = () => {
+    hub.isCut = true;
+    held.splice(0).forEach((response) => response.destroy());
+  };
   hub.smallBytes = [...files].reduce((sum, [name, bytes]) => sum + (isLarge(name) ? 0 : bytes.length), 0);
   const listing = () => ({
     sha: COMMIT,
@@ -63,11 +67,11 @@ export async function startHub(folder, repo) {
     if (hub.corrupt && isLarge(name)) bytes[bytes.length >> 1] ^= 1;
     let status = 200;
     const from = Number(/^bytes=(\d+)-$/.exec(request.headers.range ?? "")?.[1] ?? 0);
+    if (hub.endAfter !== null && isLarge(name)) bytes = bytes.subarray(0, hub.endAfter);
     if (from > 0 && !hub.ignoresRanges) {
       bytes = bytes.subarray(from);
       status = 206;
     }
-    if (hub.endAfter !== null && isLarge(name)) bytes = bytes.subarray(0, hub.endAfter);
     response.writeHead(status, { ...hub.cors, "content-length": bytes.length });
     if (hub.breakAfter === null || !isLarge(name)) return response.end(bytes);
     response.write(bytes.subarray(0, hub.breakAfter));
@@ -75,6 +79,7 @@ export async function startHub(folder, repo) {
   };
   const storage = await listen((request, response) => {
     note("storage", request);
+    if (hub.isCut) return response.destroy();
     if (request.method === "OPTIONS") return response.writeHead(204, hub.cors).end();
     send(request, response, decodeURIComponent(request.url.slice(1)));
   });
@@ -101,7 +106,7 @@ export async function startHub(folder, repo) {
   };
   /** forgets what was asked so far, and every misbehaviour */
   hub.reset = () => {
-    Object.assign(hub, { breakAfter: null, endAfter: null, corrupt: false, ignoresRanges: false, status: null, token: null, cors: CORS });
+    Object.assign(hub, { breakAfter: null, isCut: false, endAfter: null, corrupt: false, ignoresRanges: false, status: null, token: null, cors: CORS });
     hub.requests.length = 0;
   };
   return hub;

@@ -103,7 +103,7 @@ for (const query of ["", "?store=cache"]) {
 
   test(name("a download that breaks off goes on where it did"), { timeout: 240_000 }, () =>
     fresh(async (page) => {
-      await breaks(page, /connection broke .* load again to go on/);
+      await breaks(page, /cut short: .* load again to go on/);
       const { models } = await kept(page);
       assert.ok(models[0].kept_bytes < models[0].bytes);
       hub.reset();
@@ -177,7 +177,7 @@ test("a file shorter than its list says is refused, and a server without ranges 
 
 test("a partial download is deleted with its model", { timeout: 240_000 }, () =>
   fresh(async (page) => {
-    await breaks(page, /connection broke/);
+    await breaks(page, /cut short/);
     const { models } = await kept(page);
     await ask(page, { request: "forget", model: models[0].id });
     assert.deepEqual(await everything(page), []);

@@ -43,7 +43,7 @@ pub fn run(args: &ListArgs, console: &Console) -> Result<()> {
         return output::json(&rows);
     }
     output::text(&output::columns("<<><", &table(&rows)))?;
-    console.note(&format!("cache: {}", cache.path().display()));
+    console.note(&format!("cache: {}", cache.display()));
     Ok(())
 }
 

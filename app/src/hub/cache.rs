@@ -1,91 +1,22 @@
-//! What the cache holds. The layout is the one that all Hugging Face tools share:
-//! `models--owner--name/{refs/<revision>, snapshots/<commit>/<file>, .no_exist/<commit>/<file>}`.
+//! The models that the cache holds.
 
-use std::fs;
+use std::collections::HashSet;
+use std::fs::{self, FileType};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
-use hf_hub::Cache;
 use serde::Serialize;
 use serde_json::Value;
-
-use understory_model::repository::{self, CONFIG, OPTIONAL, TOKENIZER, WEIGHTS, WEIGHTS_INDEX};
+use understory_model::repository::{CONFIG, is_hash};
 
 use super::HubName;
+use super::snapshot::{Snapshot, commit_of, read_small};
 
-/// The files of one commit of one repository.
-pub struct Snapshot {
-    pub folder: PathBuf,
-    /// where the absence of a file in the repository is remembered
-    absent: PathBuf,
-    /// where the files' contents lie, named by their tags
-    blobs: PathBuf,
-}
-
-impl Snapshot {
-    /// The cached commit that `name` means; a full commit hash needs no entry among the revisions.
-    pub fn find(cache: &Cache, name: &HubName) -> Option<Self> {
-        let root = root(cache, name);
-        let recorded = fs::read_to_string(root.join("refs").join(&name.revision)).ok();
-        let commit = recorded.unwrap_or_else(|| name.revision.clone());
-        let snapshot = Self::at(&root, commit.trim());
-        snapshot.folder.is_dir().then_some(snapshot)
-    }
-
-    pub fn of_commit(cache: &Cache, name: &HubName, commit: &str) -> Self {
-        Self::at(&root(cache, name), commit)
-    }
-
-    fn at(root: &Path, commit: &str) -> Self {
-        Self {
-            folder: root.join("snapshots").join(commit),
-            absent: root.join(".no_exist").join(commit),
-            blobs: root.join("blobs"),
-        }
-    }
-
-    /// Where the contents with this tag lie; with the extension `part` while they arrive.
-    pub fn blob(&self, tag: &str) -> PathBuf {
-        self.blobs.join(tag)
-    }
-
-    /// Names of the files that a model cannot do without and that are not there.
-    pub fn missing(&self) -> Vec<String> {
-        let mut needed = vec![CONFIG.to_owned(), TOKENIZER.to_owned()];
-        let index = self.folder.join(WEIGHTS_INDEX);
-        if self.folder.join(WEIGHTS).is_file() || !index.is_file() {
-            needed.push(WEIGHTS.into());
-        } else {
-            match shards(&index) {
-                Ok(shards) => needed.extend(shards),
-                Err(_) => needed.push(WEIGHTS_INDEX.into()),
-            }
-        }
-        needed.retain(|file| !self.folder.join(file).is_file());
-        needed
-    }
-
-    /// Whether each optional file is either here or known not to exist.
-    pub fn optional_files_known(&self) -> bool {
-        OPTIONAL.iter().all(|file| self.folder.join(file).is_file() || self.absent.join(file).is_file())
-    }
-
-    /// Remembers, as the Python client does, that the repository has no such file.
-    pub fn remember_absent(&self, file: &str) -> std::io::Result<()> {
-        fs::create_dir_all(&self.absent)?;
-        fs::write(self.absent.join(file), "")
-    }
-}
-
-fn root(cache: &Cache, name: &HubName) -> PathBuf {
-    cache.path().join(super::repo(name, &name.revision).folder_name())
-}
-
-/// File names of the shards that a `model.safetensors.index.json` speaks of, each once, in order.
-pub fn shards(index: &Path) -> Result<Vec<String>> {
-    let text = fs::read_to_string(index).with_context(|| format!("cannot read {}", index.display()))?;
-    repository::shards(&text).map_err(anyhow::Error::msg)
-}
+/// Bytes of a configuration.
+const MOST_CONFIG_BYTES: u64 = 16 << 20;
+/// Names of revisions have few slashes.
+const MOST_DEPTH: usize = 8;
+/// Revisions of one repository that are looked at.
+const MOST_REVISIONS: usize = 1000;
 
 /// A model in the cache.
 #[derive(Debug, Serialize)]
@@ -103,26 +34,18 @@ pub struct CachedModel {
 }
 
 /// Every model repository in the cache, by name and revision; one without a configuration is not a model of ours.
-pub fn list(cache: &Cache) -> Vec<CachedModel> {
+pub fn list(cache: &Path) -> Vec<CachedModel> {
     let mut models = Vec::new();
-    for (folder_name, root) in entries(cache.path()) {
+    for (folder_name, root, _) in entries(cache) {
         // Old entries without an owner have names that `--model` does not take.
         let Some((owner, name)) = folder_name.strip_prefix("models--").and_then(|name| name.split_once("--")) else {
             continue;
         };
         let repo = format!("{owner}/{name}");
-        let mut revisions: Vec<(String, String)> = Vec::new();
-        for (revision, path) in below(&root.join("refs"), "") {
-            let commit = fs::read_to_string(path).unwrap_or_default().trim().to_owned();
-            revisions.push((revision, commit));
-        }
-        // A download works under the commit's own name; that entry matters only where no branch or tag has it.
-        let named: Vec<String> = revisions.iter().filter(|(r, c)| r != c).map(|(_, c)| c.clone()).collect();
-        revisions.retain(|(revision, commit)| revision != commit || !named.contains(commit));
-        for (revision, commit) in revisions {
+        for (revision, commit) in revisions(&root) {
             let snapshot = Snapshot::at(&root, &commit);
-            let Ok(config) = fs::read(snapshot.folder.join(CONFIG)) else { continue };
-            let files = entries(&snapshot.folder).into_iter().filter_map(|(_, file)| fs::metadata(file).ok());
+            let Ok(config) = read_small(&snapshot.folder.join(CONFIG), MOST_CONFIG_BYTES) else { continue };
+            let files = entries(&snapshot.folder).into_iter().filter_map(|(_, file, _)| fs::metadata(file).ok());
             models.push(CachedModel {
                 name: HubName { repo: repo.clone(), revision }.to_string(),
                 architecture: model_type(&config),
@@ -137,28 +60,91 @@ pub fn list(cache: &Cache) -> Vec<CachedModel> {
     models
 }
 
+/// Revisions of a repository and their commits: branches and tags, and commits that none of them means.
+fn revisions(root: &Path) -> Vec<(String, String)> {
+    let mut found = Vec::new();
+    below(&root.join("refs"), "", MOST_DEPTH, &mut found);
+    let mut revisions: Vec<(String, String)> =
+        found.into_iter().filter_map(|(revision, path)| Some((revision, commit_of(&path)?))).collect();
+    revisions.retain(|(revision, commit)| revision != commit);
+    let named: HashSet<String> = revisions.iter().map(|(_, commit)| commit.clone()).collect();
+    let snapshots = entries(&root.join("snapshots")).into_iter().map(|(name, ..)| name);
+    let commits = snapshots.filter(|commit| is_hash(commit) && !named.contains(commit));
+    revisions.extend(commits.take(MOST_REVISIONS).map(|commit| (commit.clone(), commit)));
+    revisions
+}
+
 /// `model_type` of a config.json.
 pub fn model_type(config: &[u8]) -> Option<String> {
     let config: Value = serde_json::from_slice(config).ok()?;
     Some(config.get("model_type")?.as_str()?.to_owned())
 }
 
-/// Files below a folder with their names relative to it (names of revisions may hold slashes).
-fn below(folder: &Path, prefix: &str) -> Vec<(String, PathBuf)> {
-    let mut found = Vec::new();
-    for (name, path) in entries(folder) {
+/// Files below a folder with their names relative to it (names of revisions may hold slashes). Links are not followed:
+/// no tool makes any here, and they may lead in circles.
+fn below(folder: &Path, prefix: &str, depth: usize, found: &mut Vec<(String, PathBuf)>) {
+    for (name, path, kind) in entries(folder) {
         let name = format!("{prefix}{name}");
-        if path.is_dir() {
-            found.extend(below(&path, &format!("{name}/")));
-        } else {
+        if found.len() >= MOST_REVISIONS {
+            return;
+        } else if kind.is_file() {
             found.push((name, path));
+        } else if kind.is_dir() && depth > 1 {
+            below(&path, &format!("{name}/"), depth - 1, found);
         }
     }
-    found
 }
 
-/// Names and paths in a folder; none where it cannot be read.
-fn entries(folder: &Path) -> Vec<(String, PathBuf)> {
+/// Names, paths and kinds in a folder; none where it cannot be read.
+fn entries(folder: &Path) -> Vec<(String, PathBuf, FileType)> {
     let Ok(entries) = fs::read_dir(folder) else { return Vec::new() };
-    entries.flatten().filter_map(|entry| Some((entry.file_name().into_string().ok()?, entry.path()))).collect()
+    let entry =
+        |entry: fs::DirEntry| Some((entry.file_name().into_string().ok()?, entry.path(), entry.file_type().ok()?));
+    entries.flatten().filter_map(entry).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Following links fails this: two of them in a folder lead along every path of turns.
+    #[test]
+    #[cfg(unix)]
+    fn links_among_revisions_are_not_followed() {
+        let root = tempfile::tempdir().unwrap();
+        let refs = root.path().join("refs");
+        fs::create_dir_all(refs.join("pr")).unwrap();
+        fs::write(refs.join("main"), "a".repeat(40)).unwrap();
+        fs::write(refs.join("pr/1"), "b".repeat(40)).unwrap();
+        for name in ["one", "two", "pr/three"] {
+            std::os::unix::fs::symlink(&refs, refs.join(name)).unwrap();
+        }
+        let mut found = revisions(root.path());
+        found.sort();
+        assert_eq!(found, [("main".into(), "a".repeat(40)), ("pr/1".into(), "b".repeat(40))]);
+    }
+
+    /// Joining what an entry says to a path fails this.
+    #[test]
+    fn an_entry_that_names_no_commit_is_left_out() {
+        let root = tempfile::tempdir().unwrap();
+        let refs = root.path().join("refs");
+        fs::create_dir_all(&refs).unwrap();
+        for (name, says) in [("up", "../../x"), ("root", "/etc"), ("empty", ""), ("long", &"a".repeat(9999))] {
+            fs::write(refs.join(name), says).unwrap();
+        }
+        assert_eq!(revisions(root.path()), []);
+    }
+
+    #[test]
+    fn revisions_are_bounded_in_depth_and_number() {
+        let root = tempfile::tempdir().unwrap();
+        let deep = root.path().join("refs").join("d/".repeat(MOST_DEPTH + 3));
+        fs::create_dir_all(&deep).unwrap();
+        fs::write(deep.join("main"), "a".repeat(40)).unwrap();
+        for i in 0..MOST_REVISIONS + 20 {
+            fs::write(root.path().join("refs").join(format!("r{i}")), "a".repeat(40)).unwrap();
+        }
+        assert_eq!(revisions(root.path()).len(), MOST_REVISIONS);
+    }
 }

@@ -1,213 +1,205 @@
-//! From the hub into the cache, file by file, resuming what an earlier run left.
+//! From the hub into the cache, file by file. The list of files names the commit, the files and their hashes; nothing
+//! is written under a name that a header brought.
 
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
-use hf_hub::Cache;
-use hf_hub::api::Progress;
-use hf_hub::api::sync::{ApiBuilder, ApiRepo};
-use indicatif::ProgressBar;
-use sha2::{Digest, Sha256};
-use understory_model::repository::{CONFIG, Entry, Listing, OPTIONAL, TOKENIZER, WEIGHTS, WEIGHTS_INDEX};
-use understory_protocol::figures;
+use understory_model::repository::{CONFIG, Entry, Hash, Limits, Listing, OPTIONAL, TOKENIZER, WEIGHTS, WEIGHTS_INDEX};
 
-use super::cache::{Snapshot, shards};
 use super::failure::DownloadFailure;
-use super::{Hub, HubName, Observer};
-use crate::output::{self, Console};
+use super::http::{Address, Client, Ends, escaped};
+use super::listing::list;
+use super::lock::{self, Lock, Taken};
+use super::part::Part;
+use super::progress::Transfer;
+use super::snapshot::{Snapshot, shards};
+use super::transfer::Wanted;
+use super::{Hub, HubName};
 
-/// Pauses before a broken transfer is taken up again.
-const RETRY_AFTER_MS: [u64; 3] = [250, 1000, 3000];
+/// Bytes of a file that is read whole: all but the weights.
+const MOST_SMALL_BYTES: u64 = 256 << 20;
+/// How often another program's lock is tried.
+const LOOK: Duration = Duration::from_millis(200);
+/// The variable that shortens waits, for this program's own tests.
+const IDLE_MS: &str = "UNDERSTORY_TEST_HUB_IDLE_MS";
 
 impl Hub {
     /// Downloads what is missing of `name` and records its revision once everything is there. Returns the folder.
     pub(super) fn download(&self, name: &HubName) -> Result<PathBuf, DownloadFailure> {
-        let api = ApiBuilder::from_cache(Cache::new(self.cache.path().clone()))
-            .with_endpoint(self.endpoint.clone())
-            .with_token(self.token.clone())
-            .with_user_agent("understory", env!("CARGO_PKG_VERSION"))
-            .build()
-            .map_err(|error| DownloadFailure::NotAHub(error.to_string()))?;
-        let requested = super::repo(name, &name.revision);
-        let listing = persist(|| list(&api.repo(requested.clone())))?;
+        let limits = limits();
+        let endpoint =
+            Address::parse(&self.endpoint).map_err(|reason| DownloadFailure::NotAHub(format!("it {reason}")))?;
+        let ends: Ends = self.observer.as_ref().map_or_else(|| Arc::new(|| false) as _, |of| Arc::clone(&of.ends));
+        let client = Client::new(endpoint, self.token.as_deref(), limits.connect, ends);
+        let client = client.map_err(|trouble| DownloadFailure::of(trouble, None))?;
+        let listing = list(&client, &self.endpoint, name, limits)?;
         listing.check().map_err(DownloadFailure::Unsuitable)?;
-        let fetch = Fetch {
-            repo: api.repo(super::repo(name, &listing.sha)),
-            snapshot: Snapshot::of_commit(&self.cache, name, &listing.sha),
-            listing,
-            console: self.console,
-            observer: self.observer.clone(),
-        };
+        let snapshot = Snapshot::of_commit(&self.cache, name, &listing.sha);
+        let fetch = Fetch { hub: self, repo: &name.repo, client, limits, listing, snapshot };
         fetch.everything()?;
-        let record = self.cache.repo(requested).create_ref(&fetch.listing.sha);
-        record.map_err(|error| DownloadFailure::from_io(error, "the revision's entry".into()))?;
+        let recorded = fetch.snapshot.record(&name.revision);
+        recorded.map_err(|error| DownloadFailure::from_io(error, "the revision's entry".into()))?;
         Ok(fetch.snapshot.folder)
     }
 }
 
-fn list(repo: &ApiRepo) -> Result<Listing, DownloadFailure> {
-    let request = repo.info_request().query("blobs", "true");
-    let answer = request.call().map_err(|error| DownloadFailure::from_request(error, None))?;
-    let text = answer.into_string().map_err(|error| DownloadFailure::Unreachable(error.to_string()))?;
-    Listing::parse(&text).map_err(DownloadFailure::NotAHub)
-}
-
 /// One download of one commit.
-struct Fetch {
-    repo: ApiRepo,
+struct Fetch<'a> {
+    hub: &'a Hub,
+    repo: &'a str,
+    client: Client,
+    limits: Limits,
     listing: Listing,
     snapshot: Snapshot,
-    console: Console,
-    observer: Option<Observer>,
 }
 
-impl Fetch {
+impl Fetch<'_> {
     fn everything(&self) -> Result<(), DownloadFailure> {
         for file in OPTIONAL {
             if self.listing.entry(file).is_some() {
-                self.file(file)?;
+                self.file(file, MOST_SMALL_BYTES)?;
             } else {
                 self.snapshot.remember_absent(file).map_err(|error| DownloadFailure::from_io(error, file.into()))?;
             }
         }
-        self.file(CONFIG)?;
-        self.file(TOKENIZER)?;
+        self.file(CONFIG, MOST_SMALL_BYTES)?;
+        self.file(TOKENIZER, MOST_SMALL_BYTES)?;
         if self.listing.entry(WEIGHTS).is_some() {
-            self.file(WEIGHTS)?;
-        } else {
-            let index = self.file(WEIGHTS_INDEX)?;
-            for shard in shards(&index).map_err(|error| DownloadFailure::Unsuitable(error.to_string()))? {
-                self.file(&shard)?;
-            }
+            return self.file(WEIGHTS, u64::MAX);
+        }
+        self.file(WEIGHTS_INDEX, MOST_SMALL_BYTES)?;
+        let index = self.snapshot.folder.join(WEIGHTS_INDEX);
+        for shard in shards(&index).map_err(|error| DownloadFailure::Unsuitable(error.to_string()))? {
+            self.file(&shard, u64::MAX)?;
         }
         Ok(())
     }
 
-    /// The file in the cache, downloaded if it is not there whole.
-    fn file(&self, file: &str) -> Result<PathBuf, DownloadFailure> {
+    /// Brings the file into the cache if it is not there whole.
+    fn file(&self, file: &str, most: u64) -> Result<(), DownloadFailure> {
         let Some(entry) = self.listing.entry(file) else {
             return Err(DownloadFailure::Unsuitable(format!("{WEIGHTS_INDEX} names {file}, which it does not have")));
         };
-        persist(|| self.entry(entry))
-    }
-
-    fn entry(&self, entry: &Entry) -> Result<PathBuf, DownloadFailure> {
-        let file = entry.name.as_str();
         let disk = |error| DownloadFailure::from_io(error, file.into());
         let pointer = self.snapshot.folder.join(file);
-        match len(&pointer) {
-            Some(len) if entry.size.is_none_or(|size| size == len) => return Ok(pointer),
-            Some(_) => fs::remove_file(&pointer).map_err(disk)?,
-            None => {}
+        if is_whole(&pointer, entry.size).map_err(disk)? {
+            return Ok(());
         }
-        let blob = entry.tag().map(|tag| self.snapshot.blob(tag));
-        // hf-hub appends to the part that it finds: one that is not shorter than the file cannot be gone on with.
-        if let (Some(blob), Some(size)) = (&blob, entry.size) {
-            let part = blob.with_extension("part");
-            if len(&part).is_some_and(|len| len >= size) {
-                fs::remove_file(&part).map_err(disk)?;
-            }
-        }
-        let observer = self.observer.clone();
-        let transfer = Transfer { bar: self.console.bar(), console: self.console, announced: false, observer };
-        let pointer =
-            self.repo.download_with_progress(file, transfer).map_err(|error| DownloadFailure::from_api(error, file))?;
-        if let Err(reason) = check(&pointer, entry).map_err(disk)? {
-            // The link's target first; where the system has no symbolic links they are one file.
-            if let Ok(contents) = pointer.canonicalize() {
-                fs::remove_file(contents).map_err(disk)?;
-            }
-            let _ = fs::remove_file(&pointer);
-            return Err(DownloadFailure::Corrupt { file: file.into(), reason });
-        }
-        Ok(pointer)
-    }
-}
-
-/// Tries again where that may help.
-fn persist<T>(mut attempt: impl FnMut() -> Result<T, DownloadFailure>) -> Result<T, DownloadFailure> {
-    for pause_ms in RETRY_AFTER_MS {
-        match attempt() {
-            Err(failure) if failure.is_passing() => {
-                tracing::info!(?failure, pause_ms, "trying again");
-                std::thread::sleep(Duration::from_millis(pause_ms));
-            }
-            done => return done,
+        let path: Vec<String> = file.split('/').map(escaped).collect();
+        let (endpoint, repo, commit) = (&self.hub.endpoint, self.repo, &self.listing.sha);
+        let address = Address::parse(&format!("{endpoint}/{repo}/resolve/{commit}/{}", path.join("/")));
+        let address = address.map_err(DownloadFailure::NotAHub)?;
+        let wanted = Wanted { file, address, size: entry.size, hash: entry.hash(), most };
+        match entry.hash() {
+            Some(hash) => self.blob(entry, hash, &wanted),
+            None => self.unnamed(&pointer, &wanted),
         }
     }
-    attempt()
-}
 
-fn len(path: &Path) -> Option<u64> {
-    fs::metadata(path).ok().map(|metadata| metadata.len())
-}
-
-/// Compares a file with what the hub said of it: its size and, for a large one, its hash. The inner error says how
-/// it differs.
-fn check(path: &Path, entry: &Entry) -> io::Result<Result<(), String>> {
-    let mut file = File::open(path)?;
-    let actual = file.metadata()?.len();
-    if let Some(size) = entry.size.filter(|size| *size != actual) {
-        return Ok(Err(format!("{actual} bytes instead of {size}")));
+    /// The contents under their hash, and the link to them.
+    fn blob(&self, entry: &Entry, hash: Hash<'_>, wanted: &Wanted<'_>) -> Result<(), DownloadFailure> {
+        let disk = |error| DownloadFailure::from_io(error, wanted.file.into());
+        let blob = self.snapshot.blob(hash);
+        if !is_whole(&blob, entry.size).map_err(disk)? {
+            let lock = self.lock(&blob, wanted.file)?;
+            // Another program may have brought it meanwhile.
+            if !is_whole(&blob, entry.size).map_err(disk)? {
+                let part = Part::open(part_of(&blob, &lock), entry.size.unwrap_or(wanted.most)).map_err(disk)?;
+                self.fill(part, wanted)?.finish(&blob).map_err(disk)?;
+            }
+        }
+        self.snapshot.link(wanted.file, hash).map_err(disk)
     }
-    if let Some(expected) = entry.sha256() {
-        let mut hasher = Sha256::new();
-        let mut buffer = vec![0; 1 << 20];
+
+    /// A file of which nobody knows the hash belongs to its commit alone, and a part of it cannot be gone on with later.
+    fn unnamed(&self, pointer: &Path, wanted: &Wanted<'_>) -> Result<(), DownloadFailure> {
+        let disk = |error| DownloadFailure::from_io(error, wanted.file.into());
+        let unnamed = self.snapshot.unnamed(wanted.file);
+        let lock = self.lock(&unnamed, wanted.file)?;
+        if is_whole(pointer, wanted.size).map_err(disk)? {
+            return Ok(());
+        }
+        let part = Part::open(part_of(&unnamed, &lock), 0).map_err(disk)?;
+        let part = self.fill(part, wanted)?;
+        if let Some(folder) = pointer.parent() {
+            fs::create_dir_all(folder).map_err(disk)?;
+        }
+        part.finish(pointer).map_err(disk)
+    }
+
+    fn fill(&self, mut part: Part, wanted: &Wanted<'_>) -> Result<Part, DownloadFailure> {
+        let shown = Transfer::new(self.hub.console, self.hub.observer.as_ref(), wanted.file);
+        match wanted.fill(&mut part, &self.client, self.limits, &shown) {
+            Ok(()) => Ok(part),
+            Err(failure) => {
+                let is_of_use = wanted.hash.is_some() && !matches!(failure, DownloadFailure::Corrupt { .. });
+                if !is_of_use {
+                    // What cannot be removed is begun again next time.
+                    let _ = part.remove();
+                }
+                Err(failure)
+            }
+        }
+    }
+
+    /// Waits until no other program brings the blob, as long as that one gets on; `None` where the file system has no
+    /// locks.
+    fn lock(&self, blob: &Path, file: &str) -> Result<Option<Lock>, DownloadFailure> {
+        let disk = |error| DownloadFailure::from_io(error, file.into());
+        if let Some(folder) = blob.parent() {
+            fs::create_dir_all(folder).map_err(disk)?;
+        }
+        let path = self.snapshot.lock(blob);
+        let (mut seen, mut since, mut is_said) = (arriving(blob), Instant::now(), false);
         loop {
-            match file.read(&mut buffer)? {
-                0 => break,
-                n => hasher.update(&buffer[..n]),
+            match lock::take(&path).map_err(disk)? {
+                Taken::Held(lock) => return Ok(Some(lock)),
+                Taken::Unsupported => return Ok(None),
+                Taken::Busy => {}
             }
-        }
-        let hash: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        if !hash.eq_ignore_ascii_case(expected) {
-            return Ok(Err(format!("SHA-256 {hash} instead of {expected}")));
-        }
-    }
-    Ok(Ok(()))
-}
-
-/// Shows one file's download: a bar on a terminal, a line elsewhere.
-struct Transfer {
-    bar: ProgressBar,
-    console: Console,
-    announced: bool,
-    observer: Option<Observer>,
-}
-
-impl Transfer {
-    /// Tells the observer of every hundredth of the file that `size` more bytes complete.
-    fn observe(&self, size: usize) {
-        let (done, total) = (self.bar.position(), self.bar.length().unwrap_or(0));
-        let hundredths = |bytes: u64| bytes.saturating_mul(100).checked_div(total);
-        if let Some(observer) = &self.observer
-            && hundredths(done) != hundredths(done.saturating_sub(size as u64))
-        {
-            observer(done, total);
+            if !is_said {
+                self.hub.console.note(&format!("note: another program is downloading {file}; waiting for it"));
+                is_said = true;
+            }
+            let now = arriving(blob);
+            if now != seen {
+                (seen, since) = (now, Instant::now());
+            } else if since.elapsed() > self.limits.patience {
+                return Err(DownloadFailure::Locked { file: file.into() });
+            }
+            self.client.pause(LOOK).map_err(|trouble| DownloadFailure::of(trouble, Some(file)))?;
         }
     }
 }
 
-impl Progress for Transfer {
-    fn init(&mut self, size: usize, filename: &str) {
-        if !self.announced && self.bar.is_hidden() {
-            self.console.note(&format!("downloading {filename} ({})", figures::bytes(size as u64)));
-        }
-        self.announced = true;
-        self.bar.set_style(output::bar_style("{bytes}/{total_bytes} {bytes_per_sec}"));
-        self.bar.set_message(filename.to_owned());
-        self.bar.set_length(size as u64);
-        self.bar.set_position(0);
-    }
+fn limits() -> Limits {
+    let given = std::env::var(IDLE_MS).ok().and_then(|ms| ms.parse().ok()).map(Duration::from_millis);
+    Limits::with_idle(given.unwrap_or(Limits::IDLE).clamp(Duration::from_millis(1), Limits::IDLE))
+}
 
-    fn update(&mut self, size: usize) {
-        self.bar.inc(size as u64);
-        self.observe(size);
-    }
+/// Where the blob lies on its way: the same for every program, unless nothing keeps them apart.
+fn part_of(blob: &Path, lock: &Option<Lock>) -> PathBuf {
+    let own = if lock.is_some() { String::new() } else { format!(".{}", std::process::id()) };
+    let mut name = blob.as_os_str().to_owned();
+    name.push(format!("{own}.incomplete"));
+    name.into()
+}
 
-    fn finish(&mut self) {
-        self.bar.finish();
+/// Whether the file is there with this size; one of another size is removed.
+fn is_whole(path: &Path, size: Option<u64>) -> std::io::Result<bool> {
+    match fs::metadata(path) {
+        Ok(found) if found.is_file() && size.is_none_or(|size| size == found.len()) => Ok(true),
+        Ok(_) => fs::remove_file(path).map(|()| false),
+        Err(_) => Ok(false),
     }
+}
+
+/// Bytes of what other programs have of the blob: each names its part in its own way after it.
+fn arriving(blob: &Path) -> u64 {
+    let entries = blob.parent().and_then(|folder| fs::read_dir(folder).ok()).into_iter().flatten().flatten();
+    let name = blob.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let parts = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(&name));
+    parts.filter_map(|entry| Some(entry.metadata().ok()?.len())).sum()
 }

@@ -2,9 +2,10 @@
 
 use std::{fmt, io};
 
-use hf_hub::api::sync::ApiError;
+use understory_model::repository::shown;
 
 use super::HubName;
+use super::http::Trouble;
 
 /// Why a download did not happen. Each is about one repository; [`DownloadFailure::explain`] adds which.
 #[derive(Debug)]
@@ -13,14 +14,16 @@ pub enum DownloadFailure {
     Status { status: u16, file: Option<String> },
     /// No answer: no network, no such host, nobody listening.
     Unreachable(String),
-    /// The connection broke in the middle of a file.
-    Interrupted { file: String, reason: String },
+    /// The connection broke in the middle of a file, or of the list of files, or nothing came any more.
+    Interrupted { file: Option<String>, reason: String },
     /// The disk is full.
     NoSpace { file: String },
     /// Writing to the cache failed otherwise.
     Disk { file: String, reason: String },
-    /// Another process holds the file's lock.
+    /// Another process holds the file's lock and does not get on.
     Locked { file: String },
+    /// Nobody wants it any more.
+    Stopped,
     /// What came is not what the hub promised.
     Corrupt { file: String, reason: String },
     /// The repository holds no model that can be used here.
@@ -30,46 +33,22 @@ pub enum DownloadFailure {
 }
 
 impl DownloadFailure {
-    /// From hf-hub's error; `file` is what was asked for.
-    pub fn from_api(error: ApiError, file: &str) -> Self {
-        match error {
-            ApiError::RequestError(error) => Self::from_request(*error, Some(file)),
-            ApiError::IoError(error) => Self::from_io(error, file.into()),
-            ApiError::LockAcquisition(_) => Self::Locked { file: file.into() },
-            error => Self::NotAHub(error.to_string()),
+    /// From the HTTP client; `file` is what was asked for, `None` the list of files.
+    pub fn of(trouble: Trouble, file: Option<&str>) -> Self {
+        match trouble {
+            Trouble::Unreachable(reason) => Self::Unreachable(reason),
+            Trouble::Interrupted(reason) => Self::Interrupted { file: file.map(Into::into), reason },
+            Trouble::NotAHub(reason) => Self::NotAHub(reason),
+            Trouble::Stopped => Self::Stopped,
         }
     }
 
-    /// From the HTTP client's error; `file` is what was asked for, `None` the repository.
-    pub fn from_request(error: ureq::Error, file: Option<&str>) -> Self {
-        let transport = match error {
-            ureq::Error::Status(status, _) => return Self::Status { status, file: file.map(Into::into) },
-            ureq::Error::Transport(transport) => transport,
-        };
-        match transport.kind() {
-            ureq::ErrorKind::InvalidUrl | ureq::ErrorKind::UnknownScheme | ureq::ErrorKind::BadStatus => {
-                Self::NotAHub(transport.to_string())
-            }
-            _ => Self::Unreachable(transport.to_string()),
-        }
-    }
-
-    /// While a body is copied to disk both ends fail with [`io::Error`]; their kinds tell them apart.
+    /// From the file system.
     pub fn from_io(error: io::Error, file: String) -> Self {
         use io::ErrorKind as Kind;
-        let reason = error.to_string();
         match error.kind() {
             Kind::StorageFull | Kind::QuotaExceeded | Kind::FileTooLarge => Self::NoSpace { file },
-            Kind::UnexpectedEof
-            | Kind::ConnectionReset
-            | Kind::ConnectionAborted
-            | Kind::BrokenPipe
-            | Kind::TimedOut
-            | Kind::WouldBlock
-            | Kind::NetworkDown
-            | Kind::NetworkUnreachable
-            | Kind::HostUnreachable => Self::Interrupted { file, reason },
-            _ => Self::Disk { file, reason },
+            _ => Self::Disk { file, reason: error.to_string() },
         }
     }
 
@@ -86,6 +65,7 @@ impl DownloadFailure {
     /// What happened, and what to do about it.
     pub fn explain(&self, name: &HubName, endpoint: &str) -> Unavailable {
         let HubName { repo, revision } = name;
+        let endpoint = shown(endpoint);
         let what = |file: &Option<String>| file.as_ref().map_or(String::new(), |file| format!("{file} of "));
         let (what, advice) = match self {
             Self::Status { status: 401, file } => (
@@ -114,7 +94,10 @@ impl DownloadFailure {
                 format!("cannot reach {endpoint} for {repo} ({reason})"),
                 "Check the network and HF_ENDPOINT. `tales` and the models that `understory models` lists need no network.",
             ),
-            Self::Interrupted { file, reason } => (
+            Self::Interrupted { file: None, reason } => {
+                (format!("{endpoint} stopped answering for {repo} ({reason})"), "Try again later.")
+            }
+            Self::Interrupted { file: Some(file), reason } => (
                 format!("the download of {file} of {repo} broke off ({reason})"),
                 "What has arrived is kept: run the same command again to resume.",
             ),
@@ -126,6 +109,9 @@ impl DownloadFailure {
                 format!("cannot store {file} of {repo} in the cache: {reason}"),
                 "Check the cache folder, or set HF_HOME.",
             ),
+            Self::Stopped => {
+                return Unavailable { what: format!("the download of {repo} was stopped"), advice: None };
+            }
             Self::Locked { file } => {
                 (format!("another process is downloading {file} of {repo}"), "Wait for it, then run again.")
             }

@@ -1,38 +1,39 @@
-//! Models from the Hugging Face hub, through hf-hub and in its cache, so that what other tools have downloaded is
+//! Models from the Hugging Face hub, in the cache that its other tools share, so that what they have downloaded is
 //! found and the other way round.
 //!
 //! A model that is whole in the cache is used without any network access. Otherwise the revision is resolved to a
-//! commit, every file comes from that one commit, and the revision's entry in the cache is written last: an
-//! interrupted download is never taken for a model.
+//! commit, every file comes from that one commit and is checked against the hash that the list of files gives, and the
+//! revision's entry in the cache is written last: an interrupted download is never taken for a model.
 
 mod cache;
 mod download;
+mod environment;
 mod failure;
+mod http;
+mod listing;
+mod lock;
+mod part;
+mod progress;
+mod snapshot;
+mod transfer;
 
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::PathBuf;
 
-use anyhow::{Result, bail};
-use hf_hub::{Cache, Repo, RepoType};
+use anyhow::{Context, Result};
 
-use cache::Snapshot;
 pub use cache::{list, model_type};
+use environment::Environment;
+use failure::DownloadFailure;
 pub use failure::Unavailable;
+pub use progress::Observer;
+use snapshot::Snapshot;
 pub use understory_model::repository::HubName;
 
 use crate::output::Console;
 
-/// `name` at `revision`, as hf-hub has it.
-fn repo(name: &HubName, revision: &str) -> Repo {
-    Repo::with_revision(name.repo.clone(), RepoType::Model, revision.into())
-}
-
-/// Hears, besides the console, how much of a file is here: bytes so far, and of the whole.
-pub type Observer = Arc<dyn Fn(u64, u64)>;
-
 /// The hub as the environment describes it.
 pub struct Hub {
-    cache: Cache,
+    cache: PathBuf,
     endpoint: String,
     token: Option<String>,
     offline: bool,
@@ -41,16 +42,17 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// Reads `HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN` (or the token file of the other tools) and `HF_HUB_OFFLINE`.
+    /// As [`Environment`] reads it.
+    ///
+    /// # Errors
+    /// Those of [`cache_from_env`].
     pub fn from_env(offline: bool, console: Console) -> Result<Self> {
-        let cache = cache_from_env()?;
-        let endpoint = env("HF_ENDPOINT").unwrap_or_else(|| "https://huggingface.co".into());
-        let truthy = |value: String| matches!(value.to_ascii_lowercase().as_str(), "1" | "true" | "yes" | "on");
+        let environment = Environment::current();
         Ok(Self {
-            token: env("HF_TOKEN").or_else(|| cache.token()),
-            endpoint: endpoint.trim_end_matches('/').into(),
-            offline: offline || env("HF_HUB_OFFLINE").is_some_and(truthy),
-            cache,
+            token: environment.any_token(),
+            offline: offline || environment.offline,
+            cache: cache_of(environment.cache)?,
+            endpoint: environment.endpoint,
             console,
             observer: None,
         })
@@ -77,7 +79,7 @@ impl Hub {
                 Some(files) => format!("{} of {name} is missing from", files.join(", ")),
                 None => format!("{name} is not in"),
             };
-            let cache = self.cache.path().display();
+            let cache = self.cache.display();
             return Err(Unavailable {
                 what: format!("{what} the cache {cache}, and --offline (or HF_HUB_OFFLINE) forbids the network"),
                 advice: Some("Run once without it to download.".into()),
@@ -86,7 +88,8 @@ impl Hub {
         }
         match (self.download(name), cached) {
             (Ok(folder), _) => Ok(folder),
-            (Err(failure), Some(snapshot)) if whole && failure.is_unreachable() => {
+            // Only files that a model may lack are unknown.
+            (Err(failure), Some(snapshot)) if whole && !matches!(failure, DownloadFailure::Stopped) => {
                 let Unavailable { what, .. } = failure.explain(name, &self.endpoint);
                 self.console.note(&format!("note: {what}; using the cached copy"));
                 Ok(snapshot.folder)
@@ -96,22 +99,24 @@ impl Hub {
     }
 }
 
-/// hf-hub's cache. Its own constructor panics where there is no home directory.
-pub fn cache_from_env() -> Result<Cache> {
-    match env("HF_HOME") {
-        Some(home) => Ok(Cache::new(Path::new(&home).join("hub"))),
-        None => match std::env::home_dir() {
-            Some(home) => Ok(Cache::new(home.join(".cache").join("huggingface").join("hub"))),
-            None => bail!("there is no home directory for the model cache; set HF_HOME to a folder"),
-        },
-    }
+/// The folder of the cache that all Hugging Face tools share.
+///
+/// # Errors
+/// There is no home directory, and no variable names the cache.
+pub fn cache_from_env() -> Result<PathBuf> {
+    cache_of(Environment::current().cache)
+}
+
+fn cache_of(cache: Option<PathBuf>) -> Result<PathBuf> {
+    cache.context("there is no home directory for the model cache; set HF_HOME to a folder")
+}
+
+/// What `HF_HOME` is or would be: for a process whose other caches are elsewhere.
+pub fn home_from_env() -> Option<PathBuf> {
+    Environment::current().home
 }
 
 /// The folder of what the cache holds of a repository, be it a whole model or its configuration alone.
 pub fn cached_folder(name: &HubName) -> Result<Option<PathBuf>> {
     Ok(Snapshot::find(&cache_from_env()?, name).map(|snapshot| snapshot.folder))
-}
-
-fn env(name: &str) -> Option<String> {
-    std::env::var(name).ok().map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
 }

@@ -1,7 +1,5 @@
 //! From a model's source in a request to its files.
 
-use std::sync::Arc;
-
 use anyhow::{Context, Result, bail};
 use understory_model::files::{FolderFiles, ModelFiles};
 use understory_protocol::ModelSource;
@@ -35,7 +33,7 @@ impl ModelSources {
                 let name = HubName::parse(&label).with_context(|| {
                     format!("`{label}` is no repository: expected owner/name, and perhaps @revision")
                 })?;
-                let hub = Hub::from_env(self.offline, self.console)?.observed(Arc::clone(observer));
+                let hub = Hub::from_env(self.offline, self.console)?.observed(observer.clone());
                 Ok(Found { label, files: Box::new(FolderFiles::open(hub.fetch(&name)?)?) })
             }
             ModelSource::Folder { name } => bail!(

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
+use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
 pub const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
@@ -18,6 +20,28 @@ pub struct Request {
     pub token: Option<String>,
     gzip: bool,
 }
+
+/// What is sent: the head, the body, and then something else than the end of the connection.
+pub struct Reply {
+    pub head: String,
+    pub body: Vec<u8>,
+    pub then: Then,
+}
+
+/// After the body.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Then {
+    Close,
+    /// Nothing, for as long as the client stays.
+    Silence,
+    /// The body comes in pieces of so many bytes with a pause before each, and is repeated until the client goes.
+    Drip(usize, Duration),
+    /// The same, once.
+    Slow(usize, Duration),
+}
+
+/// An answer in place of the honest one; `None`: that one.
+pub type Trick = Box<dyn FnMut(&Request) -> Option<Reply> + Send>;
 
 /// What the hub holds and how it behaves; tests change it as they go.
 #[derive(Default)]
@@ -32,7 +56,10 @@ pub struct State {
     pub corrupt: bool,
     /// answer everything with this status unless the request has the token `secret`
     pub refuse: Option<u16>,
+    pub trick: Option<Trick>,
     pub requests: Vec<Request>,
+    /// bytes of bodies
+    pub sent: usize,
 }
 
 pub struct HubServer {
@@ -71,16 +98,26 @@ impl HubServer {
 }
 
 pub fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(bytes))
+}
+
+/// git's hash of a file.
+pub fn git_hash(bytes: &[u8]) -> String {
+    use sha1::Digest as _;
+    hex(&Sha1::new_with_prefix(format!("blob {}\0", bytes.len())).chain_update(bytes).finalize())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn is_large(file: &str) -> bool {
     file.ends_with(".safetensors")
 }
 
-/// A stand-in for git's hash of a small file.
-fn tag(file: &str, bytes: &[u8]) -> String {
-    if is_large(file) { sha256(bytes) } else { sha256(bytes)[..40].to_owned() }
+/// The hash under which a file is kept.
+pub fn tag(file: &str, bytes: &[u8]) -> String {
+    if is_large(file) { sha256(bytes) } else { git_hash(bytes) }
 }
 
 fn read_request(stream: &TcpStream) -> Option<Request> {
@@ -103,12 +140,38 @@ fn read_request(stream: &TcpStream) -> Option<Request> {
 /// Answers one request and closes the connection.
 fn serve(mut stream: TcpStream, address: SocketAddr, state: &Mutex<State>) {
     let Some(request) = read_request(&stream) else { return };
-    let mut state = state.lock().unwrap();
-    state.requests.push(request.clone());
-    let (head, body) = answer(&request, address, &mut state);
-    drop(state);
-    // A client that has hung up is its own business.
-    let _ = stream.write_all(head.as_bytes()).and_then(|()| stream.write_all(&body)).and_then(|()| stream.flush());
+    let mut held = state.lock().unwrap();
+    held.requests.push(request.clone());
+    let trick = held.trick.as_mut().and_then(|trick| trick(&request));
+    let honest = |(head, body)| Reply { head, body, then: Then::Close };
+    let Reply { head, body, then } = trick.unwrap_or_else(|| honest(answer(&request, address, &mut held)));
+    drop(held);
+    let _ = stream.write_all(head.as_bytes());
+    let pieces: Vec<&[u8]> = match then {
+        Then::Drip(n, _) | Then::Slow(n, _) => body.chunks(n).collect(),
+        _ => vec![&body],
+    };
+    'sending: loop {
+        for piece in &pieces {
+            if let Then::Drip(_, pause) | Then::Slow(_, pause) = then {
+                std::thread::sleep(pause);
+            }
+            // A client that has hung up is its own business.
+            if stream.write_all(piece).and_then(|()| stream.flush()).is_err() {
+                break 'sending;
+            }
+            state.lock().unwrap().sent += piece.len();
+        }
+        match then {
+            Then::Drip(..) => {}
+            Then::Silence => {
+                // Until the client goes.
+                let _ = std::io::copy(&mut stream, &mut std::io::sink());
+                break;
+            }
+            Then::Close | Then::Slow(..) => break,
+        }
+    }
 }
 
 fn answer(request: &Request, address: SocketAddr, state: &mut State) -> (String, Vec<u8>) {
@@ -135,8 +198,7 @@ fn answer(request: &Request, address: SocketAddr, state: &mut State) -> (String,
         if state.corrupt {
             *bytes.last_mut().unwrap() ^= 1;
         }
-        let probe = request.range.as_deref() == Some("bytes=0-0");
-        let cut = state.cut_after.filter(|_| !probe && state.cuts_left != Some(0));
+        let cut = state.cut_after.filter(|_| state.cuts_left != Some(0));
         if cut.is_some() {
             state.cuts_left = state.cuts_left.map(|left| left - 1);
         }
@@ -150,21 +212,27 @@ fn known(revision: &str) -> bool {
 }
 
 fn listing(state: &State) -> String {
-    let siblings = state.files.iter().map(|(name, bytes)| {
-        let mut entry = serde_json::json!({ "rfilename": name, "size": bytes.len(), "blobId": &sha256(bytes)[..40] });
+    listing_of(&state.files).to_string()
+}
+
+/// What a hub says of these files.
+pub fn listing_of(files: &BTreeMap<String, Vec<u8>>) -> serde_json::Value {
+    let siblings = files.iter().map(|(name, bytes)| {
+        let mut entry = serde_json::json!({ "rfilename": name, "size": bytes.len(), "blobId": git_hash(bytes) });
         if is_large(name) {
+            entry["blobId"] = git_hash(b"a pointer").into();
             entry["lfs"] = serde_json::json!({ "sha256": sha256(bytes), "size": bytes.len(), "pointerSize": 134 });
         }
         entry
     });
-    serde_json::json!({ "id": "owner/model", "sha": COMMIT, "siblings": siblings.collect::<Vec<_>>() }).to_string()
+    serde_json::json!({ "id": "owner/model", "sha": COMMIT, "siblings": siblings.collect::<Vec<_>>() })
 }
 
-fn plain(status: u16, body: &str) -> (String, Vec<u8>) {
+pub fn plain(status: u16, body: &str) -> (String, Vec<u8>) {
     (head(status, body.len(), ""), body.as_bytes().to_vec())
 }
 
-fn head(status: u16, length: usize, headers: &str) -> String {
+pub fn head(status: u16, length: usize, headers: &str) -> String {
     format!("HTTP/1.1 {status} X\r\nContent-Length: {length}\r\nConnection: close\r\n{headers}\r\n")
 }
 
@@ -173,7 +241,8 @@ fn head(status: u16, length: usize, headers: &str) -> String {
 fn ranged(request: &Request, bytes: &[u8], headers: &str, cut: Option<usize>) -> (String, Vec<u8>) {
     let range = request.range.as_deref().filter(|_| !request.gzip).and_then(|range| range.strip_prefix("bytes="));
     let Some((first, last)) = range.and_then(|range| range.split_once('-')) else {
-        return (head(200, bytes.len(), headers), bytes.to_vec());
+        let sent = cut.map_or(bytes.len(), |cut| cut.min(bytes.len()));
+        return (head(200, bytes.len(), headers), bytes[..sent].to_vec());
     };
     let total = bytes.len();
     let first: usize = first.parse().unwrap();

@@ -74,7 +74,10 @@ pub fn understory(args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_understory"));
     command.args(args).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let proxies = ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
-    for name in ["HF_TOKEN", "HF_HUB_OFFLINE", "HF_ENDPOINT", "RUST_LOG"].into_iter().chain(proxies) {
+    let tokens = ["HF_TOKEN", "HF_TOKEN_PATH", "HUGGING_FACE_HUB_TOKEN"];
+    let caches = ["HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "TRANSFORMERS_OFFLINE"];
+    let others = ["HF_HUB_OFFLINE", "HF_ENDPOINT", "RUST_LOG"];
+    for name in tokens.into_iter().chain(caches).chain(others).chain(proxies) {
         command.env_remove(name);
     }
     // Help texts are as wide as for a file.

@@ -3,8 +3,8 @@
 use sha2::{Digest, Sha256};
 use understory_protocol::{Error, Result};
 
-use super::files::{ModelFiles, read_text};
-use super::repository::{WEIGHTS, WEIGHTS_INDEX, shards};
+use super::files::{ModelFiles, read_small};
+use super::repository::{WEIGHTS, WEIGHTS_INDEX, shard_names};
 
 /// What is hashed at once.
 const PIECE: u64 = 8 << 20;
@@ -17,8 +17,8 @@ pub fn weights(files: &dyn ModelFiles) -> Result<Option<String>> {
     if let Some(hash) = file(files, WEIGHTS)? {
         return Ok(Some(hash));
     }
-    let Some(index) = read_text(files, WEIGHTS_INDEX)? else { return Ok(None) };
-    let shards = shards(&index).map_err(|reason| Error::BadFile { file: WEIGHTS_INDEX.into(), reason })?;
+    let Some(index) = read_small(files, WEIGHTS_INDEX)? else { return Ok(None) };
+    let shards = shard_names(&index).map_err(|reason| Error::BadFile { file: WEIGHTS_INDEX.into(), reason })?;
     let mut lines = String::new();
     for shard in shards {
         let Some(hash) = file(files, &shard)? else { return Ok(None) };

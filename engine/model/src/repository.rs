@@ -1,10 +1,17 @@
 //! What a repository of the Hugging Face Hub holds, and which of it a model needs: names, lists and rules that every
 //! front end shares. Nothing here asks a server for anything.
 
+mod listing;
+mod paths;
+mod patience;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Component, Path};
 
 use serde::Deserialize;
+
+pub use self::listing::{Entry, Hash, LISTING_BYTES, Listing, is_hash};
+pub use self::paths::{is_plain_path, shown};
+pub use self::patience::{Limits, Patience, content_range};
 
 pub const CONFIG: &str = "config.json";
 pub const TOKENIZER: &str = "tokenizer.json";
@@ -54,69 +61,6 @@ impl std::fmt::Display for HubName {
     }
 }
 
-/// What the hub says of a repository at a revision.
-#[derive(Debug, Deserialize)]
-pub struct Listing {
-    /// the commit
-    pub sha: String,
-    pub siblings: Vec<Entry>,
-}
-
-/// A file of a repository. A mirror may leave out all but the name.
-#[derive(Debug, Deserialize)]
-pub struct Entry {
-    #[serde(rename = "rfilename")]
-    pub name: String,
-    pub size: Option<u64>,
-    /// SHA-1 of git's blob: `blob SIZE\0`, then the contents
-    #[serde(rename = "blobId")]
-    pub git_hash: Option<String>,
-    lfs: Option<Lfs>,
-}
-
-/// Files above a few megabytes are stored by their hash.
-#[derive(Debug, Deserialize)]
-struct Lfs {
-    sha256: Option<String>,
-}
-
-impl Entry {
-    /// Of large files.
-    pub fn sha256(&self) -> Option<&str> {
-        self.lfs.as_ref()?.sha256.as_deref()
-    }
-
-    /// The hash under which caches keep the contents. A large file's `git_hash` is not of its contents.
-    pub fn tag(&self) -> Option<&str> {
-        self.sha256().or(self.git_hash.as_deref())
-    }
-}
-
-impl Listing {
-    /// # Errors
-    /// Why `text` is no answer of a hub.
-    pub fn parse(text: &str) -> Result<Self, String> {
-        let listing: Self = serde_json::from_str(text).map_err(|error| error.to_string())?;
-        let hex = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_hexdigit());
-        if !hex(&listing.sha) || !listing.siblings.iter().filter_map(Entry::tag).all(hex) {
-            return Err("its list of files has a hash that is none".into());
-        }
-        Ok(listing)
-    }
-
-    pub fn entry(&self, file: &str) -> Option<&Entry> {
-        self.siblings.iter().find(|entry| entry.name == file)
-    }
-
-    /// As [`check_names`].
-    ///
-    /// # Errors
-    /// Those of [`check_names`].
-    pub fn check(&self) -> Result<(), String> {
-        check_names(&self.siblings.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>())
-    }
-}
-
 /// Whether files of these names can be a model.
 ///
 /// # Errors
@@ -133,21 +77,30 @@ pub fn check_names(names: &[&str]) -> Result<(), String> {
     if missing.is_empty() { Ok(()) } else { Err(format!("it has {}", missing.join(", "))) }
 }
 
-/// File names of the shards that a `model.safetensors.index.json` speaks of, each once, in order.
+/// File names of the shards that a `model.safetensors.index.json` speaks of, each once, in order. Everyone who reads,
+/// downloads or hashes shards finds them through this function.
 ///
 /// # Errors
-/// What is wrong with the index.
+/// What is wrong with the index, as a clause that begins with its name.
 pub fn shards(index: &str) -> Result<Vec<String>, String> {
+    shard_names(index.as_bytes()).map_err(|reason| format!("{WEIGHTS_INDEX} {reason}"))
+}
+
+/// As [`shards`].
+///
+/// # Errors
+/// The same clause without the index's name.
+pub fn shard_names(index: &[u8]) -> Result<Vec<String>, String> {
     #[derive(Deserialize)]
     struct Index {
         weight_map: BTreeMap<String, String>,
     }
-    let index: Index = serde_json::from_str(index)
-        .map_err(|error| format!("{WEIGHTS_INDEX} does not map tensors to files: {error}"))?;
+    let index: Index = serde_json::from_slice(index)
+        .map_err(|error| format!("does not map tensors to files: {}", shown(&error.to_string())))?;
     let files: BTreeSet<String> = index.weight_map.into_values().collect();
-    let inside = |file: &str| Path::new(file).components().all(|part| matches!(part, Component::Normal(_)));
-    match files.iter().find(|file| file.is_empty() || !inside(file)) {
-        Some(outside) => Err(format!("{WEIGHTS_INDEX} names a shard outside its folder: `{outside}`")),
+    let is_hidden = |file: &str| file.split('/').any(|part| part.starts_with('.'));
+    match files.iter().find(|file| !is_plain_path(file) || is_hidden(file)) {
+        Some(other) => Err(format!("names a shard outside its folder, or one with no usable name: `{}`", shown(other))),
         None => Ok(files.into_iter().collect()),
     }
 }
@@ -176,23 +129,21 @@ mod tests {
         assert_eq!(check_names(&[CONFIG, TOKENIZER, WEIGHTS_INDEX]), Ok(()));
     }
 
-    /// Taking every `blobId` for a hash of contents fails this: a large file's is that of a pointer to it.
-    #[test]
-    fn a_large_files_tag_is_its_sha256() {
-        let text = r#"{"sha":"a1","siblings":[{"rfilename":"w","size":5,"blobId":"b2","lfs":{"sha256":"c3","size":5}},
-            {"rfilename":"c","size":2,"blobId":"d4"},{"rfilename":"x"}]}"#;
-        let listing = Listing::parse(text).expect("a list");
-        let tags: Vec<_> = listing.siblings.iter().map(Entry::tag).collect();
-        assert_eq!(tags, [Some("c3"), Some("d4"), None]);
-        assert!(Listing::parse(r#"{"sha":"../x","siblings":[]}"#).is_err());
-    }
-
+    /// Refusing every slash fails this, and so does taking every path that stays inside: the system of another reader
+    /// may understand the name otherwise.
     #[test]
     fn shards_stay_in_their_folder() {
-        let index = |file: &str| format!(r#"{{"weight_map":{{"a":"{file}","b":"two.safetensors","c":"{file}"}}}}"#);
+        let index = |file: &str| {
+            let map = serde_json::json!({ "weight_map": { "a": file, "b": "two.safetensors", "c": file } });
+            map.to_string()
+        };
         assert_eq!(shards(&index("one.safetensors")).expect("two"), ["one.safetensors", "two.safetensors"]);
-        for bad in ["../up.safetensors", "/etc/x", ""] {
-            assert!(shards(&index(bad)).is_err(), "{bad}");
+        assert_eq!(shards(&index("sub/m-1.safetensors")).expect("two"), ["sub/m-1.safetensors", "two.safetensors"]);
+        for bad in
+            ["../up.safetensors", "/etc/x", "", "a//b", "./a", "a/.", "C:\\x", "a\\b", ".git/config", "a\0b", "NUL"]
+        {
+            let said = shards(&index(bad)).expect_err(bad);
+            assert!(said.starts_with(WEIGHTS_INDEX) && !said.contains('\0'), "{said}");
         }
         assert!(shards("[]").is_err());
     }

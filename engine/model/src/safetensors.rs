@@ -9,8 +9,8 @@ use serde::Deserialize;
 use understory_protocol::foreign::shown;
 use understory_protocol::{Error, Result};
 
-use super::files::{ModelFiles, read_text};
-use super::repository::{WEIGHTS, WEIGHTS_INDEX, shards};
+use super::files::{ModelFiles, read_small};
+use super::repository::{WEIGHTS, WEIGHTS_INDEX, shard_names};
 
 /// The limit of the `safetensors` crate; a longer header is a sign of something else than a header.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
@@ -147,8 +147,8 @@ pub(crate) fn weight_files(files: &dyn ModelFiles) -> Result<Vec<String>> {
     if files.len(WEIGHTS)?.is_some() {
         return Ok(vec![WEIGHTS.into()]);
     }
-    let Some(index) = read_text(files, WEIGHTS_INDEX)? else {
+    let Some(index) = read_small(files, WEIGHTS_INDEX)? else {
         return Err(Error::NotAModel { path: files.name().into(), missing: WEIGHTS.into() });
     };
-    shards(&index).map_err(|reason| Error::BadFile { file: WEIGHTS_INDEX.into(), reason })
+    shard_names(&index).map_err(|reason| Error::BadFile { file: WEIGHTS_INDEX.into(), reason })
 }

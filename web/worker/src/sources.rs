@@ -111,7 +111,7 @@ async fn gather(
         match store.have(&wanted, &mut on_bytes).await {
             Ok(blob) => Ok((file.clone(), blob)),
             Err(Problem::Refused(refused)) => Err(explain(refused, file)),
-            Err(Problem::Said(message)) => Err(message),
+            Err(Problem::Said(message) | Problem::Broken(message)) => Err(message),
             Err(Problem::NoRoom) => Err(format!("{file}: no room")),
         }
     };

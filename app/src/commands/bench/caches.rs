@@ -73,6 +73,10 @@ impl Caches {
 /// Makes `folder` the place for caches of the process to be: of Mesa, of NVIDIA's driver, of what follows the XDG
 /// specification, and ours.
 pub fn point_to(command: &mut Command, folder: &Path) {
+    // Models stay where they are.
+    if let Some(home) = crate::hub::home_from_env() {
+        command.env("HF_HOME", home);
+    }
     command.env("XDG_CACHE_HOME", folder);
     command.env("MESA_SHADER_CACHE_DIR", folder).env_remove("MESA_SHADER_CACHE_DISABLE");
     command.env("__GL_SHADER_DISK_CACHE_PATH", folder).env("__GL_SHADER_DISK_CACHE", "1");

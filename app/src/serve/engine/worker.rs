@@ -160,9 +160,11 @@ async fn load(session: &mut Session, task: &Task, request: LoadRequest, models: 
 
 /// Tells the page how far a download is, and ends the download with the request.
 fn observer(task: &Task) -> Observer {
-    let task = task.clone();
-    Arc::new(move |done_bytes, total_bytes| {
-        task.leave_if_ended();
-        task.say(Reply::Progress(Progress::Fetch { done_bytes, total_bytes }));
-    })
+    let (told, asked) = (task.clone(), task.clone());
+    Observer {
+        progress: Arc::new(move |done_bytes, total_bytes| {
+            told.say(Reply::Progress(Progress::Fetch { done_bytes, total_bytes }));
+        }),
+        ends: Arc::new(move || asked.ends()),
+    }
 }

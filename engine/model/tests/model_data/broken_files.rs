@@ -215,10 +215,19 @@ fn an_index_is_checked() {
         ("{}", "weight_map"),
         (r#"{ "weight_map": { "a": "../secret.safetensors" } }"#, "../secret"),
         (r#"{ "weight_map": { "a": "C:\\secret" } }"#, "secret"),
+        (r#"{ "weight_map": { "a": "/secret" } }"#, "secret"),
     ] {
         let message = open(&files.clone().with(INDEX, index)).unwrap().to_string();
         assert!(message.contains(part), "{message}");
     }
+    // A folder below the model's own is inside it.
+    let shard = |n: u8| format!("model-0000{n}-of-00002.safetensors");
+    let (mut below, mut index) = (files.clone(), String::from_utf8(files.0[INDEX].clone()).unwrap());
+    for n in [1, 2] {
+        index = index.replace(&shard(n), &format!("sub/{}", shard(n)));
+        below = below.without(&shard(n)).with(&format!("sub/{}", shard(n)), files.0[&shard(n)].clone());
+    }
+    assert!(open(&below.with(INDEX, index)).is_none());
     let missing = open(&files.clone().without("model-00002-of-00002.safetensors"));
     assert!(matches!(missing, Some(Error::NotAModel { missing, .. }) if missing.starts_with("model-00002")));
     assert!(matches!(open(&files.without(INDEX)), Some(Error::NotAModel { .. })));

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use serde::Deserialize;
+use understory_model::repository::LISTING_BYTES;
 use understory_protocol::ModelSource;
 
 use super::{Observer, gather};
@@ -42,7 +43,7 @@ type Index = HashMap<String, BTreeMap<String, IndexedFile>>;
 
 async fn index() -> Result<Index, String> {
     let failed = |refused| explain(refused, INDEX);
-    let text = http::text(&http::get(INDEX, 0, None).await.map_err(failed)?).await.map_err(failed)?;
+    let text = http::text(&http::get(INDEX, 0, None).await.map_err(failed)?, LISTING_BYTES).await.map_err(failed)?;
     serde_json::from_str(&text).map_err(|_| format!("{INDEX} is no list of models: the page was not built whole"))
 }
 

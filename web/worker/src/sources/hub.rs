@@ -4,7 +4,9 @@
 use js_sys::encode_uri_component;
 use understory_model::config::ModelConfig;
 use understory_model::files::ModelFiles;
-use understory_model::repository::{CONFIG, HubName, Listing, OPTIONAL, TOKENIZER, WEIGHTS, WEIGHTS_INDEX, shards};
+use understory_model::repository::{
+    CONFIG, Hash, HubName, LISTING_BYTES, Listing, OPTIONAL, TOKENIZER, WEIGHTS, WEIGHTS_INDEX, shards,
+};
 use understory_protocol::{HubAccess, ModelSource};
 use web_sys::Url;
 
@@ -138,9 +140,13 @@ impl Repository<'_> {
         let entry = listing.entry(file).ok_or_else(|| {
             format!("{} cannot be used: {WEIGHTS_INDEX} names {file}, which it does not have", self.name)
         })?;
-        let digits = if entry.sha256().is_some() { 64 } else { 40 };
-        match (entry.size, entry.tag()) {
-            (Some(bytes), Some(hash)) if hash.len() == digits => Ok(Contents { bytes, hash: hash.to_lowercase() }),
+        // The store tells the kinds of hashes by their lengths.
+        let digits = |hash: Hash<'_>| match hash {
+            Hash::Sha256(digits) => Some(digits.to_owned()),
+            Hash::Git(digits) => (digits.len() == 40).then(|| digits.to_owned()),
+        };
+        match (entry.size, entry.hash().and_then(digits)) {
+            (Some(bytes), Some(hash)) => Ok(Contents { bytes, hash }),
             _ => Err(format!(
                 "{} lists {file} of {} without its size and hash, so it could not be checked; use another endpoint",
                 self.endpoint, self.name
@@ -153,8 +159,10 @@ impl Repository<'_> {
         let revision = String::from(encode_uri_component(revision));
         let url = format!("{}/api/models/{repo}/revision/{revision}?blobs=true", self.endpoint);
         let failed = |refused| self.explain(refused, None);
-        let text = http::text(&http::get(&url, 0, self.token.as_deref()).await.map_err(failed)?).await;
-        Listing::parse(&text.map_err(failed)?).map_err(|reason| {
+        let answer = http::get(&url, 0, self.token.as_deref()).await.map_err(failed)?;
+        let text = http::text(&answer, LISTING_BYTES).await.map_err(failed)?;
+        let listing = Listing::parse(&text).and_then(|listing| listing.check_commit(&self.name).map(|()| listing));
+        listing.map_err(|reason| {
             format!("{} does not answer as a Hugging Face hub does ({reason}); check the endpoint", self.endpoint)
         })
     }

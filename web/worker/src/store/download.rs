@@ -1,10 +1,9 @@
 //! From a server into the store: gone on with where an earlier download broke off, hashed while it streams in.
 
-use js_sys::{Promise, Reflect, Uint8Array};
+use js_sys::{Promise, Uint8Array};
 use sha2::{Digest, Sha256};
+use understory_model::repository::{Limits, Patience, content_range};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
-use web_sys::ReadableStreamDefaultReader;
 
 use super::folder::Part;
 use super::{Contents, Store, Wanted};
@@ -21,6 +20,8 @@ extern "C" {
 pub enum Problem {
     /// The server did not give it.
     Refused(Refused),
+    /// The connection broke or fell silent: what came is kept, and another attempt may bring the rest.
+    Broken(String),
     /// The browser gives no more room.
     NoRoom,
     /// anything else, as a message: cut short (what came is kept), other contents than expected, ...
@@ -66,36 +67,22 @@ impl Partial<'_> {
             self.part.restart().await.map_err(unkept)?;
         }
         self.begin_hash(hash).await.map_err(unkept)?;
-        if self.part.bytes() < *bytes {
-            let response = http::get(url, self.part.bytes(), wanted.token).await.map_err(Problem::Refused)?;
-            if response.status() != 206 && self.part.bytes() > 0 {
-                // A server without ranges begins at the beginning.
-                self.part.restart().await.map_err(unkept)?;
-                self.begin_hash(hash).await.map_err(unkept)?;
-            }
-            let cut = |error: JsValue| format!("{url}: the connection broke ({}); {KEPT}", shown(&error));
-            let body = response.body().ok_or_else(|| format!("{url}: the server sent nothing"))?;
-            let reader = ReadableStreamDefaultReader::new(&body).map_err(cut)?;
-            loop {
-                let read: JsValue = resolved(reader.read()).await.map_err(cut)?;
-                let value = Reflect::get(&read, &"value".into()).map_err(cut)?;
-                if value.is_undefined() {
-                    break;
-                }
-                let piece = value.unchecked_into::<Uint8Array>().to_vec();
-                self.part.append(&piece).await.map_err(unkept)?;
-                self.update_hash(&piece);
-                if self.part.bytes() > *bytes {
-                    drop(JsFuture::from(reader.cancel()).await);
-                    break;
-                }
-                on_progress(self.part.bytes());
+        let limits = Limits::with_idle(Limits::IDLE);
+        let mut patience = Patience::new(limits, self.part.bytes());
+        let mut has_ranges = true;
+        while self.part.bytes() < *bytes {
+            match self.attempt(wanted, &mut patience, &mut has_ranges, on_progress).await {
+                Err(Problem::Broken(reason)) => match patience.pause() {
+                    Some(pause) => http::pause(pause).await,
+                    None => {
+                        let came = self.part.bytes();
+                        return Err(format!("{url}: cut short: {came} of {bytes} bytes came ({reason}); {KEPT}").into());
+                    }
+                },
+                done => done?,
             }
         }
         let came = self.part.bytes();
-        if came < *bytes {
-            return Err(format!("{url}: cut short: {came} of {bytes} bytes came; {KEPT}").into());
-        }
         let actual = self.finish_hash(*bytes).await.map_err(unkept)?;
         if came > *bytes || actual != *hash {
             self.part.restart().await.map_err(unkept)?;
@@ -107,6 +94,53 @@ impl Partial<'_> {
             .into());
         }
         Ok(())
+    }
+
+    /// Brings what one connection does.
+    async fn attempt(
+        &mut self,
+        wanted: &Wanted<'_>,
+        patience: &mut Patience,
+        has_ranges: &mut bool,
+        on_progress: &mut dyn FnMut(u64),
+    ) -> Result<(), Problem> {
+        let Contents { bytes, hash } = wanted.contents;
+        let unkept = |error: JsValue| unkept(wanted, &error);
+        let broken = |error: JsValue| Problem::Broken(shown(&error));
+        let from = if *has_ranges { self.part.bytes() } else { 0 };
+        let answer = match http::get(&wanted.url, from, wanted.token).await {
+            Ok(answer) => answer,
+            Err(Refused::Status(416)) if from > 0 => {
+                *has_ranges = false;
+                return Err(Problem::Broken("there is nothing to go on with".into()));
+            }
+            // The network may be back in a moment.
+            Err(Refused::Silent(reason)) if patience.has_progress() => return Err(Problem::Broken(reason)),
+            Err(refused) => return Err(Problem::Refused(refused)),
+        };
+        let range = answer.response.headers().get("content-range").ok().flatten();
+        // Some servers do not let pages see the range; then the hash tells.
+        if answer.response.status() == 206 && range.is_some_and(|range| !is_rest(&range, from, *bytes)) {
+            *has_ranges = false;
+            return Err(Problem::Broken("another part came than was asked for".into()));
+        }
+        if answer.response.status() != 206 && self.part.bytes() > 0 {
+            // A server without ranges begins at the beginning.
+            self.part.restart().await.map_err(unkept)?;
+            self.begin_hash(hash).await.map_err(unkept)?;
+        }
+        let body = http::Body::of(&answer).map_err(broken)?;
+        while let Some(piece) = body.piece(patience.limit()).await.map_err(broken)? {
+            self.part.append(&piece).await.map_err(unkept)?;
+            self.update_hash(&piece);
+            if self.part.bytes() > *bytes {
+                return Ok(());
+            }
+            on_progress(self.part.bytes());
+            let slow = |slow| Problem::Broken(format!("too slow: {slow}"));
+            patience.arrived(piece.len(), self.part.bytes()).map_err(slow)?;
+        }
+        if self.part.bytes() < *bytes { Err(Problem::Broken("the connection ended".into())) } else { Ok(()) }
     }
 
     /// Of what an earlier visit left.
@@ -152,6 +186,11 @@ impl Partial<'_> {
 /// Digits of git's SHA-1.
 const GIT: usize = 40;
 const KEPT: &str = "what came is kept: load again to go on";
+
+/// Whether a `Content-Range` is of the rest of the file.
+fn is_rest(range: &str, from: u64, bytes: u64) -> bool {
+    content_range(range).is_some_and(|(first, total)| first == from && total.is_none_or(|total| total == bytes))
+}
 
 fn unkept(wanted: &Wanted<'_>, error: &JsValue) -> Problem {
     match name_of(error).as_deref() {
