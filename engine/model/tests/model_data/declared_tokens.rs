@@ -2,7 +2,7 @@
 //! of `from_pretrained` of transformers 5.24's `PreTrainedTokenizerFast`.
 
 use serde_json::{Value, json};
-use understory_model::chat::ChatTemplate;
+use understory_model::chat::{ChatTemplate, Conversation};
 use understory_model::config::ModelConfig;
 use understory_model::tokenizer::Tokenizer;
 use understory_protocol::{ChatMessage, Error};
@@ -132,7 +132,8 @@ fn a_chat_template_knows_the_names_of_either_file() {
             .with("tokenizer_config.json", config.to_string())
             .with("special_tokens_map.json", json!({ "bos_token": "<s>", "eos_token": im_end(true) }).to_string());
         let message = ChatMessage { role: "user".into(), content: "Hi".into() };
-        ChatTemplate::from_files(&files).unwrap().unwrap().render(&[message], false).unwrap()
+        let conversation = Conversation::from_messages(&[message], false).unwrap();
+        ChatTemplate::from_files(&files).unwrap().unwrap().render(&conversation, &|| false).unwrap()
     };
     assert_eq!(rendered(json!({})), "<s>Hi<|im_end|>");
     assert_eq!(rendered(json!({ "bos_token": "<b>" })), "<s>Hi<|im_end|>");
