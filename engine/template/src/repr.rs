@@ -5,7 +5,7 @@ use std::rc::Rc;
 use crate::error::{Result, runtime};
 use crate::limits::Budget;
 use crate::number::float_repr;
-use crate::unicode::is_printable;
+use crate::unicode::{escape, is_printable};
 use crate::value::{Function, Object, Value, ViewKind};
 
 /// Python's `str(value)`.
@@ -179,12 +179,7 @@ pub(crate) fn str_repr(budget: &Budget<'_>, text: &str) -> Result<String> {
             c if c.is_ascii() && is_printable(c) => out.push(c),
             c if budget.step(8).map(|()| is_printable(c))? => out.push(c),
             c => {
-                let code = u32::from(c);
-                let escape = match code {
-                    ..0x100 => format!("\\x{code:02x}"),
-                    ..0x1_0000 => format!("\\u{code:04x}"),
-                    _ => format!("\\U{code:08x}"),
-                };
+                let escape = escape(c);
                 budget.alloc(escape.len())?;
                 out.push_str(&escape);
             }

@@ -14,6 +14,15 @@ pub(crate) fn is_printable(c: char) -> bool {
     c.escape_debug().len() == 1 || !format!("{:?}", format!("a{c}")).contains("\\u{")
 }
 
+/// `\xe9`, `\u20ac` or `\U0001f600`, whichever is shortest.
+pub(crate) fn escape(c: char) -> String {
+    match u32::from(c) {
+        code if code < 0x100 => format!("\\x{code:02x}"),
+        code if code < 0x1_0000 => format!("\\u{code:04x}"),
+        code => format!("\\U{code:08x}"),
+    }
+}
+
 /// The value of a decimal digit of any script.
 pub(crate) fn decimal_value(c: char) -> Option<u32> {
     let code = u32::from(c);

@@ -199,11 +199,5 @@ fn number(interpreter: &Interpreter<'_>, lead: &str, digits: &str, conversion: &
 /// What is beyond ASCII as escapes.
 pub(super) fn ascii(budget: &crate::limits::Budget<'_>, text: &str) -> Result<String> {
     budget.alloc_n(text.len(), 5)?;
-    let escape = |c: char| match u32::from(c) {
-        ..0x80 => c.to_string(),
-        code @ ..0x100 => format!("\\x{code:02x}"),
-        code @ ..0x1_0000 => format!("\\u{code:04x}"),
-        code => format!("\\U{code:08x}"),
-    };
-    Ok(text.chars().map(escape).collect())
+    Ok(text.chars().map(|c| if c.is_ascii() { c.to_string() } else { crate::unicode::escape(c) }).collect())
 }

@@ -21,7 +21,7 @@ impl<'a> Interpreter<'a> {
         let node = &program.loops[at];
         let (source, length) = self.source(items)?;
         let outer = self.scope.clone();
-        let object = Rc::new(Object::Loop(LoopState {
+        let object = Rc::new(Object::Loop(Box::new(LoopState {
             source: source.into(),
             length: length.filter(|_| node.test.is_none()).into(),
             index0: (-1).into(),
@@ -32,7 +32,7 @@ impl<'a> Interpreter<'a> {
             depth0,
             recurse: node.recursive.then(|| (at, outer.clone())),
             filter: node.test.as_ref().map(|_| (at, outer.clone())),
-        }));
+        })));
         let Object::Loop(state) = &*object else { return Ok(Flow::Next) };
         let mut ran = false;
         while let Some(item) = self.advance(state)? {

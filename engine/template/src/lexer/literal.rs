@@ -1,6 +1,7 @@
 //! Numbers and texts of a source.
 
 use super::Token;
+use crate::unicode::escape;
 
 /// The number at byte `at` of `source`, and its length in bytes.
 ///
@@ -114,12 +115,7 @@ pub(super) fn unescaped(text: &str) -> Result<String, String> {
             Some('N') => return Err("escapes of characters by name are not supported".into()),
             // The character was an escape itself by then, and lost its backslash.
             Some(other) if !other.is_ascii() => {
-                let code = u32::from(other);
-                out.push_str(&match code {
-                    ..0x100 => format!("\\x{code:02x}"),
-                    ..0x1_0000 => format!("\\u{code:04x}"),
-                    _ => format!("\\U{code:08x}"),
-                });
+                out.push_str(&escape(other));
                 continue;
             }
             Some(other) => {

@@ -7,6 +7,9 @@ use crate::ast::{Arguments, Catches, Expr, ForNode, MacroNode, Node, Statement, 
 use crate::error::Result;
 use crate::lexer::Token;
 
+/// Names of arguments, and defaults of the last of them.
+type Signature = (Vec<(String, Symbol)>, Vec<Expr>);
+
 impl Parser {
     /// Statements up to a tag with one of the names `ends`, which is next then; without names, up to the end.
     pub(super) fn statements_until(&mut self, ends: &[&str]) -> Result<Vec<Statement>> {
@@ -153,7 +156,7 @@ impl Parser {
         Ok(filter)
     }
 
-    fn signature(&mut self) -> Result<(Vec<(String, Symbol)>, Vec<Expr>)> {
+    fn signature(&mut self) -> Result<Signature> {
         let (mut arguments, mut defaults) = (Vec::new(), Vec::new());
         let mut symbols = HashSet::new();
         self.expect_op("(")?;
@@ -178,12 +181,7 @@ impl Parser {
         Ok((arguments, defaults))
     }
 
-    fn macro_body(
-        &mut self,
-        name: Option<String>,
-        (arguments, defaults): (Vec<(String, Symbol)>, Vec<Expr>),
-        end: &str,
-    ) -> Result<usize> {
+    fn macro_body(&mut self, name: Option<String>, (arguments, defaults): Signature, end: &str) -> Result<usize> {
         self.catches.push(Catches::default());
         let body = self.body(&[end])?.0;
         let mut catches = self.catches.pop().unwrap_or_default();

@@ -73,7 +73,7 @@ pub enum Source {
 pub enum Object {
     Namespace(RefCell<Vec<(String, Value)>>),
     Macro(Macro),
-    Loop(LoopState),
+    Loop(Box<LoopState>),
     /// of at least one item
     Cycler {
         items: Rc<super::Seq>,
