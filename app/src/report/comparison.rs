@@ -7,15 +7,15 @@ use understory_lab::html::comparison::{compared, is_told, letter, name, shown, s
 use understory_lab::rendering::flag_name;
 use understory_lab::view::estimate;
 use understory_protocol::figures::rounded;
-use understory_protocol::foreign::{message, shown};
+use understory_protocol::foreign;
 
 use crate::output::columns;
 
 pub fn text(comparison: &Comparison) -> String {
     let mut out = String::new();
     for (nth, column) in comparison.columns.iter().enumerate() {
-        let (label, runtime) = (shown(&column.label), shown(&column.runtime));
-        let _ = writeln!(out, "{}  {label} ({runtime}), {}", letter(nth), shown(&column.started_at));
+        let (label, runtime) = (foreign::shown(&column.label), foreign::shown(&column.runtime));
+        let _ = writeln!(out, "{}  {label} ({runtime}), {}", letter(nth), foreign::shown(&column.started_at));
         if let Some(refusal) = &column.refused {
             let _ = writeln!(out, "   not compared: {}", one_line(&refusal.to_string()));
         }
@@ -61,5 +61,5 @@ pub fn text(comparison: &Comparison) -> String {
 
 /// Words that hold names of a report, of a readable length.
 fn one_line(words: &str) -> String {
-    message(words).replace('\n', "?")
+    foreign::message(words).replace('\n', "?")
 }
