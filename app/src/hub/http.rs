@@ -17,7 +17,7 @@ use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Instant, timeout_at};
-use understory_model::repository::shown;
+use understory_model::repository::{Patience, shown};
 
 pub use self::address::{Address, escaped};
 use self::connector::Connector;
@@ -38,6 +38,16 @@ pub enum Trouble {
     NotAHub(String),
     /// Nobody wants it any more.
     Stopped,
+}
+
+impl Trouble {
+    /// The same, with the reason that `patience` knows.
+    pub fn explained(self, patience: &Patience) -> Self {
+        match self {
+            Self::Interrupted(reason) => Self::Interrupted(patience.explained(reason)),
+            other => other,
+        }
+    }
 }
 
 /// Whether a wait is to end.

@@ -2,7 +2,6 @@
 
 use std::time::Instant;
 
-use hyper::body::Bytes;
 use understory_model::repository::{LISTING_BYTES, Limits, Listing, Patience};
 
 use super::HubName;
@@ -48,15 +47,14 @@ impl Request<'_> {
         }
         let mut text: Vec<u8> = Vec::new();
         loop {
-            let piece: Option<Bytes> = answer.piece(patience.limit()).map_err(failed)?;
+            let piece = answer.piece(patience.limit()).map_err(|trouble| failed(trouble.explained(patience)))?;
             let Some(piece) = piece else { break };
             text.extend_from_slice(&piece);
             if text.len() > LISTING_BYTES {
                 let most = LISTING_BYTES >> 20;
                 return Err(DownloadFailure::NotAHub(format!("its list of files is longer than {most} MiB")));
             }
-            let slow = |slow| failed(Trouble::Interrupted(format!("too slow: {slow}")));
-            patience.arrived(piece.len(), text.len() as u64).map_err(slow)?;
+            patience.arrived(piece.len(), text.len() as u64).map_err(|slow| failed(Trouble::Interrupted(slow)))?;
             if self.is_late() {
                 let seconds = self.limits.window.as_secs_f64();
                 return Err(failed(Trouble::Interrupted(format!("the list is not here after {seconds:.0} s"))));

@@ -135,14 +135,17 @@ impl Wanted<'_> {
             )));
         }
         shown.begin(part.len(), total.unwrap_or(0));
-        while let Some(piece) = answer.piece(patience.limit()).map_err(|trouble| self.failed(trouble))? {
+        loop {
+            let piece = answer.piece(patience.limit());
+            let piece = piece.map_err(|trouble| self.failed(trouble.explained(patience)))?;
+            let Some(piece) = piece else { break };
             if piece.len() as u64 > most - part.len() {
                 part.restart().map_err(|error| self.disk(error))?;
                 return Err(self.corrupt(format!("more than {most} bytes")));
             }
             part.append(&piece).map_err(|error| self.disk(error))?;
             shown.advance(piece.len(), part.len());
-            let slow = |slow| self.failed(Trouble::Interrupted(format!("too slow: {slow}")));
+            let slow = |slow| self.failed(Trouble::Interrupted(slow));
             patience.arrived(piece.len(), part.len()).map_err(slow)?;
         }
         if total.is_some_and(|total| part.len() < total) {

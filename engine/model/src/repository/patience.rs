@@ -75,11 +75,21 @@ impl Patience {
         }
         if self.left_of_window().is_zero() {
             if self.in_window < LEAST_BYTES {
-                return Err(format!("{} bytes in {:.0} s", self.in_window, self.window.elapsed().as_secs_f64()));
+                return Err(self.slowness());
             }
             (self.window, self.in_window) = (Instant::now(), 0);
         }
         Ok(())
+    }
+
+    /// Why a wait that ended with `reason` ended: with the window, the server is too slow.
+    pub fn explained(&self, reason: String) -> String {
+        let is_slow = self.left_of_window().is_zero() && (1..LEAST_BYTES).contains(&self.in_window);
+        if is_slow { self.slowness() } else { reason }
+    }
+
+    fn slowness(&self) -> String {
+        format!("too slow: {} bytes in {:.0} s", self.in_window, self.window.elapsed().as_secs_f64())
     }
 
     /// Whether anything came of this transfer.
@@ -145,6 +155,7 @@ mod tests {
         };
         assert!(start.elapsed() >= IDLE * 5 / 3 && said.contains("bytes in"), "{said}");
         assert!(patience.pause().is_none());
+        assert!(patience.explained("silence".into()).contains("bytes in"));
     }
 
     #[test]
@@ -153,6 +164,7 @@ mod tests {
         assert!(patience.limit() <= IDLE);
         sleep(IDLE * 3 / 2);
         assert_eq!(patience.limit(), Duration::ZERO);
+        assert_eq!(patience.explained("silence".into()), "silence");
     }
 
     #[test]

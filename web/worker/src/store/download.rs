@@ -137,8 +137,7 @@ impl Partial<'_> {
                 return Ok(());
             }
             on_progress(self.part.bytes());
-            let slow = |slow| Problem::Broken(format!("too slow: {slow}"));
-            patience.arrived(piece.len(), self.part.bytes()).map_err(slow)?;
+            patience.arrived(piece.len(), self.part.bytes()).map_err(Problem::Broken)?;
         }
         if self.part.bytes() < *bytes { Err(Problem::Broken("the connection ended".into())) } else { Ok(()) }
     }
