@@ -130,6 +130,7 @@ fn advice(error: &anyhow::Error) -> Option<&str> {
         FailureKind::FileTruncated { .. } => "Download the file again.",
         FailureKind::F16Overflow => "Load the model with --dtype f32.",
         FailureKind::PromptTooLong { .. } => "Shorten the prompt, or use a model with a longer context.",
+        FailureKind::ChatTemplate => "--raw sends a prompt as it is, without the model's chat template.",
         FailureKind::NanLogits => "If the model was loaded with --dtype f16, try --dtype f32.",
         FailureKind::PairMismatch => "Use a draft of the target's own family, or none (--draft none).",
         _ => return None,

@@ -187,6 +187,9 @@ pub struct Loaded {
     pub profile: KernelSet,
     pub dtype: Dtype,
     pub has_chat_template: bool,
+    /// what its chat template leaves to the caller to switch, such as `enable_thinking`
+    #[serde(default)]
+    pub template_switches: Vec<String>,
     /// positions
     pub context: usize,
     pub calibration_key: String,

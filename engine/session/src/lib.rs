@@ -10,6 +10,7 @@ pub use self::bench::Watch;
 use understory_lab::html::prediction;
 use understory_lab::predict::ask::{LoadedModels, Predictor};
 use understory_lab::predict::models::ModelShape;
+use understory_model::chat::ChatTemplate;
 use understory_model::config::ModelConfig;
 use understory_model::files::ModelFiles;
 use understory_protocol::{
@@ -99,6 +100,7 @@ impl Session {
             profile: engine.kernel_set(),
             dtype: models.request.dtype,
             has_chat_template: engine.chat_template().is_some(),
+            template_switches: engine.chat_template().map(ChatTemplate::switches).unwrap_or_default(),
             context: engine.config().max_position_embeddings,
             calibration_key: engine.calibration_key(),
             phases_ms: *engine.phases_mut(),
@@ -116,9 +118,9 @@ impl Session {
         Ok(costs)
     }
 
-    /// As [`Engine::generate`]; `stopped` is asked after every event, and while a
-    /// chat template runs. Where the device is lost on the way, it is opened
-    /// and loaded again, and the text goes on ([`Reply::Recovering`]); times and counts are of what came after that.
+    /// As [`Engine::generate`]; `stopped` is asked after every event, and while a chat template runs. Where the device is
+    /// lost on the way, it is opened and loaded again, and the text goes on ([`Reply::Recovering`]); times and counts are
+    /// of what came after that.
     ///
     /// # Errors
     /// [`Error::NothingLoaded`], and those of [`Engine::generate`].

@@ -143,10 +143,8 @@ impl Engine {
     }
 
     fn tokenise_chat(&self, conversation: &Conversation, interrupted: &dyn Fn() -> bool) -> Result<Vec<u32>> {
-        let template = self
-            .chat
-            .as_ref()
-            .ok_or_else(|| Error::ChatTemplate { reason: "this model has none; use a plain prompt (--raw)".into() })?;
+        let absent = || Error::ChatTemplate { reason: "this model has none".into() };
+        let template = self.chat.as_ref().ok_or_else(absent)?;
         // The template writes the special tokens itself.
         self.tokenizer.encode(&template.render(conversation, interrupted)?, false)
     }

@@ -2,6 +2,7 @@
 
 use leptos::prelude::*;
 
+use super::chat_options::ChatOptions;
 use super::field::NumberField;
 use super::problem::problem;
 use crate::state::Page;
@@ -48,13 +49,7 @@ pub fn Composer(
                 <label class="switch"><input type="checkbox" bind:checked=settings.chat /> "Chat"</label>
             </Show>
             <Show when=chats>
-                <details>
-                    <summary>"System message"</summary>
-                    <div class="field wide">
-                        <label for="system">"What the model is told before the first turn"</label>
-                        <textarea id="system" rows="2" bind:value=settings.system></textarea>
-                    </div>
-                </details>
+                <ChatOptions />
             </Show>
             <div class="fields">
                 <MethodSelect />

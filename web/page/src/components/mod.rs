@@ -2,6 +2,7 @@
 
 pub mod ask;
 pub mod charts;
+pub mod chat_options;
 pub mod composer;
 pub mod dialog;
 pub mod document;

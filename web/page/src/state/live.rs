@@ -2,6 +2,7 @@
 //! sentence.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -16,9 +17,6 @@ use super::settings::{MethodKind, Settings};
 use crate::platform::{clock, visibility};
 use crate::wording::format;
 use crate::wording::notice::Notice;
-
-/// The role of the message that comes before the first turn.
-const SYSTEM: &str = "system";
 
 #[derive(Clone, Copy)]
 pub struct Live {
@@ -61,6 +59,7 @@ impl Live {
             }
             if before.flatten() != target {
                 self.conversation.set(vec![]);
+                self.settings.switches.set(BTreeMap::new());
                 self.problem.set(None);
             }
             if !has_template {
@@ -77,18 +76,19 @@ impl Live {
     pub fn start(self) {
         let chat = self.settings.chat.get_untracked();
         let text = self.settings.prompt.get_untracked();
-        let prompt = if chat {
-            let system = self.settings.system.get_untracked();
-            let system = (!system.trim().is_empty()).then(|| ChatMessage { role: SYSTEM.into(), content: system });
-            let user = ChatMessage { role: "user".into(), content: text };
-            Prompt::Chat(system.into_iter().chain(self.conversation.get_untracked()).chain([user]).collect())
-        } else {
-            Prompt::Text(text)
+        // The system message stands among the settings, so that a changed one applies from the next turn on.
+        let turns = chat.then(|| {
+            let user = ChatMessage { role: "user".into(), content: text.clone() };
+            self.conversation.get_untracked().into_iter().chain([user]).collect::<Vec<_>>()
+        });
+        let prompt = match &turns {
+            Some(turns) => self.settings.conversation(turns),
+            None => Prompt::Text(text.clone()),
         };
         match self.settings.request(prompt) {
             Ok(request) => {
                 self.problem.set(None);
-                spawn_local(self.generate(request));
+                spawn_local(self.generate(request, text, turns));
             }
             Err(message) => self.problem.set(Some(message.into())),
         }
@@ -100,22 +100,18 @@ impl Live {
         self.run.set(Run::default());
     }
 
-    async fn generate(self, request: GenerateRequest) {
+    /// `turns`: the conversation, where the request goes on with one; `text`: what was written.
+    async fn generate(self, request: GenerateRequest, text: String, turns: Option<Vec<ChatMessage>>) {
         // Plain decoding has no rounds to show.
         let request = GenerateRequest { trace: request.method != Method::Ar, ..request };
-        let prompt = match &request.prompt {
-            Prompt::Text(text) => text.clone(),
-            Prompt::Chat(turns) => {
-                // The system message stands among the settings, and applies from the next turn on when it is changed.
-                self.conversation.set(turns.iter().filter(|turn| turn.role != SYSTEM).cloned().collect());
-                self.settings.prompt.set(String::new());
-                String::new()
-            }
-            Prompt::Tokens(_) | Prompt::Conversation(_) => String::new(),
-        };
+        let is_chat = turns.is_some();
+        let prompt = if is_chat { String::new() } else { text };
+        if let Some(turns) = turns {
+            self.conversation.set(turns);
+            self.settings.prompt.set(String::new());
+        }
         self.run.set(Run::new(prompt, self.session.engine(), clock::now_ms()));
         self.announcer.say("Generating.");
-        let is_chat = matches!(request.prompt, Prompt::Chat(_));
         let frames = Frames::new(self);
         let ticking = self.tick();
         let outcome = self.session.generate(request, |event| frames.push(event)).await;

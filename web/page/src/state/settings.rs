@@ -1,9 +1,11 @@
 //! What a request asks for, as the forms have it: text until it is sent.
 
+use std::collections::BTreeMap;
 use std::fmt::Display;
 
 use leptos::prelude::*;
-use understory_protocol::{GenerateRequest, Method, Prompt, Sampling, Schedule};
+use serde::Serialize;
+use understory_protocol::{ChatMessage, GenerateRequest, Method, Prompt, Sampling, Schedule};
 
 use crate::platform::typed::Typed;
 use crate::wording::definitions::{self as d, Definition};
@@ -97,6 +99,8 @@ pub struct Settings {
     pub chat: RwSignal<bool>,
     /// what the model is told before the first turn; nothing where it is empty
     pub system: RwSignal<String>,
+    /// what is set of the chat template's switches; the others are as the template has them
+    pub switches: RwSignal<BTreeMap<String, bool>>,
     pub kind: RwSignal<MethodKind>,
     pub ignore_eos: RwSignal<bool>,
     pub max_new_tokens: Field,
@@ -126,6 +130,7 @@ impl Settings {
             prompt: RwSignal::new("Once upon a time".into()),
             chat: RwSignal::new(false),
             system: RwSignal::new(String::new()),
+            switches: RwSignal::new(BTreeMap::new()),
             kind: RwSignal::new(MethodKind::Auto),
             ignore_eos: RwSignal::new(false),
             max_new_tokens: Field::new(&d::MOST_NEW, 128, "1"),
@@ -213,6 +218,20 @@ impl Settings {
         };
         method.validate().map_err(|error| error.to_string())?;
         Ok(method)
+    }
+
+    /// `turns` after the system message, for the model's chat template.
+    pub fn conversation(self, turns: &[ChatMessage]) -> Prompt {
+        #[derive(Serialize)]
+        struct Conversation<'a> {
+            messages: Vec<&'a ChatMessage>,
+            chat_template_kwargs: BTreeMap<String, bool>,
+        }
+        let system = ChatMessage { role: "system".into(), content: self.system.get_untracked() };
+        let first = (!system.content.trim().is_empty()).then_some(&system);
+        let messages = first.into_iter().chain(turns).collect();
+        let conversation = Conversation { messages, chat_template_kwargs: self.switches.get_untracked() };
+        Prompt::Conversation(serde_json::to_string(&conversation).unwrap_or_default())
     }
 
     /// The request for `prompt`, with the chosen method.
