@@ -151,7 +151,9 @@ mod tests {
             [(Kind::Normal, "dependencies"), (Kind::Build, "build-dependencies"), (Kind::Dev, "dev-dependencies")]
         {
             let planted = [member(model, &[(runtime, kind), ("serde", kind)]), member(runtime, &[])];
-            let message = format!("{model} depends on {runtime} ({table}); it may depend on: understory-protocol");
+            let message = format!(
+                "{model} depends on {runtime} ({table}); it may depend on: understory-protocol, understory-template"
+            );
             assert_eq!(wrong_arrows(ORDER, &planted), [message]);
         }
         let right = [member(model, &[]), member(runtime, &[(model, Kind::Normal)])];

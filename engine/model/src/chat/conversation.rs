@@ -46,6 +46,10 @@ impl Conversation {
     /// [`Error::ChatTemplate`] with what is wrong and where.
     pub fn from_json(text: &str) -> Result<Self> {
         let wrong = |reason: String| Error::ChatTemplate { reason: format!("the conversation: {reason}") };
+        // Serde would take a list for the fields in their order.
+        if text.trim_start().starts_with('[') {
+            return Err(wrong("an object with `messages` is expected, not a list".into()));
+        }
         let conversation: Self = serde_json::from_str(text).map_err(|error| wrong(error.to_string()))?;
         let are_messages = conversation.messages.items().is_some_and(|items| items.iter().all(Value::is_map));
         if !are_messages {
