@@ -21,17 +21,14 @@ impl Outputs {
     /// What the command ends with: its own `result`, unless an output failed. Every failure is told.
     pub fn end(self, result: Result<()>) -> Result<()> {
         let Self { mut failures } = self;
-        let is = |error: &Error, stop: fn(&Stop) -> bool| error.downcast_ref::<Stop>().is_some_and(stop);
         failures.extend(result.err());
-        if failures.len() > 1 {
-            // The failure counts; that nobody reads any more, or that the run was cut short, is said elsewhere.
-            let rest = |error: &Error| !is(error, |stop| matches!(stop, Stop::StdoutClosed | Stop::Interrupted));
-            if failures.iter().any(rest) {
-                failures.retain(rest);
-            }
+        // That nobody reads any more, or that the run was cut short, is said by the status alone, where nothing failed.
+        let failed = |error: &Error| !matches!(error.downcast_ref(), Some(Stop::StdoutClosed | Stop::Interrupted));
+        if failures.iter().any(failed) {
+            failures.retain(failed);
         }
         let Some(last) = failures.pop() else { return Ok(()) };
-        failures.iter().for_each(|error| output::error(&told(error)));
+        failures.iter().filter(|error| failed(error)).for_each(|error| output::error(&told(error)));
         Err(last)
     }
 }
