@@ -10,7 +10,7 @@ use crate::value::{Object, Value};
 
 pub(crate) fn binary(interpreter: &mut Interpreter<'_>, operator: BinaryOp, a: &Value, b: &Value) -> Result<Value> {
     if let (BinaryOp::Mod, Value::Str(format)) = (operator, a) {
-        return percent::format(interpreter, format, b);
+        return percent::format(interpreter, format, plain(b));
     }
     if let Value::Undefined(undefined) = a {
         return undefined.fail();

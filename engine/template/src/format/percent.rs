@@ -150,10 +150,12 @@ fn converted(interpreter: &Interpreter<'_>, value: &Value, kind: char, conversio
         }
         'c' => match value {
             Value::Str(text) if text.chars().count() == 1 => field(text),
-            Value::Int(code) => match u32::try_from(*code).ok().and_then(char::from_u32) {
-                Some(c) => field(c.encode_utf8(&mut [0; 4])),
-                None => runtime("%c arg not in range(0x110000)"),
-            },
+            Value::Int(_) | Value::Bool(_) => {
+                match value.as_int().and_then(|code| u32::try_from(code).ok()).and_then(char::from_u32) {
+                    Some(c) => field(c.encode_utf8(&mut [0; 4])),
+                    None => runtime("%c arg not in range(0x110000)"),
+                }
+            }
             _ => runtime("%c requires int or char"),
         },
         'd' | 'i' | 'u' | 'x' | 'X' | 'o' => {

@@ -55,6 +55,14 @@ impl Parser {
         Ok((body, self.expect_name()?))
     }
 
+    /// [`Self::body`] in a scope of its own, where an unknown filter is an error again.
+    fn inner_body(&mut self, ends: &[&str]) -> Result<(Vec<Statement>, String)> {
+        let conditional = std::mem::take(&mut self.conditional);
+        let body = self.body(ends);
+        self.conditional = conditional;
+        body
+    }
+
     fn statement(&mut self, body: &mut Vec<Statement>) -> Result<()> {
         let line = self.line();
         if !matches!(self.peek(), Token::Name(_)) {
@@ -68,14 +76,14 @@ impl Parser {
             "call" => self.call_block()?,
             "filter" => {
                 let filter = self.filter_chain(None)?;
-                StatementKind::FilterBlock(filter, self.body(&["endfilter"])?.0)
+                StatementKind::FilterBlock(filter, self.inner_body(&["endfilter"])?.0)
             }
             "with" => self.with()?,
             "block" => self.block()?,
-            "generation" => StatementKind::Scope(self.body(&["endgeneration"])?.0),
+            "generation" => StatementKind::Scope(self.inner_body(&["endgeneration"])?.0),
             "autoescape" => {
                 let on = self.expression()?;
-                StatementKind::Autoescape(on, self.body(&["endautoescape"])?.0)
+                StatementKind::Autoescape(on, self.inner_body(&["endautoescape"])?.0)
             }
             "print" => {
                 while *self.peek() != Token::BlockEnd {
@@ -115,8 +123,8 @@ impl Parser {
         let iterable = self.tuple(false, false, &["recursive"])?;
         let test = if self.skip_name("if") { Some(self.expression()?) } else { None };
         let recursive = self.skip_name("recursive");
-        let (body, end) = self.body(&["endfor", "else"])?;
-        let otherwise = if end == "else" { self.body(&["endfor"])?.0 } else { Vec::new() };
+        let (body, end) = self.inner_body(&["endfor", "else"])?;
+        let otherwise = if end == "else" { self.inner_body(&["endfor"])?.0 } else { Vec::new() };
         self.loops -= 1;
         self.program.loops.push(ForNode { target, iterable, test, recursive, body, otherwise });
         Ok(StatementKind::For(self.program.loops.len() - 1))
@@ -145,7 +153,7 @@ impl Parser {
             return Ok(StatementKind::Set(target, self.tuple(true, false, &[])?));
         }
         let filter = if self.skip_op("|") { Some(self.filter_chain(None)?) } else { None };
-        Ok(StatementKind::SetBlock(target, filter, self.body(&["endset"])?.0))
+        Ok(StatementKind::SetBlock(target, filter, self.inner_body(&["endset"])?.0))
     }
 
     fn filter_chain(&mut self, input: Option<Expr>) -> Result<Expr> {
@@ -183,7 +191,7 @@ impl Parser {
 
     fn macro_body(&mut self, name: Option<String>, (arguments, defaults): Signature, end: &str) -> Result<usize> {
         self.catches.push(Catches::default());
-        let body = self.body(&[end])?.0;
+        let body = self.inner_body(&[end])?.0;
         let mut catches = self.catches.pop().unwrap_or_default();
         let named = |name: &str| arguments.iter().any(|(argument, _)| argument == name);
         catches.caller &= !named("caller");
@@ -223,7 +231,7 @@ impl Parser {
             self.expect_op("=")?;
             pairs.push((target, self.expression()?));
         }
-        Ok(StatementKind::With(pairs, self.body(&["endwith"])?.0))
+        Ok(StatementKind::With(pairs, self.inner_body(&["endwith"])?.0))
     }
 
     fn block(&mut self) -> Result<StatementKind> {
@@ -233,7 +241,7 @@ impl Parser {
         }
         let scoped = self.skip_name("scoped");
         let required = self.skip_name("required");
-        let body = self.body(&["endblock"])?.0;
+        let body = self.inner_body(&["endblock"])?.0;
         self.skip_name(&name);
         Ok(StatementKind::Block { body, scoped, required })
     }
