@@ -19,7 +19,7 @@ pub struct Limits {
     pub idle: Duration,
     /// without a byte, over all attempts
     pub patience: Duration,
-    /// in which [`LEAST_BYTES`] come, over all attempts
+    /// in which fifty kilobytes come, over all attempts
     pub window: Duration,
 }
 
