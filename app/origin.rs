@@ -35,7 +35,7 @@ pub fn tell(root: &Path, front_end: &str) {
     };
     let own = git(&["ls-files", "--error-unmatch", "app/build.rs"]).is_some();
     let commit = git(&["rev-parse", "HEAD"]).filter(|_| own).unwrap_or_default();
-    let changes = git(&[&["status", "--porcelain", "--"], sources].concat()).filter(|_| own);
+    let changes = git(&[&["status", "--porcelain", "--"], &sources[..]].concat()).filter(|_| own);
     let dirty = changes.map_or(String::new(), |changes| (!changes.is_empty()).to_string());
     // Every commit and every checkout adds a line to it.
     if let Some(log) = git(&["rev-parse", "--git-path", "logs/HEAD"]).filter(|_| own) {
