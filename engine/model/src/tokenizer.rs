@@ -16,6 +16,8 @@ mod splitting;
 mod stream;
 mod vocabulary;
 
+use std::collections::HashSet;
+
 use tokenizers::{DecoderWrapper, ModelWrapper, PostProcessorWrapper, TokenizerImpl};
 use understory_protocol::foreign::shown;
 use understory_protocol::{Error, Result};
@@ -79,7 +81,7 @@ impl Tokenizer {
         inner.with_normalizer(Some(normalizers)).map_err(|error| error.to_string())?;
         inner.with_pre_tokenizer(Some(parts::pre_tokenizers(&file.pre_tokenizer).map_err(told("pre_tokenizer"))?));
         inner.with_post_processor(parts::post_processor(&file.post_processor).map_err(told("post_processor"))?);
-        add_tokens(&mut inner, file.added_tokens).map_err(told("added_tokens"))?;
+        add_tokens(&mut inner, file.added_tokens, vocab_size).map_err(told("added_tokens"))?;
         let byte_fallback = decoders.any(|decoder| matches!(decoder, DecoderWrapper::ByteFallback(_)));
         let byte_level = decoders.any(|decoder| matches!(decoder, DecoderWrapper::ByteLevel(_)));
         Ok(Self { inner, decoders, vocab_size, byte_fallback, byte_level })
@@ -169,13 +171,31 @@ fn failed(reason: String) -> Error {
     Error::Tokenizer { reason }
 }
 
-/// Adds tokens in their order; the library gives each that is new the next id.
-fn add_tokens(inner: &mut Inner, tokens: Vec<Added>) -> Result<(), String> {
+/// Adds tokens in their order; the library gives each that is new the next id. A name alone, as `eos_token` is one, states
+/// no id: where the model has no row left for it, its text stays text. To transformers it would be a token that the model
+/// cannot take.
+fn add_tokens(inner: &mut Inner, mut tokens: Vec<Added>, vocab_size: usize) -> Result<(), String> {
     limits::at_most(
         "the length of all",
         tokens.iter().map(|token| token.content.len()).sum(),
         limits::MAX_ADDED_BYTES,
     )?;
+    let (mut known, mut next) = (HashSet::new(), inner.get_vocab_size(false));
+    tokens.retain(|token| {
+        let is_new = inner.token_to_id(&token.content).is_none() && !known.contains(&token.content);
+        let stays = !is_new || token.id.is_some() || next < vocab_size;
+        if is_new && stays {
+            known.insert(token.content.clone());
+            next += 1;
+        }
+        if !stays {
+            tracing::warn!(
+                "the model has no row for the special token `{}`: it is read as text",
+                shown(&token.content)
+            );
+        }
+        stays
+    });
     let stated: Vec<(u32, String)> =
         tokens.iter().filter_map(|token| Some((token.id?, token.content.clone()))).collect();
     pattern::begin(0);

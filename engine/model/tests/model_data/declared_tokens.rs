@@ -123,6 +123,16 @@ fn a_declaration_that_is_none_is_an_error() {
     }
 }
 
+/// The model has 512 rows and the vocabulary fills them: with an id of 512 no prompt that spells the token could run.
+#[test]
+fn a_name_without_a_row_for_it_is_text() {
+    let whole = MemoryFiles::load(&fixture("llama")).with("tokenizer_config.json", r#"{"eos_token": "<|im_end|>"}"#);
+    let tokenizer = open(&whole).unwrap();
+    let ids = tokenizer.encode("Hi<|im_end|>", false).unwrap();
+    assert!(ids.len() > 3 && ids.iter().all(|id| *id < 512), "{ids:?}");
+    assert_eq!(tokenizer.decode(&ids).unwrap(), "Hi<|im_end|>");
+}
+
 /// Chat templates name the special tokens of either file; where both do and the newer form is absent, the older file wins.
 #[test]
 fn a_chat_template_knows_the_names_of_either_file() {
