@@ -217,7 +217,7 @@ fn redirect(response: &Response<Incoming>) -> Option<&HeaderValue> {
 fn trouble(error: legacy::Error) -> Trouble {
     let is_no_http =
         |cause: &(dyn Error + 'static)| cause.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_parse);
-    let what = error.source().map_or_else(|| error.to_string(), |cause| causes(cause));
+    let what = error.source().map_or_else(|| error.to_string(), causes);
     if error.is_connect() {
         Trouble::Unreachable(what)
     } else if error.source().is_some_and(is_no_http) {

@@ -76,22 +76,14 @@ impl Snapshot {
         }
         let up = "../".repeat(2 + file.matches('/').count());
         let target = format!("{up}blobs/{}", hash.digits());
-        let link = || match symlink(Path::new(&target), &pointer) {
+        // Renamed over what is there, which leads nowhere or is another program's: the file is never missing meanwhile.
+        let new = self.own_name();
+        match symlink(Path::new(&target), &new) {
+            Ok(()) => fs::rename(new, pointer),
             Err(error) if matches!(error.kind(), ErrorKind::Unsupported | ErrorKind::PermissionDenied) => {
-                fs::rename(self.blob(hash), &pointer)
+                fs::rename(self.blob(hash), pointer)
             }
-            done => done,
-        };
-        match link() {
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                // What is there leads nowhere, or to what is not the file; or another program was first.
-                fs::remove_file(&pointer).or_else(|error| match error.kind() {
-                    ErrorKind::NotFound => Ok(()),
-                    _ => Err(error),
-                })?;
-                link()
-            }
-            done => done,
+            Err(error) => Err(error),
         }
     }
 
@@ -104,10 +96,16 @@ impl Snapshot {
         if let Some(folder) = entry.parent() {
             fs::create_dir_all(folder)?;
         }
-        // Where nobody looks for revisions.
-        let new = self.root.join(format!(".{}.{}", self.commit, std::process::id()));
+        let new = self.own_name();
         fs::write(&new, &self.commit)?;
         fs::rename(new, entry)
+    }
+
+    /// A name that no other program writes, where none looks for anything. What a killed one left there goes.
+    fn own_name(&self) -> PathBuf {
+        let name = self.root.join(format!(".{}.{}", self.commit, std::process::id()));
+        let _ = fs::remove_file(&name);
+        name
     }
 
     /// Names of the files that a model cannot do without and that are not there.
@@ -148,9 +146,8 @@ fn symlink(target: &Path, link: &Path) -> io::Result<()> {
 }
 
 #[cfg(not(unix))]
-fn symlink(_: &Path, link: &Path) -> io::Result<()> {
-    let kind = if link.exists() { ErrorKind::AlreadyExists } else { ErrorKind::Unsupported };
-    Err(kind.into())
+fn symlink(_: &Path, _: &Path) -> io::Result<()> {
+    Err(ErrorKind::Unsupported.into())
 }
 
 fn root(cache: &Path, name: &HubName) -> PathBuf {
@@ -184,4 +181,31 @@ pub fn read_small(path: &Path, most: u64) -> Result<Vec<u8>> {
 pub fn shards(index: &Path) -> Result<Vec<String>> {
     let text = read_small(index, MOST_BYTES)?;
     repository::shards(&String::from_utf8_lossy(&text)).map_err(anyhow::Error::msg)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Removing what is there before the link is made fails this: meanwhile the file is missing for one program, or in
+    /// the way of the other.
+    #[test]
+    fn links_are_replaced_in_one_step() {
+        let cache = tempfile::tempdir().unwrap();
+        let name = HubName { repo: "o/n".into(), revision: HubName::MAIN.into() };
+        let snapshot = Snapshot::of_commit(cache.path(), &name, &"c".repeat(40));
+        let hash = Hash::Sha256("b10b");
+        fs::create_dir_all(snapshot.blob(hash).parent().unwrap()).unwrap();
+        for text in ["first", "second"] {
+            fs::write(snapshot.blob(hash), text).unwrap();
+            snapshot.link("sub/file", hash).unwrap();
+            let file = snapshot.folder.join("sub/file");
+            assert_eq!(fs::read_to_string(&file).unwrap(), text);
+            #[cfg(unix)]
+            assert_eq!(fs::read_link(file).unwrap(), Path::new("../../../blobs/b10b"));
+        }
+        snapshot.record("v1").unwrap();
+        snapshot.record("v1").unwrap();
+        assert_eq!(commit_of(&cache.path().join("models--o--n/refs/v1")), Some("c".repeat(40)));
+    }
 }
