@@ -75,7 +75,7 @@ pub enum Error {
     TextTooShort { tokens: usize },
     #[error("the prompt has {prompt_tokens} tokens, the model's context holds {context}")]
     PromptTooLong { prompt_tokens: usize, context: usize },
-    #[error("{name} = {value} is out of range: expected {expected}")]
+    #[error("{}", out_of_range(name, value, expected))]
     BadParameter { name: &'static str, value: String, expected: &'static str },
     #[error("token {token} is not in the vocabulary of {vocab_size}")]
     BadToken { token: u32, vocab_size: usize },
@@ -83,6 +83,11 @@ pub enum Error {
         "the model produced logits that are no finite numbers (NaN or infinity) at position {position}: its weights or their conversion are broken"
     )]
     NanLogits { position: usize },
+}
+
+/// The words of [`Error::BadParameter`], for those who have no use for the words of all the others.
+pub fn out_of_range(name: &str, value: &str, expected: &str) -> String {
+    format!("{name} = {value} is out of range: expected {expected}")
 }
 
 /// A token's text for a message.

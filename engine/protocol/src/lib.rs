@@ -28,7 +28,7 @@ pub use bench::{
     BenchRequest, BenchStep, Benched, Browser, Compared, Contents, LoadedReport, MAX_LINK_CHARS, MAX_REPORT_BYTES,
     PageFacts, Power, ReportFile, ReportInput,
 };
-pub use error::{Error, Result};
+pub use error::{Error, Result, out_of_range};
 pub use failure::{Failure, FailureKind};
 pub use loading::{Dtype, LoadOptions, Progress};
 pub use messages::*;

@@ -5,7 +5,7 @@ use std::fmt::Display;
 
 use leptos::prelude::*;
 use serde::Serialize;
-use understory_protocol::{ChatMessage, GenerateRequest, Method, Prompt, Sampling, Schedule};
+use understory_protocol::{ChatMessage, Error, GenerateRequest, Method, Prompt, Sampling, Schedule, out_of_range};
 
 use crate::platform::typed::Typed;
 use crate::wording::definitions::{self as d, Definition};
@@ -216,7 +216,7 @@ impl Settings {
             },
             MethodKind::Lookup => Method::Lookup { ngram: self.ngram.read()?, tokens: self.looked_up.read()? },
         };
-        method.validate().map_err(|error| error.to_string())?;
+        method.validate().map_err(words)?;
         Ok(method)
     }
 
@@ -247,7 +247,7 @@ impl Settings {
             repetition_penalty: self.repetition.read()?,
             seed: self.seed.read()?,
         };
-        sampling.validate().map_err(|error| error.to_string())?;
+        sampling.validate().map_err(words)?;
         let max_new_tokens = self.max_new_tokens.read()?;
         if max_new_tokens == 0 {
             return Err("new tokens = 0 is out of range: expected at least 1".into());
@@ -262,5 +262,14 @@ impl Settings {
             synthetic_acceptance: None,
             trace: false,
         })
+    }
+}
+
+/// What is wrong with a parameter. The words of every other error are a hundredth of the page, and none of them can be
+/// meant here.
+fn words(error: Error) -> String {
+    match error {
+        Error::BadParameter { name, value, expected } => out_of_range(name, &value, expected),
+        _ => String::new(),
     }
 }
