@@ -1,5 +1,5 @@
 //! Renders templates from standard input, one JSON object a line (`template`, `variables`), and prints one JSON object a
-//! line: `text` or `error`. `fixtures/chat-templates/compare.py` sets them beside Jinja2's own.
+//! line: `text` or `error`. `fixtures/compare.py` sets them beside Jinja2's own.
 
 use std::io::{BufRead, Write};
 

@@ -1,4 +1,4 @@
-//! Templates with the texts that Jinja2 gives for them, made by `fixtures/chat-templates/make_cases.py`: every filter,
+//! Templates with the texts that Jinja2 gives for them, made by `fixtures/make_cases.py`: every filter,
 //! test, method and operator, statements and scopes, whitespace, whole templates in the manner of published ones.
 
 use serde::Deserialize;
@@ -24,7 +24,7 @@ struct Case {
 /// Each difference is listed. A refusal must be Jinja2's own kind of refusal, not a limit or a failure.
 #[test]
 fn templates_give_what_jinja2_gives() {
-    let text = std::fs::read_to_string("../../fixtures/chat-templates/cases.json").expect("the fixture");
+    let text = std::fs::read_to_string("fixtures/cases.json").expect("the fixture");
     let Cases { common, cases } = serde_json::from_str(&text).expect("cases");
     assert!(cases.len() > 800, "{} cases", cases.len());
     let mut wrong = Vec::new();

@@ -22,7 +22,7 @@ fn template() {
         template.switches();
         let _ = template.render(&[("messages", messages()), ("bos_token", "<s>".into())], &|| false);
     }
-    let folder = "fixtures/chat-templates/templates";
+    let folder = "engine/template/fixtures/templates";
     let names = ["deepseek", "gemma", "llama", "mistral", "phi", "qwen3", "smollm"];
     let mut corpus: Vec<_> = names.iter().map(|name| corpus::file(&format!("{folder}/{name}.jinja"))).collect();
     corpus.extend(corpus::own("template"));
