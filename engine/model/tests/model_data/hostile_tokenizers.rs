@@ -9,6 +9,9 @@ use understory_protocol::Error;
 use super::tokenizer_kinds::{KINDS, charsmap, model_of};
 use super::{MemoryFiles, fixture};
 
+/// A fault by its name, and what brings it into a good file.
+type Planted = (&'static str, fn(&mut Value));
+
 const TEXTS: [&str; 9] = [
     "",
     "a",
@@ -95,7 +98,7 @@ fn what_the_library_takes_for_granted_is_checked() {
             "normalized": false, "special": true })
     };
     let marks = |t: &mut Value| t["added_tokens"] = json!([added("a", false, true), added(" ", true, false)]);
-    let cases: Vec<((&str, fn(&mut Value)), &str)> = vec![
+    let cases: Vec<(Planted, &str)> = vec![
         (bpe(|t| t["model"]["continuing_subword_prefix"] = json!("a long prefix")), "continuing_subword_prefix"),
         (bpe(|t| t["model"]["continuing_subword_prefix"] = json!("x".repeat(1000))), "length"),
         (bpe(|t| t["model"]["merges"] = json!([["a", "no such piece"]])), "no such piece"),
