@@ -1,7 +1,7 @@
 //! Text to token ids and back, through `tokenizer.json`, whole or token by token.
 //!
 //! Special tokens never appear in decoded text. The engine proper knows ids only. The files come from strangers: they are
-//! read and checked here ([`file`], [`vocabulary`], [`parts`]) before the tokenizers library gets the parts, and what may
+//! read and checked here (`file`, `vocabulary`, `parts`) before the tokenizers library gets the parts, and what may
 //! still panic in it is an error.
 
 mod charsmap;
@@ -53,7 +53,7 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// From `tokenizer.json`, and the tokens that the files beside it declare ([`special_tokens`]). It may know more tokens
+    /// From `tokenizer.json`, and the tokens that the files beside it declare (`special_tokens`). It may know more tokens
     /// than the model has rows, and the reverse is usual: many models pad their vocabulary.
     ///
     /// # Errors

@@ -25,7 +25,7 @@ impl Detokenizer {
     /// The text that this token completes; often empty within a character of several tokens.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`].
+    /// [`Error::Tokenizer`](understory_protocol::Error::Tokenizer).
     pub fn push(&mut self, tokenizer: &Tokenizer, id: u32) -> Result<String> {
         // What has no text must not stand first in a window: decoders treat the first word differently.
         if tokenizer.is_silent(id) {
@@ -53,7 +53,7 @@ impl Detokenizer {
     /// The rest, with U+FFFD for what stayed incomplete; the stream begins anew.
     ///
     /// # Errors
-    /// [`Error::Tokenizer`].
+    /// [`Error::Tokenizer`](understory_protocol::Error::Tokenizer).
     pub fn finish(&mut self, tokenizer: &Tokenizer) -> Result<String> {
         let text = tokenizer.decode(&self.window)?;
         let rest = text.get(self.returned..).unwrap_or_default().to_owned();
