@@ -1,19 +1,14 @@
 //! Conversations for a model's chat template: from files, and with variables of the template from flags.
 
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::Path;
 use std::str::FromStr;
 
 use anyhow::{Context, Result, bail};
 use serde::de::IgnoredAny;
 use understory_model::chat::Conversation;
-use understory_protocol::{Error, Prompt};
+use understory_protocol::Prompt;
 
-use crate::input::utf8;
-
-/// Longest file of messages, bytes.
-const LONGEST: u64 = 64 << 20;
+use crate::input;
 
 /// A variable of the template: `NAME=JSON`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,20 +50,11 @@ pub fn with_template_args(prompt: Prompt, args: &[TemplateArg]) -> Result<Prompt
 
 /// The conversation in the file `path`, or on standard input (`-`), checked.
 pub fn read(path: &Path) -> Result<Prompt> {
-    let stdin = path == Path::new("-");
-    let source = if stdin { "standard input".to_owned() } else { path.display().to_string() };
-    let mut bytes = Vec::new();
-    let read = if stdin {
-        io::stdin().lock().take(LONGEST + 1).read_to_end(&mut bytes)
-    } else {
-        File::open(path).and_then(|file| file.take(LONGEST + 1).read_to_end(&mut bytes))
+    let (text, source) = match path == Path::new("-") {
+        true => (input::stdin()?, "standard input".to_owned()),
+        false => (input::text_file(path)?, path.display().to_string()),
     };
-    read.map_err(|source| Error::Io { path: path.to_owned(), source })?;
-    if bytes.len() as u64 > LONGEST {
-        bail!("{source} has more than {} MiB", LONGEST >> 20);
-    }
-    let text = utf8(bytes, &source)?;
-    Conversation::from_json(&text).with_context(|| source.clone())?;
+    Conversation::from_json(&text).context(source)?;
     Ok(Prompt::Conversation(text))
 }
 

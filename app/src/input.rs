@@ -22,15 +22,21 @@ pub fn prompt(args: &PromptArgs) -> Result<String> {
         (None, None) if io::stdin().is_terminal() => {
             return Err(usage("no prompt: give one as an argument, with --prompt-file, or on standard input"));
         }
-        _ => {
-            let source = "standard input";
-            utf8(whole(io::stdin().lock(), source).with_context(|| format!("cannot read {source}"))?, source)?
-        }
+        _ => stdin()?,
     };
     if text.is_empty() {
         return Err(Error::EmptyPrompt.into());
     }
     Ok(text)
+}
+
+/// All of standard input.
+///
+/// # Errors
+/// As [`text_file`].
+pub fn stdin() -> Result<String> {
+    let source = "standard input";
+    utf8(whole(io::stdin().lock(), source).with_context(|| format!("cannot read {source}"))?, source)
 }
 
 /// A whole text file; also a pipe, as a shell's `<(command)` is one.

@@ -47,6 +47,22 @@ fn redirect(to: &str) -> Reply {
     Reply { head: head(302, 0, &format!("Location: {to}\r\n")), body: vec![], then: Then::Close }
 }
 
+/// Half of the weights come, once, and then nothing on a connection that stays. How many bytes that is.
+fn fall_silent_once(setting: &Setting) -> usize {
+    let weights = setting.weights();
+    let half = weights.len() / 2;
+    let mut is_first = true;
+    setting.trick(move |request| {
+        let silent = is_weights(request) && std::mem::take(&mut is_first);
+        silent.then(|| Reply {
+            head: head(200, weights.len(), ""),
+            body: weights[..half].to_vec(),
+            then: Then::Silence,
+        })
+    });
+    half
+}
+
 /// Sending the token along a redirect fails this: another port is another's server.
 #[test]
 fn the_token_stays_with_the_hub() {
@@ -185,17 +201,7 @@ fn a_hub_that_breaks_off_all_the_time_is_asked_until_the_end() {
 #[test]
 fn a_connection_that_falls_silent_is_taken_up_again() {
     let setting = Setting::new();
-    let weights = setting.weights();
-    let half = weights.len() / 2;
-    let mut is_first = true;
-    setting.trick(move |request| {
-        let silent = is_weights(request) && std::mem::take(&mut is_first);
-        silent.then(|| Reply {
-            head: head(200, weights.len(), ""),
-            body: weights[..half].to_vec(),
-            then: Then::Silence,
-        })
-    });
+    let half = fall_silent_once(&setting);
     got_files(&fetch(&setting));
     setting.assert_whole();
     assert_eq!(setting.hub.take_ranges(), [format!("bytes={half}-")]);
@@ -380,17 +386,7 @@ fn a_lock_that_nobody_gives_back_is_said() {
 #[test]
 fn a_killed_download_leaves_a_part_that_is_gone_on_with() {
     let setting = Setting::new();
-    let weights = setting.weights();
-    let half = weights.len() / 2;
-    let mut is_first = true;
-    setting.trick(move |request| {
-        let silent = is_weights(request) && std::mem::take(&mut is_first);
-        silent.then(|| Reply {
-            head: head(200, weights.len(), ""),
-            body: weights[..half].to_vec(),
-            then: Then::Silence,
-        })
-    });
+    let half = fall_silent_once(&setting);
     let part = setting.root().join("blobs").join(sha256(&setting.weights())).with_extension("incomplete");
     let mut killed = setting.command("owner/model").spawn().unwrap();
     let start = Instant::now();

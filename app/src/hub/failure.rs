@@ -2,7 +2,7 @@
 
 use std::{fmt, io};
 
-use understory_model::repository::shown;
+use understory_protocol::foreign::shown;
 
 use super::HubName;
 use super::http::Trouble;

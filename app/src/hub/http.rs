@@ -17,7 +17,8 @@ use hyper_util::client::legacy;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{Instant, timeout_at};
-use understory_model::repository::{Patience, shown};
+use understory_model::repository::Patience;
+use understory_protocol::foreign::shown;
 
 pub use self::address::{Address, escaped};
 use self::connector::Connector;

@@ -180,7 +180,7 @@ pub fn read_small(path: &Path, most: u64) -> Result<Vec<u8>> {
 /// File names of the shards that a `model.safetensors.index.json` speaks of, each once, in order.
 pub fn shards(index: &Path) -> Result<Vec<String>> {
     let text = read_small(index, MOST_BYTES)?;
-    repository::shards(&String::from_utf8_lossy(&text)).map_err(anyhow::Error::msg)
+    repository::shards(&text).map_err(anyhow::Error::msg)
 }
 
 #[cfg(test)]

@@ -4,14 +4,13 @@
 
 mod conversation;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use serde_json::Value as Json;
 use understory_protocol::{Error, Result};
 use understory_template::{Template, TemplateError, Value};
 
 pub use conversation::Conversation;
 
+use crate::caught::caught;
 use crate::files::{ModelFiles, read_text};
 use crate::special_tokens;
 
@@ -64,7 +63,7 @@ impl ChatTemplate {
 
 /// The last resort: a template must not end the process, whatever is in it.
 fn guarded<T>(work: impl FnOnce() -> Result<T, Box<TemplateError>>) -> Result<T> {
-    let reason = match catch_unwind(AssertUnwindSafe(work)) {
+    let reason = match caught(work) {
         Ok(Ok(done)) => return Ok(done),
         Ok(Err(error)) => error.to_string(),
         Err(_) => "it made the template engine fail".into(),

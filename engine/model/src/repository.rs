@@ -8,9 +8,10 @@ mod patience;
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Deserialize;
+use understory_protocol::foreign::shown;
 
 pub use self::listing::{Entry, Hash, LISTING_BYTES, Listing, is_hash};
-pub use self::paths::{is_plain_path, shown};
+pub use self::paths::is_plain_path;
 pub use self::patience::{Limits, Patience, content_range};
 
 pub const CONFIG: &str = "config.json";
@@ -82,8 +83,8 @@ pub fn check_names(names: &[&str]) -> Result<(), String> {
 ///
 /// # Errors
 /// What is wrong with the index, as a clause that begins with its name.
-pub fn shards(index: &str) -> Result<Vec<String>, String> {
-    shard_names(index.as_bytes()).map_err(|reason| format!("{WEIGHTS_INDEX} {reason}"))
+pub fn shards(index: &[u8]) -> Result<Vec<String>, String> {
+    shard_names(index).map_err(|reason| format!("{WEIGHTS_INDEX} {reason}"))
 }
 
 /// As [`shards`].
@@ -137,14 +138,17 @@ mod tests {
             let map = serde_json::json!({ "weight_map": { "a": file, "b": "two.safetensors", "c": file } });
             map.to_string()
         };
-        assert_eq!(shards(&index("one.safetensors")).expect("two"), ["one.safetensors", "two.safetensors"]);
-        assert_eq!(shards(&index("sub/m-1.safetensors")).expect("two"), ["sub/m-1.safetensors", "two.safetensors"]);
+        assert_eq!(shards(index("one.safetensors").as_bytes()).expect("two"), ["one.safetensors", "two.safetensors"]);
+        assert_eq!(
+            shards(index("sub/m-1.safetensors").as_bytes()).expect("two"),
+            ["sub/m-1.safetensors", "two.safetensors"]
+        );
         for bad in
             ["../up.safetensors", "/etc/x", "", "a//b", "./a", "a/.", "C:\\x", "a\\b", ".git/config", "a\0b", "NUL"]
         {
-            let said = shards(&index(bad)).expect_err(bad);
+            let said = shards(index(bad).as_bytes()).expect_err(bad);
             assert!(said.starts_with(WEIGHTS_INDEX) && !said.contains('\0'), "{said}");
         }
-        assert!(shards("[]").is_err());
+        assert!(shards(b"[]").is_err());
     }
 }

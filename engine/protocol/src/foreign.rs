@@ -52,7 +52,7 @@ pub fn message(text: &str) -> String {
 
 /// Control characters (C0, C1, delete), line and paragraph separators, and the marks, embeddings, overrides and isolates
 /// of Unicode's bidirectional algorithm.
-fn is_command(c: char) -> bool {
+pub fn is_command(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{2028}'..='\u{202E}' | '\u{2066}'..='\u{2069}')
 }
@@ -68,6 +68,8 @@ mod tests {
         assert_eq!(shown(hostile), "a?[2Jb?c?d?e?f?g?h?i??");
         assert_eq!(harmless(hostile), "a?[2Jb?c?d?e?f?g?h?i?\n");
         assert_eq!(shown("naïve 漢字 \u{200d}🙂"), "naïve 漢字 \u{200d}🙂");
+        assert_eq!(shown("a\u{1b}[2J\r\nb\u{202e}"), "a?[2J??b?");
+        assert_eq!(shown("größe"), "größe");
     }
 
     /// Counting bytes fails the second: it cuts within a character.
@@ -76,6 +78,7 @@ mod tests {
         let exact = "é".repeat(MAX_SHOWN_CHARS);
         assert_eq!(shown(&exact), exact);
         assert_eq!(shown(&format!("{exact}x")), format!("{}…", "é".repeat(MAX_SHOWN_CHARS - 1)));
+        assert_eq!(shown(&"ä".repeat(100_000)).chars().count(), MAX_SHOWN_CHARS);
         assert_eq!(words(&"é\n".repeat(MAX_WORDS_CHARS)).chars().count(), MAX_WORDS_CHARS);
         assert_eq!(harmless(&"x".repeat(5000)).len(), 5000);
     }

@@ -2,7 +2,7 @@
 
 use hyper::Uri;
 use hyper::http::uri::Scheme;
-use understory_model::repository::shown;
+use understory_protocol::foreign::shown;
 
 /// An address of HTTP or HTTPS, with a host and without a user's name.
 #[derive(Clone, Debug, PartialEq, Eq)]

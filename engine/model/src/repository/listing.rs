@@ -2,8 +2,9 @@
 //! of later answers do not count.
 
 use serde::Deserialize;
+use understory_protocol::foreign::shown;
 
-use super::paths::{is_outside, is_plain_path, shown};
+use super::paths::{is_outside, is_plain_path};
 use super::{HubName, check_names};
 
 /// Bytes that an answer may have.

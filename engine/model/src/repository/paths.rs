@@ -1,13 +1,12 @@
-//! Which names of a repository's files may become paths on this computer, whatever its system, and how foreign text is
-//! shown.
+//! Which names of a repository's files may become paths on this computer, whatever its system.
+
+use understory_protocol::foreign::is_command;
 
 /// Bytes of a name, with its folders.
 const MOST_BYTES: usize = 1024;
 /// Bytes of one component, as most file systems have it.
 const MOST_COMPONENT_BYTES: usize = 255;
 const MOST_COMPONENTS: usize = 16;
-/// Characters of foreign text in a message.
-const MOST_SHOWN: usize = 200;
 
 /// Whether `name` is a relative path of plain components with `/` between them, on every system: nothing that leads
 /// elsewhere (`..`, a drive, a backslash), that names a device of Windows, or that a terminal would act upon.
@@ -21,7 +20,9 @@ pub(super) fn is_outside(name: &str) -> bool {
 }
 
 fn is_plain_component(part: &str) -> bool {
-    let is_reserved = |c: char| matches!(c, '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|') || is_command(c);
+    // The byte order mark among them: it is not seen.
+    let is_reserved =
+        |c: char| matches!(c, '\\' | ':' | '*' | '?' | '"' | '<' | '>' | '|' | '\u{feff}') || is_command(c);
     !part.is_empty()
         && part.len() <= MOST_COMPONENT_BYTES
         && !part.contains(is_reserved)
@@ -37,22 +38,6 @@ fn is_device(part: &str) -> bool {
     matches!(stem.as_str(), "CON" | "PRN" | "AUX" | "NUL" | "CONIN$" | "CONOUT$")
         || numbered
             .is_some_and(|number| matches!(number, "¹" | "²" | "³") || matches!(number.as_bytes(), [b'0'..=b'9']))
-}
-
-/// Characters that do something instead of being seen: controls, and marks that change the direction of text.
-fn is_command(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}')
-}
-
-/// Foreign text for a message: on one line, without characters that a terminal would act upon, and not longer than
-/// about two hundred characters.
-pub fn shown(text: &str) -> String {
-    let mut shown: String = text.chars().take(MOST_SHOWN).map(|c| if is_command(c) { '?' } else { c }).collect();
-    if text.chars().nth(MOST_SHOWN).is_some() {
-        shown.push_str("...");
-    }
-    shown
 }
 
 #[cfg(test)]
@@ -76,12 +61,5 @@ mod tests {
         for name in devices.into_iter().chain(elsewhere).chain(unseen).chain([long.as_str(), &deep]) {
             assert!(!is_plain_path(name), "{name:?}");
         }
-    }
-
-    #[test]
-    fn foreign_text_is_short_and_without_commands() {
-        assert_eq!(shown("a\u{1b}[2J\r\nb\u{202e}"), "a?[2J??b?");
-        assert_eq!(shown(&"ä".repeat(100_000)).chars().count(), MOST_SHOWN + 3);
-        assert_eq!(shown("größe"), "größe");
     }
 }

@@ -57,7 +57,7 @@ fn check(files: &HashMap<String, Blob>) -> Result<(), String> {
         return Ok(());
     }
     let index = read_blob(&files[WEIGHTS_INDEX]).map_err(|error| format!("{WEIGHTS_INDEX}: {}", shown(&error)))?;
-    let mut missing = shards(&String::from_utf8_lossy(&index))?;
+    let mut missing = shards(&index)?;
     missing.retain(|shard| !files.contains_key(shard));
     if missing.is_empty() { Ok(()) } else { Err(format!("it lacks {}", missing.join(", "))) }
 }

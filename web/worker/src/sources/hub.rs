@@ -127,7 +127,7 @@ impl Repository<'_> {
         } else {
             let index = files.read(WEIGHTS_INDEX).map_err(|error| (error.to_string(), false))?;
             let index = index.ok_or_else(|| (format!("{WEIGHTS_INDEX} is gone"), false))?;
-            more.extend(shards(&String::from_utf8_lossy(&index)).map_err(hopeless)?);
+            more.extend(shards(&index).map_err(hopeless)?);
         }
         for file in more {
             let contents = self.contents(listing, &file).map_err(|message| (message, true))?;
