@@ -10,6 +10,7 @@ pub mod fingerprints;
 pub mod halves;
 mod measured_shape;
 mod pair;
+pub mod quantised;
 pub mod repository;
 mod safetensors;
 mod special_tokens;

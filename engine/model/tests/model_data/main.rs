@@ -7,6 +7,7 @@ mod config;
 mod declared_tokens;
 mod hostile_tokenizers;
 mod pair;
+mod quantised;
 mod tokenizer_kinds;
 mod tokens;
 mod weights;
