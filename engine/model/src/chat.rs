@@ -21,15 +21,16 @@ pub struct ChatTemplate {
 }
 
 impl ChatTemplate {
-    /// From `chat_template.jinja`, else `chat_template` in `tokenizer_config.json` (a string, or a list of named ones
-    /// of which `default` counts); `None` where the model has neither.
+    /// From `chat_template.jinja`, else `chat_template` in `tokenizer_config.json` or in a GGUF file (a string, or a list of
+    /// named ones of which `default` counts); `None` where the model has neither.
     ///
     /// # Errors
     /// [`Error::ChatTemplate`] for a template with a syntax error or a list without a default;
     /// [`Error::BadFile`] for a `tokenizer_config.json` that is not JSON.
     pub fn from_files(files: &dyn ModelFiles) -> Result<Option<Self>> {
         let config = Json::Object(special_tokens::tokenizer_config(files)?);
-        let source = match read_text(files, "chat_template.jinja")? {
+        let beside = if files.gguf().is_some() { None } else { read_text(files, "chat_template.jinja")? };
+        let source = match beside {
             Some(source) => Some(source),
             None => default_template(&config["chat_template"])?,
         };
@@ -81,7 +82,7 @@ fn default_template(value: &Json) -> Result<Option<String>> {
                 _ => None,
             });
             let source = default.and_then(|entry| entry["template"].as_str());
-            let reason = || "tokenizer_config.json lists several templates, none of them named `default`".into();
+            let reason = || "the model lists several templates, none of them named `default`".into();
             source.map(|source| Some(source.to_owned())).ok_or_else(|| Error::ChatTemplate { reason: reason() })
         }
         _ => Err(Error::ChatTemplate {
