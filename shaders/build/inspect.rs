@@ -70,6 +70,7 @@ fn bindings(module: &Module) -> Vec<Binding> {
             let access = match variable.space {
                 AddressSpace::Storage { access } if access.contains(StorageAccess::STORE) => "ReadWrite",
                 AddressSpace::Storage { .. } => "Read",
+                AddressSpace::Handle => "Texels",
                 _ => "Uniform",
             };
             Some(Binding {

@@ -46,7 +46,7 @@ fn check_text(wgsl: &str) -> Vec<Violation> {
             }
             Token::Identifier if text == "var" && !wgsl[range.end..].starts_with('<') => {
                 let declaration = wgsl[range.end..].split(';').next().unwrap_or_default().trim();
-                if !declaration.contains('=') {
+                if !declaration.contains('=') && !declaration.contains(": texture_") {
                     report(format!(
                         "`var {declaration};` begins with nothing, which Chrome on SwiftShader does not make zero again \
                          in each turn of a loop; write the zero"
@@ -90,7 +90,8 @@ fn check_resources(module: &Module, info: &ModuleInfo, entry: usize) -> Vec<Viol
                     report(format!("binding `{name}` has an access other than read and read_write"));
                 }
             }
-            _ => report(format!("binding `{name}` is neither a uniform nor a storage buffer")),
+            AddressSpace::Handle if is_texels(&module.types[variable.ty].inner) => {}
+            _ => report(format!("binding `{name}` is neither a uniform nor a storage buffer nor a texture_2d<u32>")),
         }
         if binding.group != 0 {
             report(format!("binding `{name}` is in group {}; kernels use group 0 only", binding.group));
@@ -107,6 +108,13 @@ fn check_resources(module: &Module, info: &ModuleInfo, entry: usize) -> Vec<Viol
         found.push(Violation { message, offset: None });
     }
     found
+}
+
+/// The one kind of texture that kernels read.
+fn is_texels(inner: &TypeInner) -> bool {
+    use naga::{ImageClass, ImageDimension, ScalarKind};
+    let class = ImageClass::Sampled { kind: ScalarKind::Uint, multi: false };
+    *inner == TypeInner::Image { dim: ImageDimension::D2, arrayed: false, class }
 }
 
 /// Rules on workgroups.

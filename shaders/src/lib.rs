@@ -40,7 +40,7 @@ impl Shader {
     }
 }
 
-/// A buffer binding of group 0.
+/// A binding of group 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Binding {
     /// `@binding(index)`.
@@ -48,16 +48,18 @@ pub struct Binding {
     /// The variable's name in the kernel.
     pub name: &'static str,
     pub access: Access,
-    /// Least bytes the bound buffer must have; for runtime-sized arrays one element.
+    /// Least bytes a bound buffer must have; for runtime-sized arrays one element. A texture: 0.
     pub min_size: u32,
 }
 
-/// How a shader declares a buffer.
+/// How a shader declares what is bound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Access {
     Uniform,
     Read,
     ReadWrite,
+    /// a two-dimensional texture of unsigned words, read only
+    Texels,
 }
 
 /// Every permutation of every kernel, sorted by kernel and features.

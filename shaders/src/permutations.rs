@@ -15,6 +15,8 @@ pub struct Kernel {
 const WEIGHTS: &[&str] = &["f16", "f32", "blocks"];
 /// The workgroup shape: tuned for GPUs, or barrier-free for CPU adapters.
 const PROFILE: &[&str] = &["gpu", "cpu"];
+/// [`PROFILE`], with weights in a texture for CPU adapters that read those faster.
+const WEIGHTS_PROFILE: &[&str] = &["gpu", "cpu", "cpu texel"];
 /// Rows at consecutive positions, or those of a tree (`kernels/lib/state.wesl`).
 const TREE: &[&str] = &["", "tree"];
 /// What a product does with its outputs, and the model's norm. Residual products read what is normed already
@@ -36,6 +38,9 @@ const fn kernel(name: &'static str, axes: &'static [&'static [&'static str]]) ->
     Kernel { name, axes }
 }
 
+/// [`PRODUCT`] where what it reads is normed already.
+const NORMED_PRODUCT: &[&str] = &["rms store", "rms act", "rms gated", "rms logits", "rms residual", "layer residual"];
+
 /// All kernels.
 pub const KERNELS: &[Kernel] = &[
     kernel("accept", &[PROFILE]),
@@ -46,11 +51,13 @@ pub const KERNELS: &[Kernel] = &[
     kernel("candidates", &[PROFILE]),
     kernel("catch_up", &[PROFILE]),
     kernel("commit", &[&["layers1", "layers2", "layers3"], &["", "draft"]]),
-    kernel("embed", &[WEIGHTS, PROFILE, &["rms", "layer"], &["", "positions", "tree"]]),
+    kernel("embed", &[WEIGHTS, WEIGHTS_PROFILE, &["rms", "layer"], &["", "positions", "tree"]]),
     kernel("grow", &[]),
     kernel("matmul", &[WEIGHTS, &["gpu"], PRODUCT, &["cb1", "cb4"]]),
     kernel("matmul_cpu", &[WEIGHTS, &["cpu"], PRODUCT, &["cb1", "cb8"]]),
+    kernel("matmul_cpu", &[WEIGHTS, &["cpu texel"], NORMED_PRODUCT, &["cb1", "cb8"]]),
     kernel("matmul_prefill", &[WEIGHTS, PRODUCT, &["cb4 gpu"]]),
+    kernel("norm", &[&["cpu"], &["rms", "layer"]]),
     kernel("norm_residual", &[PROFILE, &["rms"]]),
     kernel("peak", &[]),
     kernel("rope", &[&["", "rotary"], &["", "qknorm"], TREE]),

@@ -209,7 +209,16 @@ impl Bench<'_> {
         };
         let mut all = Vec::with_capacity(copies);
         for _ in 0..copies {
-            all.push(make(&mut b, &mut self.operands, self.config, (spec, spec.form(self.dtype)), (&activations, &self.state)).await?);
+            all.push(
+                make(
+                    &mut b,
+                    &mut self.operands,
+                    self.config,
+                    (spec, spec.form(self.dtype)),
+                    (&activations, &self.state),
+                )
+                .await?,
+            );
         }
         Ok(all)
     }

@@ -47,7 +47,7 @@ impl Bench<'_> {
     pub async fn embed(&mut self) -> Result<()> {
         let (d, vocab, norm) = (self.config.hidden_size, self.config.vocab_size, self.config.norm.kind);
         let form = Form::of(self.dtype, d);
-        let table = self.operands.matrix(form, vocab.div_ceil(4), d).await?;
+        let table = self.operands.matrix(self.kernel_set, form, vocab.div_ceil(4), d).await?;
         let tokens = self.operands.words(&[vocab as u32 / 2]).await?;
         let x = self.operands.floats(d.next_multiple_of(8)).await?;
         let stats = self.operands.floats(2 * d.div_ceil(4)).await?;

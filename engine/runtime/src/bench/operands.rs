@@ -1,10 +1,10 @@
 //! Made-up buffers for the kernels to work on. Their values are small, positive and normal: nothing overflows,
 //! nothing becomes denormal, and a variance taken from them is one.
 
-use understory_protocol::Result;
+use understory_protocol::{KernelSet, Result};
 
-use crate::device_weights::{Form, Matrix, MatrixPart, Plain, PlaneOffsets, Planes, Vectors};
-use crate::gpu::{Buffer, Gpu};
+use crate::device_weights::{Form, Matrix, MatrixPart, Plain, PlaneOffsets, Planes, Store, Vectors};
+use crate::gpu::{Buffer, Gpu, Texels};
 
 const DOING: &str = "allocating what is measured";
 /// Bytes written at once; the same ones all over, but never the host's page of zeros.
@@ -38,7 +38,7 @@ impl<'a> Operands<'a> {
     }
 
     /// A matrix of `blocks` blocks of four rows and `cols` columns, split as weights are.
-    pub async fn matrix(&mut self, form: Form, blocks: usize, cols: usize) -> Result<Matrix> {
+    pub async fn matrix(&mut self, kernel_set: KernelSet, form: Form, blocks: usize, cols: usize) -> Result<Matrix> {
         let k = cols.next_multiple_of(8);
         // Codes may be anything; scales are halves, and those in f32 are small numbers then, too.
         let (pattern, [codes, high, scales]) = match form {
@@ -48,13 +48,15 @@ impl<'a> Operands<'a> {
         };
         let block_bytes = 16 * (codes + high + scales) as u64;
         let limits = &self.gpu.report().limits;
-        let per_part = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size) / block_bytes;
+        let per_part =
+            limits.max_storage_buffer_binding_size.min(limits.max_buffer_size).min(Texels::MAX_BYTES) / block_bytes;
         let mut parts = Vec::new();
         for block0 in (0..blocks).step_by(per_part.max(1) as usize) {
             let blocks = (per_part as usize).min(blocks - block0);
             let buffer = filled(self.gpu, blocks as u64 * block_bytes, pattern).await?;
             let planes = PlaneOffsets { high: (blocks * codes) as u32, scales: (blocks * (codes + high)) as u32 };
-            parts.push(MatrixPart { buffer, form, planes, row0: 4 * block0 as u32, blocks: blocks as u32 });
+            let store = Store::new(self.gpu, DOING, buffer, kernel_set, k / 8)?;
+            parts.push(MatrixPart { store, form, planes, row0: 4 * block0 as u32, blocks: blocks as u32 });
         }
         Ok(Matrix { parts, k8: k as u32 / 8, rows: 4 * blocks as u32 })
     }

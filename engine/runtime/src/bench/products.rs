@@ -7,7 +7,7 @@ use super::kernels::Cost;
 use super::operands::Operands;
 use crate::device_weights::{Form, Matrix, Vectors};
 use crate::gpu::Dispatch;
-use crate::kernels::{self, Builder, Epilogue, Product};
+use crate::kernels::{self, BOUND_BYTES, Builder, Epilogue, Product};
 
 /// One product of the model.
 pub struct Spec {
@@ -95,6 +95,7 @@ pub struct Made {
 /// The activations that products of one spec share, for up to so many rows.
 pub struct Activations {
     x: wgpu::Buffer,
+    normed: wgpu::Buffer,
     stats: wgpu::Buffer,
     res: wgpu::Buffer,
     y: wgpu::Buffer,
@@ -105,7 +106,8 @@ impl Activations {
     pub async fn new(operands: &mut Operands<'_>, spec: &Spec, rows: usize) -> Result<Self> {
         let out = spec.n_out.next_multiple_of(8);
         Ok(Self {
-            x: operands.floats(rows * spec.k.next_multiple_of(8)).await?,
+            x: operands.floats(rows * spec.k.next_multiple_of(8) + BOUND_BYTES / 4).await?,
+            normed: operands.floats(rows * spec.k.next_multiple_of(8) + BOUND_BYTES / 4).await?,
             stats: operands.floats(rows * 2 * spec.k.div_ceil(4)).await?,
             res: operands.floats(rows * out).await?,
             y: operands.floats(rows * out).await?,
@@ -126,7 +128,7 @@ pub async fn make(
         Epilogue::Gated(_) => spec.n_out.div_ceil(2),
         _ => spec.n_out.div_ceil(4),
     };
-    let matrix = operands.matrix(form, blocks, spec.k).await?;
+    let matrix = operands.matrix(b.kernel_set, form, blocks, spec.k).await?;
     let vectors = operands.vectors(spec.k, spec.matrix_rows, spec.has_bias).await?;
     let a = activations;
     let product = Product {
@@ -142,6 +144,7 @@ pub async fn make(
         extra: Some(&a.extra),
         epilogue: spec.epilogue,
         last_row: spec.epilogue == Epilogue::Logits,
+        normed: &a.normed,
     };
     let dispatches = kernels::product(b, product).await?;
     Ok(Made { dispatches, _weights: (matrix, vectors) })

@@ -2,8 +2,8 @@
 
 use std::ops::Range;
 
+use understory_model::StoredType;
 use understory_model::quantised::{BlockType, Rounding};
-use understory_model::stored::StoredType;
 use understory_model::weights::Slot;
 use understory_protocol::{Dtype, Error, Result};
 
@@ -11,7 +11,7 @@ use super::form::{Plain, rounding};
 use super::layout::{MatrixLayout, RowOrder};
 use super::planes::{PlaneOffsets, Planes, ScaleTooLarge};
 use super::upload::{DOING, PIECE_VALUES, Upload};
-use super::{Form, Matrix, MatrixPart};
+use super::{Form, Matrix, MatrixPart, Store};
 
 /// Bytes of a word of the planes.
 const WORD_BYTES: u64 = 16;
@@ -88,7 +88,8 @@ impl Upload<'_> {
             }
         }
         let alike = sources.len() == 1;
-        let cut_well = layout.order == RowOrder::AsStored && sources.iter().all(|(rows, _)| rows.start.is_multiple_of(4));
+        let cut_well =
+            layout.order == RowOrder::AsStored && sources.iter().all(|(rows, _)| rows.start.is_multiple_of(4));
         (alike || cut_well).then_some(sources)
     }
 
@@ -137,8 +138,9 @@ impl Upload<'_> {
                 self.written(bytes).await?;
                 self.progress((piece_end - piece) * 4 * cols);
             }
+            let store = Store::new(self.gpu, DOING, buffer, layout.kernel_set, cols / 8)?;
             let row0 = (rows.start + 4 * block0) as u32;
-            parts.push(MatrixPart { buffer, form: Form::Blocks(block_type), planes, row0, blocks: blocks as u32 });
+            parts.push(MatrixPart { store, form: Form::Blocks(block_type), planes, row0, blocks: blocks as u32 });
         }
         Ok(())
     }
@@ -171,7 +173,13 @@ impl Upload<'_> {
     }
 
     /// Replaces `out` by rows of a slot in blocks.
-    fn read_block_rows(&mut self, slot: Slot, rows: Range<usize>, source: Source, out: &mut Vec<u8>) -> Result<(), Unfit> {
+    fn read_block_rows(
+        &mut self,
+        slot: Slot,
+        rows: Range<usize>,
+        source: Source,
+        out: &mut Vec<u8>,
+    ) -> Result<(), Unfit> {
         out.clear();
         match source {
             Source::Rounded(rounding) => {

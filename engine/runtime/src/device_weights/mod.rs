@@ -6,11 +6,13 @@ mod blocks;
 mod form;
 mod layout;
 mod planes;
+mod store;
 mod upload;
 
 pub use form::{Form, Plain};
 pub use layout::interleaved;
 pub use planes::{PlaneOffsets, Planes};
+pub use store::{Store, bound_rows, reads_texels};
 pub use upload::upload;
 
 use crate::gpu::Buffer;
@@ -26,7 +28,7 @@ pub struct Matrix {
 
 /// Rows `row0 .. row0 + 4 * blocks` of a matrix.
 pub struct MatrixPart {
-    pub buffer: Buffer,
+    pub store: Store,
     pub form: Form,
     pub planes: PlaneOffsets,
     pub row0: u32,

@@ -99,9 +99,9 @@ impl Planes {
             codes.fold(0, |all, &code| all << bits | u32::from(code >> 4))
         };
         match bits {
-            5 => self.high.push([0, 1, 2, 3].map(|word| {
-                rows.iter().rev().fold(0, |all, row| all << 8 | above(row, word, 1))
-            })),
+            5 => self
+                .high
+                .push([0, 1, 2, 3].map(|word| rows.iter().rev().fold(0, |all, row| all << 8 | above(row, word, 1)))),
             6 => {
                 for word in [0, 2] {
                     let pair = |word, first: usize| above(rows[first], word, 2) | above(rows[first + 1], word, 2) << 16;

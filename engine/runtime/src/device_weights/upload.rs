@@ -10,8 +10,8 @@ use understory_protocol::{Dtype, Error, KernelSet, Result};
 
 use super::layout::{MatrixLayout, Overflow, RowOrder, gate_up_vector, padded};
 use super::planes::{PlaneOffsets, Planes};
-use super::{DeviceLayer, DeviceWeights, Form, Plain, Matrix, MatrixPart, Vectors};
-use crate::gpu::{Buffer, Gpu};
+use super::{DeviceLayer, DeviceWeights, Form, Matrix, MatrixPart, Plain, Store, Vectors};
+use crate::gpu::{Buffer, Gpu, Texels};
 
 /// f32 values converted and handed over at once.
 pub(super) const PIECE_VALUES: usize = 1 << 20;
@@ -171,18 +171,26 @@ impl Upload<'_> {
     async fn table(&mut self, slot: Slot) -> Result<Buffer> {
         let layout = MatrixLayout { plain: Plain::F32, kernel_set: KernelSet::Gpu, ..self.layout(slot) };
         let mut table = self.matrix_in(layout, slot).await?;
-        if table.parts.len() != 1 {
-            let needed = table.parts.iter().map(|p| p.buffer.size()).sum();
-            let offered = self.gpu.report().limits.max_storage_buffer_binding_size;
-            return Err(Error::DeviceLimit { what: "the position table".into(), needed, offered });
+        match (table.parts.pop(), table.parts.len()) {
+            (Some(MatrixPart { store: Store::Buffer(table), .. }), 0) => Ok(table),
+            _ => {
+                let needed = layout.n_blocks() as u64 * layout.block_bytes();
+                let offered = self.gpu.report().limits.max_storage_buffer_binding_size;
+                Err(Error::DeviceLimit { what: "the position table".into(), needed, offered })
+            }
         }
-        Ok(table.parts.remove(0).buffer)
     }
 
     /// The layout of a slot's matrix among this model's, its rows as they are stored.
     pub(super) fn layout(&self, slot: Slot) -> MatrixLayout {
         let [rows, cols] = self.weights.shape(slot).expect("only slots that the model has are uploaded");
-        MatrixLayout { rows, cols, order: RowOrder::AsStored, plain: Plain::of(self.dtype), kernel_set: self.kernel_set }
+        MatrixLayout {
+            rows,
+            cols,
+            order: RowOrder::AsStored,
+            plain: Plain::of(self.dtype),
+            kernel_set: self.kernel_set,
+        }
     }
 
     pub(super) async fn matrix_in(&mut self, layout: MatrixLayout, slot: Slot) -> Result<Matrix> {
@@ -199,8 +207,9 @@ impl Upload<'_> {
                 self.gpu.queue().write_buffer(&buffer, (piece - block0) as u64 * block_bytes, &self.bytes);
                 self.written(self.bytes.len()).await?;
             }
+            let store = Store::new(self.gpu, DOING, buffer, layout.kernel_set, layout.padded_cols() / 8)?;
             let (form, planes) = (Form::Plain(layout.plain), PlaneOffsets::default());
-            parts.push(MatrixPart { buffer, form, planes, row0: 4 * block0 as u32, blocks: blocks as u32 });
+            parts.push(MatrixPart { store, form, planes, row0: 4 * block0 as u32, blocks: blocks as u32 });
         }
         Ok(Matrix { parts, k8: layout.padded_cols() as u32 / 8, rows: layout.rows as u32 })
     }
@@ -208,9 +217,11 @@ impl Upload<'_> {
     /// Blocks of four rows that one binding holds.
     pub(super) fn blocks_per_part(&self, block_bytes: u64) -> Result<usize> {
         let limits = &self.gpu.report().limits;
-        let binding = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+        let binding = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size).min(Texels::MAX_BYTES);
         match (binding / block_bytes) as usize {
-            0 => Err(Error::DeviceLimit { what: "four rows of a weight".into(), needed: block_bytes, offered: binding }),
+            0 => {
+                Err(Error::DeviceLimit { what: "four rows of a weight".into(), needed: block_bytes, offered: binding })
+            }
             blocks => Ok(blocks),
         }
     }

@@ -110,14 +110,15 @@ mod tests {
         let mut seen = 0;
         for folder in folders.filter(|folder| folder.join("config.json").exists()) {
             let files = FolderFiles::open(&folder).expect("a fixture opens");
-            for (kernel_set, dtype) in [(KernelSet::Cpu, Dtype::Q4), (KernelSet::Cpu, Dtype::F16), (KernelSet::Gpu, Dtype::F32)] {
+            for (kernel_set, dtype) in
+                [(KernelSet::Cpu, Dtype::Q4), (KernelSet::Cpu, Dtype::F16), (KernelSet::Gpu, Dtype::F32)]
+            {
                 let options = LoadOptions { dtype, profile: Some(kernel_set) };
                 let engine = pollster::block_on(async {
                     Engine::open(Gpu::open(None).await?, &files, &options, &mut |_| {}).await
                 })
                 .expect("a fixture loads");
-                let mut used: Vec<_> =
-                    engine.forward.one_row_kernels().collect();
+                let mut used: Vec<_> = engine.forward.one_row_kernels().collect();
                 let mut named = first_kernels(engine.config(), options.dtype, kernel_set);
                 named.iter_mut().for_each(|(_, features, _)| features.sort_unstable());
                 used.sort();

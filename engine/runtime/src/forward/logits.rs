@@ -39,12 +39,8 @@ impl Forward {
         let rows = (ALL_LOGITS_BYTES / (4 * vocab)).clamp(1, MAX_INVARIANT_ROWS);
         let logits = gpu.storage(DOING, (rows * vocab * 4) as u64).await?;
         let block_max = gpu.storage(DOING, (rows * vocab.div_ceil(4) * 8) as u64).await?;
-        let mut b = Builder {
-            gpu,
-            pipelines: &mut self.pipelines,
-            kernel_set: self.kernel_set,
-            norm: self.config.norm.kind,
-        };
+        let mut b =
+            Builder { gpu, pipelines: &mut self.pipelines, kernel_set: self.kernel_set, norm: self.config.norm.kind };
         let every_row = Product {
             extra: Some(&block_max),
             epilogue: Epilogue::Logits,
@@ -77,5 +73,6 @@ pub(super) fn head_product<'a>(
         extra: None,
         epilogue: Epilogue::Store,
         last_row: false,
+        normed: &s.normed,
     }
 }

@@ -81,7 +81,7 @@ impl Forward {
                 (rows / 32 * 32).clamp(MAX_INVARIANT_ROWS, MAX_PREFILL_ROWS)
             }
         };
-        let scratch = Scratch::new(gpu, &config, max_rows)?;
+        let scratch = Scratch::new(gpu, &config, kernel_set, max_rows)?;
         let mut b = Builder { gpu, pipelines: &mut pipelines, kernel_set, norm: config.norm.kind };
         on_progress(0, 3);
         let last_row = Product {
@@ -244,7 +244,7 @@ impl Forward {
             Tail::Nothing => {}
             Tail::Sample(choice) => {
                 let class = if self.shared_pipeline { RowClass::Few } else { RowClass::One };
-                count += record(pass, &self.head, class, 1, 1);
+                count += record(pass, &self.head, class, rows as u32, 1);
                 count += record(pass, [*choice], RowClass::One, 1, 1);
             }
             Tail::AllLogits(all) => {

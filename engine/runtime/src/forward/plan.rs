@@ -33,12 +33,8 @@ impl Forward {
     pub(super) async fn make_plan(&mut self, gpu: &Gpu) -> Result<Plan> {
         let (config, weights, s) = (&self.config, &self.weights, &self.scratch);
         let capacity = self.cache.capacity();
-        let mut b = Builder {
-            gpu,
-            pipelines: &mut self.pipelines,
-            kernel_set: self.kernel_set,
-            norm: config.norm.kind,
-        };
+        let mut b =
+            Builder { gpu, pipelines: &mut self.pipelines, kernel_set: self.kernel_set, norm: config.norm.kind };
         let mut angles = Vec::new();
         for rope in &config.ropes {
             angles.push(gpu.storage_from(DOING, bytemuck::cast_slice(&angle_table(rope, capacity))).await?);
@@ -76,6 +72,7 @@ impl Forward {
                 extra: None,
                 epilogue: Epilogue::Store,
                 last_row: false,
+                normed: &s.normed,
             };
             let qkv_out = config.q_dim() + 2 * config.kv_dim();
             body.extend(

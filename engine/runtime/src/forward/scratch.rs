@@ -1,9 +1,11 @@
 //! Buffers between the dispatches of a pass.
 
 use understory_model::config::ModelConfig;
-use understory_protocol::Result;
+use understory_protocol::{KernelSet, Result};
 
+use crate::device_weights::reads_texels;
 use crate::gpu::{Buffer, Gpu};
+use crate::kernels::BOUND_BYTES;
 use crate::kernels::state::STATE_WORDS;
 
 const DOING: &str = "allocating activations";
@@ -24,6 +26,8 @@ pub(super) struct Scratch {
     pub q: Buffer,
     pub attn: Buffer,
     pub hidden: Buffer,
+    /// the residual stream, normed, where weights lie in textures
+    pub normed: Buffer,
     /// of one row
     pub logits: Buffer,
     pub block_max: Buffer,
@@ -58,10 +62,13 @@ pub(super) fn bytes_per_row(config: &ModelConfig) -> usize {
 }
 
 impl Scratch {
-    pub fn new(gpu: &Gpu, config: &ModelConfig, rows: usize) -> Result<Scratch> {
+    pub fn new(gpu: &Gpu, config: &ModelConfig, kernel_set: KernelSet, rows: usize) -> Result<Scratch> {
         let r = row_values(config);
         let buffer = |values: usize| gpu.storage_deferred(DOING, (values * 4) as u64);
         let rows_of = |values: usize| buffer(rows * values);
+        // What products read as a uniform binding.
+        let bound = |values: usize| buffer(rows * values + BOUND_BYTES / 4);
+        let texels = reads_texels(kernel_set, config.hidden_size.div_ceil(8));
         Ok(Scratch {
             tokens: rows_of(1)?,
             state: buffer(STATE_WORDS)?,
@@ -76,8 +83,9 @@ impl Scratch {
             },
             qkv: rows_of(r.qkv)?,
             q: rows_of(r.q)?,
-            attn: rows_of(r.attn)?,
-            hidden: rows_of(r.hidden)?,
+            attn: bound(r.attn)?,
+            hidden: bound(r.hidden)?,
+            normed: bound(if texels { r.x } else { 0 })?,
             logits: buffer(config.vocab_size)?,
             block_max: buffer(2 * config.vocab_size.div_ceil(4))?,
         })

@@ -92,12 +92,8 @@ impl Forward {
             logits: &all.logits,
             block_max: &all.block_max,
         };
-        let b = Builder {
-            gpu,
-            pipelines: &mut self.pipelines,
-            kernel_set: self.kernel_set,
-            norm: self.config.norm.kind,
-        };
+        let b =
+            Builder { gpu, pipelines: &mut self.pipelines, kernel_set: self.kernel_set, norm: self.config.norm.kind };
         (b, buffers)
     }
 }

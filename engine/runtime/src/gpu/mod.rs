@@ -11,7 +11,7 @@ mod recorder;
 
 pub use adapter::list_adapters;
 pub use device::Gpu;
-pub use memory::Buffer;
+pub use memory::{Buffer, Texels};
 pub use pipelines::{Constants, DEFER_COMPILATION, Pipeline, PipelineName, Pipelines};
 pub use readback::Staging;
 pub use recorder::{Dispatch, Grid, RowClass, When, record};

@@ -163,19 +163,25 @@ fn bind_group_layout(gpu: &Gpu, bindings: &[Binding]) -> wgpu::BindGroupLayout {
         .map(|b| wgpu::BindGroupLayoutEntry {
             binding: b.index,
             visibility: wgpu::ShaderStages::COMPUTE,
-            ty: wgpu::BindingType::Buffer {
-                ty: match b.access {
-                    Access::Uniform => wgpu::BufferBindingType::Uniform,
-                    Access::Read => wgpu::BufferBindingType::Storage { read_only: true },
-                    Access::ReadWrite => wgpu::BufferBindingType::Storage { read_only: false },
-                },
-                has_dynamic_offset: false,
-                min_binding_size: None,
-            },
+            ty: binding_type(b.access),
             count: None,
         })
         .collect();
     gpu.device().create_bind_group_layout(&wgpu::BindGroupLayoutDescriptor { label: None, entries: &entries })
+}
+
+fn binding_type(access: Access) -> wgpu::BindingType {
+    let buffer = |ty| wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None };
+    match access {
+        Access::Uniform => buffer(wgpu::BufferBindingType::Uniform),
+        Access::Read => buffer(wgpu::BufferBindingType::Storage { read_only: true }),
+        Access::ReadWrite => buffer(wgpu::BufferBindingType::Storage { read_only: false }),
+        Access::Texels => wgpu::BindingType::Texture {
+            sample_type: wgpu::TextureSampleType::Uint,
+            view_dimension: wgpu::TextureViewDimension::D2,
+            multisampled: false,
+        },
+    }
 }
 
 impl Pipeline {
@@ -222,21 +228,30 @@ impl Pipeline {
         gpu.check(DOING)
     }
 
-    /// Binds `buffers` by the names that the kernel gives them; names it does not use are left out.
+    /// Binds whole `buffers` by the names that the kernel gives them; names it does not use are left out.
     ///
     /// # Panics
     /// When a buffer of the kernel is missing: a programmer's mistake.
     pub fn bind(&self, gpu: &Gpu, buffers: &[(&str, &wgpu::Buffer)]) -> wgpu::BindGroup {
+        let resources: Vec<_> = buffers.iter().map(|&(name, buffer)| (name, buffer.as_entire_binding())).collect();
+        self.bind_resources(gpu, &resources)
+    }
+
+    /// As [`Self::bind`], with parts of buffers and with textures.
+    ///
+    /// # Panics
+    /// When a resource of the kernel is missing.
+    pub fn bind_resources(&self, gpu: &Gpu, resources: &[(&str, wgpu::BindingResource<'_>)]) -> wgpu::BindGroup {
         let entries: Vec<_> = self
             .shader
             .bindings
             .iter()
             .map(|b| {
-                let (_, buffer) = buffers
+                let (_, resource) = resources
                     .iter()
                     .find(|(name, _)| *name == b.name)
-                    .unwrap_or_else(|| panic!("kernel {}: no buffer `{}`", self.shader.kernel, b.name));
-                wgpu::BindGroupEntry { binding: b.index, resource: buffer.as_entire_binding() }
+                    .unwrap_or_else(|| panic!("kernel {}: nothing for `{}`", self.shader.kernel, b.name));
+                wgpu::BindGroupEntry { binding: b.index, resource: resource.clone() }
             })
             .collect();
         gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {

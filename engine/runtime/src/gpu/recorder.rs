@@ -87,6 +87,8 @@ pub struct Dispatch {
     /// by [`RowClass`]; `None`: not part of passes of that class
     pub variants: [Option<(Arc<Pipeline>, Grid)>; 4],
     pub when: When,
+    /// Passes of no more rows leave it out.
+    pub first_row: u32,
     pub bind_group: wgpu::BindGroup,
     /// The kernel's parameters, on the device's account for as long as the dispatch lives.
     pub params: Buffer,
@@ -95,7 +97,13 @@ pub struct Dispatch {
 impl Dispatch {
     /// The same pipeline and grid for every row class.
     pub fn uniform(pipeline: Arc<Pipeline>, grid: Grid, bind_group: wgpu::BindGroup, params: Buffer) -> Self {
-        Self { variants: [0; 4].map(|_| Some((pipeline.clone(), grid))), when: When::Always, bind_group, params }
+        Self {
+            variants: [0; 4].map(|_| Some((pipeline.clone(), grid))),
+            when: When::Always,
+            first_row: 0,
+            bind_group,
+            params,
+        }
     }
 
     /// With another pipeline for tree passes; it takes the same bindings.
@@ -106,12 +114,14 @@ impl Dispatch {
         self
     }
 
-    fn runs(&self, splits: u32) -> bool {
-        match self.when {
-            When::Always => true,
-            When::OneSplit => splits == 1,
-            When::ManySplits => splits > 1,
-        }
+    fn runs(&self, rows: u32, splits: u32) -> bool {
+        // A pass over no rows, which warms up, runs the first.
+        (self.first_row == 0 || rows > self.first_row)
+            && match self.when {
+                When::Always => true,
+                When::OneSplit => splits == 1,
+                When::ManySplits => splits > 1,
+            }
     }
 }
 
@@ -140,7 +150,7 @@ pub fn record<'a>(
     splits: u32,
 ) -> usize {
     let mut count = 0;
-    for dispatch in dispatches.into_iter().filter(|d| d.runs(splits)) {
+    for dispatch in dispatches.into_iter().filter(|d| d.runs(rows, splits)) {
         if let Some((pipeline, grid)) = &dispatch.variants[class as usize] {
             let [x, y, z] = grid.size(rows, splits);
             pass.set_pipeline(pipeline.raw());

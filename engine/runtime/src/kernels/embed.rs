@@ -32,7 +32,8 @@ pub async fn embed(
     let mut dispatches = Vec::new();
     for part in &table.parts {
         let features = [part.form.feature(), b.kernel_set.name(), b.norm_feature()];
-        let with = |feature| features.iter().copied().chain(positions.map(|_| feature)).collect::<Vec<_>>();
+        let features = features.into_iter().chain(part.store.feature());
+        let with = |feature| features.clone().chain(positions.map(|_| feature)).collect::<Vec<_>>();
         let [features, tree] = [with("positions"), with("tree")];
         let constants = part.form.constants();
         let params = Params {
@@ -45,13 +46,16 @@ pub async fn embed(
             scales: part.planes.scales,
             pad: 0,
         };
-        let mut buffers: Vec<(&str, &wgpu::Buffer)> =
-            vec![("w", &part.buffer), ("tokens", tokens), ("state", state), ("x", x), ("out_stats", out_stats)];
-        buffers.extend(positions.map(|p| ("pos_table", p)));
+        let uniform = b.gpu.uniform("kernel parameters", &params)?;
+        let buffers = [("tokens", tokens), ("state", state), ("x", x), ("out_stats", out_stats), ("p", &*uniform)];
+        let buffers = buffers.into_iter().chain(positions.map(|p| ("pos_table", p)));
+        let mut resources: Vec<_> = buffers.map(|(name, buffer)| (name, buffer.as_entire_binding())).collect();
+        resources.push(("w", part.store.binding()));
         let grid = Grid::RowsY(width.div_ceil(4).div_ceil(64));
         let one = b.pipelines.get_with(b.gpu, "embed", &features, &constants).await?;
         let tree = b.pipelines.get_deferred_with(b.gpu, "embed", &tree, &constants).await?;
-        dispatches.push(b.uniform(one, grid, &params, &buffers)?.with_tree(tree));
+        let bind_group = one.bind_resources(b.gpu, &resources);
+        dispatches.push(Dispatch::uniform(one, grid, bind_group, uniform).with_tree(tree));
     }
     Ok(dispatches)
 }

@@ -6,7 +6,7 @@ use understory_protocol::{Dtype, KernelSet};
 
 use super::norm_feature;
 use super::product::{Epilogue, features, few_rows_kernel};
-use crate::device_weights::Form;
+use crate::device_weights::{Form, reads_texels};
 use crate::gpu::{Constants, PipelineName};
 
 /// Kernels of a pass over one row with a greedy choice, each once, in the order of the pass. `dtype` is that of all
@@ -15,7 +15,8 @@ pub fn first_kernels(config: &ModelConfig, dtype: Dtype, kernel_set: KernelSet) 
     let norm = config.norm.kind;
     let product = |cols: usize, epilogue| {
         let form = Form::of(dtype, cols);
-        let features = [features(form, kernel_set, norm, epilogue).as_slice(), &["cb1"]].concat();
+        let texels = reads_texels(kernel_set, cols.div_ceil(8));
+        let features = [features(form, texels, kernel_set, norm, epilogue).as_slice(), &["cb1"]].concat();
         (few_rows_kernel(kernel_set), features, form.constants())
     };
     let optional = |feature, there: bool| there.then_some(feature);
@@ -27,9 +28,14 @@ pub fn first_kernels(config: &ModelConfig, dtype: Dtype, kernel_set: KernelSet) 
     };
     let plain = |kernel, features: &[&'static str]| (kernel, features.to_vec(), Constants::new());
     let table = Form::of(dtype, config.hidden_size);
+    let texels = reads_texels(kernel_set, config.hidden_size.div_ceil(8));
     let mut embed = vec![table.feature(), kernel_set.name(), norm_feature(norm)];
+    embed.extend(optional("texel", texels));
     embed.extend(optional("positions", config.learned_positions));
     add(("embed", embed, table.constants()));
+    if texels {
+        add(plain("norm", &[kernel_set.name(), norm_feature(norm)]));
+    }
     add(product(config.hidden_size, Epilogue::Store));
     for layer in &config.layers {
         let features = [optional("rotary", layer.rope.is_some()), optional("qknorm", config.qk_norm)];

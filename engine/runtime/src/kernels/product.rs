@@ -5,7 +5,7 @@ use understory_model::config::{Activation, NormKind};
 use understory_protocol::{KernelSet, Result};
 
 use super::{Builder, norm_feature};
-use crate::device_weights::{Form, Matrix, Vectors};
+use crate::device_weights::{Form, Matrix, MatrixPart, Vectors, bound_rows};
 use crate::gpu::{Dispatch, Grid, When};
 
 /// What happens to finished outputs.
@@ -38,7 +38,12 @@ pub struct Product<'a> {
     pub epilogue: Epilogue,
     /// only the last row of x
     pub last_row: bool,
+    /// Room for the rows of x, normed, where the matrix lies in a texture: `[rows, padded columns]`.
+    pub normed: &'a wgpu::Buffer,
 }
+
+/// Bytes that buffers of activations have beyond their rows: a uniform binding has one size, wherever it begins.
+pub const BOUND_BYTES: usize = 1 << 16;
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -59,6 +64,9 @@ struct Params {
     lane_bits: u32,
     high: u32,
     scales: u32,
+    row0: u32,
+    row_count: u32,
+    pad: [u32; 2],
 }
 
 /// Blocks that one workgroup of the CPU kernel set computes (8 threads, 4 each).
@@ -91,81 +99,164 @@ pub(super) fn few_rows_kernel(kernel_set: KernelSet) -> &'static str {
     }
 }
 
-/// Its features but for the rows at once; every product but a residual one has a norm on load.
-pub(super) fn features(form: Form, kernel_set: KernelSet, norm: NormKind, epilogue: Epilogue) -> Vec<&'static str> {
-    let mut features = vec![form.feature(), kernel_set.name(), norm_feature(norm)];
-    features.extend(match epilogue {
-        Epilogue::Store => ["norm", "store"].as_slice(),
-        Epilogue::Act(_) => &["norm", "act"],
-        Epilogue::Gated(_) => &["norm", "gated"],
-        Epilogue::Residual => &["residual"],
-        Epilogue::Logits => &["norm", "logits"],
+/// Its features but for the rows at once. Every product but a residual one has a norm: on load, or before it where weights
+/// lie in a texture. Layer norm and RMS norm differ in what a residual product leaves for the next one.
+pub(super) fn features(
+    form: Form,
+    texels: bool,
+    kernel_set: KernelSet,
+    norm: NormKind,
+    epilogue: Epilogue,
+) -> Vec<&'static str> {
+    let mut features = vec![form.feature(), kernel_set.name()];
+    features.push(match epilogue {
+        Epilogue::Store => "store",
+        Epilogue::Act(_) => "act",
+        Epilogue::Gated(_) => "gated",
+        Epilogue::Residual => "residual",
+        Epilogue::Logits => "logits",
     });
+    match (texels, epilogue == Epilogue::Residual) {
+        (true, true) => features.extend(["texel", norm_feature(norm)]),
+        (true, false) => features.extend(["texel", "rms"]),
+        (false, true) => features.push(norm_feature(norm)),
+        (false, false) => features.extend(["norm", norm_feature(norm)]),
+    }
     features
 }
 
-/// One dispatch for each part of the matrix.
+/// One dispatch for each part of the matrix. Where it lies in a texture: before them the norm, and each part as often as
+/// the rows of x take bindings.
 pub async fn product(b: &mut Builder<'_>, op: Product<'_>) -> Result<Vec<Dispatch>> {
+    let mut dispatches = Vec::new();
+    let mut x = op.x;
+    if op.matrix.parts.iter().any(|part| part.store.is_texels()) && op.norm.is_some() {
+        dispatches.push(norm(b, &op).await?);
+        x = op.normed;
+    }
+    for part in &op.matrix.parts {
+        for bound in bindings(b, &op, part, x) {
+            dispatches.push(part_product(b, &op, part, &bound).await?);
+        }
+    }
+    Ok(dispatches)
+}
+
+/// Rows of x that a dispatch has bound.
+struct Bound<'a> {
+    x: wgpu::BindingResource<'a>,
+    first: u32,
+    count: u32,
+}
+
+fn bindings<'a>(b: &Builder<'_>, op: &Product<'_>, part: &MatrixPart, x: &'a wgpu::Buffer) -> Vec<Bound<'a>> {
+    let k8 = op.matrix.k8 as usize;
+    let Some(count) = bound_rows(k8).filter(|_| part.store.is_texels()) else {
+        return vec![Bound { x: x.as_entire_binding(), first: 0, count: u32::MAX }];
+    };
+    let bytes = wgpu::BufferSize::new(BOUND_BYTES as u64);
+    let row_bytes = 32 * k8;
+    debug_assert!((count * row_bytes).is_multiple_of(256), "{count} rows of {row_bytes} bytes");
+    // As many as the buffer has rows.
+    let rows = (x.size() as usize).saturating_sub(BOUND_BYTES).div_ceil(row_bytes).max(1);
+    let bound = |first: usize| {
+        let offset = (first * row_bytes) as u64;
+        let binding = wgpu::BufferBinding { buffer: x, offset, size: bytes };
+        Bound { x: wgpu::BindingResource::Buffer(binding), first: first as u32, count: count as u32 }
+    };
+    debug_assert!(b.kernel_set == KernelSet::Cpu);
+    (0..rows).step_by(count).map(bound).collect()
+}
+
+/// The product of one part with the rows that are bound.
+async fn part_product(b: &mut Builder<'_>, op: &Product<'_>, part: &MatrixPart, bound: &Bound<'_>) -> Result<Dispatch> {
     let activation = match op.epilogue {
         Epilogue::Act(a) | Epilogue::Gated(a) => activation_code(a),
         Epilogue::Store | Epilogue::Residual | Epilogue::Logits => 0,
     };
+    let constants = part.form.constants();
+    let features = features(part.form, part.store.is_texels(), b.kernel_set, b.norm, op.epilogue);
+    let with = |extra: &[&'static str]| [features.as_slice(), extra].concat();
+    let (kernel, block) = (few_rows_kernel(b.kernel_set), if b.kernel_set == KernelSet::Gpu { "cb4" } else { "cb8" });
+    let one = b.pipelines.get_with(b.gpu, kernel, &with(&["cb1"]), &constants).await?;
+    let few = b.pipelines.get_deferred_with(b.gpu, kernel, &with(&[block]), &constants).await?;
+    let many = match b.kernel_set {
+        KernelSet::Gpu => {
+            Some(b.pipelines.get_deferred_with(b.gpu, "matmul_prefill", &with(&["cb4"]), &constants).await?)
+        }
+        KernelSet::Cpu => None,
+    };
     let lanes = lanes(op.matrix.k8);
-    let mut dispatches = Vec::new();
-    for part in &op.matrix.parts {
-        let constants = part.form.constants();
-        let features = features(part.form, b.kernel_set, b.norm, op.epilogue);
-        let with = |extra: &[&'static str]| [features.as_slice(), extra].concat();
-        let (kernel, block) = (few_rows_kernel(b.kernel_set), if b.kernel_set == KernelSet::Gpu { "cb4" } else { "cb8" });
-        let one = b.pipelines.get_with(b.gpu, kernel, &with(&["cb1"]), &constants).await?;
-        let few = b.pipelines.get_deferred_with(b.gpu, kernel, &with(&[block]), &constants).await?;
-        let many = match b.kernel_set {
-            KernelSet::Gpu => Some(b.pipelines.get_deferred_with(b.gpu, "matmul_prefill", &with(&["cb4"]), &constants).await?),
-            KernelSet::Cpu => None,
-        };
-        let groups = match b.kernel_set {
-            KernelSet::Gpu => part.blocks.div_ceil(GPU_THREADS / lanes),
-            KernelSet::Cpu => part.blocks.div_ceil(CPU_BLOCKS),
-        };
-        // The prefill kernel reads the same `grid_x`, in tiles: the grid is made so that both agree.
-        let (grid_x, grid_y) = b.spread(groups);
-        let tiles = part.blocks.div_ceil(TILE_BLOCKS);
-        let params = Params {
-            k8: op.matrix.k8,
-            blocks: part.blocks,
-            grid_x,
-            out0: part.row0,
-            n_out: op.n_out as u32,
-            y_stride: op.y_stride as u32,
-            bias4: op.vectors.bias4,
-            has_bias: op.vectors.has_bias as u32,
-            activation,
-            width: op.norm.map_or(0, |(_, width, _)| width as u32),
-            eps: op.norm.map_or(0.0, |(_, _, eps)| eps),
-            last_row: op.last_row as u32,
-            has_res: op.res.is_some() as u32,
-            lane_bits: lanes.ilog2(),
-            high: part.planes.high,
-            scales: part.planes.scales,
-        };
-        let mut buffers: Vec<(&str, &wgpu::Buffer)> =
-            vec![("w", &part.buffer), ("x", op.x), ("state", op.state), ("vecs", &op.vectors.buffer), ("y", op.y)];
-        buffers.extend(op.norm.map(|(stats, _, _)| ("stats", stats)));
-        // Without a residual its binding still needs a buffer; the flag keeps it unread.
-        buffers.push(("res", op.res.unwrap_or(op.x)));
-        buffers.extend(op.extra.iter().flat_map(|e| [("out_stats", *e), ("out_max", *e)]));
-        let (bind_group, uniform) = b.bind(&one, &params, &buffers)?;
-        let rows = Grid::Fixed([grid_x, grid_y, 1]);
-        let tile_x = tiles.min(grid_x);
-        let prefill = many.clone().map(|p| (p, Grid::Tiles { x: tile_x, z: tiles.div_ceil(grid_x) }));
-        // A single row never needs tiles.
-        let many = if op.last_row || prefill.is_none() { Some((few.clone(), rows)) } else { prefill };
-        dispatches.push(Dispatch {
-            variants: [Some((one.clone(), rows)), Some((few.clone(), rows)), many, Some((few.clone(), rows))],
-            when: When::Always,
-            bind_group,
-            params: uniform,
-        });
+    let groups = match b.kernel_set {
+        KernelSet::Gpu => part.blocks.div_ceil(GPU_THREADS / lanes),
+        KernelSet::Cpu => part.blocks.div_ceil(CPU_BLOCKS),
+    };
+    // The prefill kernel reads the same `grid_x`, in tiles: the grid is made so that both agree.
+    let (grid_x, grid_y) = b.spread(groups);
+    let tiles = part.blocks.div_ceil(TILE_BLOCKS);
+    let params = Params {
+        k8: op.matrix.k8,
+        blocks: part.blocks,
+        grid_x,
+        out0: part.row0,
+        n_out: op.n_out as u32,
+        y_stride: op.y_stride as u32,
+        bias4: op.vectors.bias4,
+        has_bias: op.vectors.has_bias as u32,
+        activation,
+        width: op.norm.map_or(0, |(_, width, _)| width as u32),
+        eps: op.norm.map_or(0.0, |(_, _, eps)| eps),
+        last_row: op.last_row as u32,
+        has_res: op.res.is_some() as u32,
+        lane_bits: lanes.ilog2(),
+        high: part.planes.high,
+        scales: part.planes.scales,
+        row0: bound.first,
+        row_count: bound.count,
+        pad: [0; 2],
+    };
+    let uniform = b.gpu.uniform("kernel parameters", &params)?;
+    let mut resources = vec![("w", part.store.binding()), ("x", bound.x.clone()), ("p", uniform.as_entire_binding())];
+    resources.push(("state", op.state.as_entire_binding()));
+    resources.push(("vecs", op.vectors.buffer.as_entire_binding()));
+    resources.push(("y", op.y.as_entire_binding()));
+    if let Some((stats, _, _)) = op.norm {
+        resources.push(("stats", stats.as_entire_binding()));
     }
-    Ok(dispatches)
+    // Without a residual its binding still needs a buffer; the flag keeps it unread.
+    resources.push(("res", op.res.unwrap_or(op.x).as_entire_binding()));
+    if let Some(extra) = op.extra {
+        resources.extend([("out_stats", extra.as_entire_binding()), ("out_max", extra.as_entire_binding())]);
+    }
+    let bind_group = one.bind_resources(b.gpu, &resources);
+    let rows = Grid::Fixed([grid_x, grid_y, 1]);
+    let tile_x = tiles.min(grid_x);
+    let prefill = many.map(|p| (p, Grid::Tiles { x: tile_x, z: tiles.div_ceil(grid_x) }));
+    // A single row never needs tiles.
+    let many = if op.last_row || prefill.is_none() { Some((few.clone(), rows)) } else { prefill };
+    Ok(Dispatch {
+        variants: [Some((one, rows)), Some((few.clone(), rows)), many, Some((few, rows))],
+        when: When::Always,
+        first_row: bound.first,
+        bind_group,
+        params: uniform,
+    })
+}
+
+/// `norm.wesl`: the rows of x, normed, into `normed`.
+async fn norm(b: &mut Builder<'_>, op: &Product<'_>) -> Result<Dispatch> {
+    let (stats, width, eps) = op.norm.expect("a product with a norm");
+    let params = NormParams { k8: op.matrix.k8, width: width as u32, eps, pad: 0 };
+    let buffers = [("x", op.x), ("state", op.state), ("stats", stats), ("vecs", &op.vectors.buffer), ("y", op.normed)];
+    let features = [b.kernel_set.name(), b.norm_feature()];
+    b.one("norm", &features, Grid::RowsFlat { per_row: 1, group: 1 }, &params, &buffers).await
+}
+
+#[repr(C)]
+#[derive(Clone, Copy, Pod, Zeroable)]
+struct NormParams {
+    k8: u32,
+    width: u32,
+    eps: f32,
+    pad: u32,
 }

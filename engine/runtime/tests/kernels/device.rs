@@ -8,20 +8,18 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 
 use understory_model::config::{Activation, Family, LayerKind, ModelConfig, Norm, NormKind, Residual};
-use understory_protocol::KernelSet;
 use understory_model::quantised::BlockType;
-use understory_runtime::device_weights::{Form, Matrix, MatrixPart, Plain, PlaneOffsets, Planes, interleaved};
+use understory_protocol::KernelSet;
+use understory_runtime::device_weights::{Form, Matrix, MatrixPart, Plain, PlaneOffsets, Planes, Store, interleaved};
 use understory_runtime::gpu::{Buffer, Dispatch, Gpu, Pipelines, RowClass, Staging, record};
 use understory_runtime::kernels::Builder;
 
 use crate::MARK;
+use crate::random::Random;
 use crate::weights::Weights;
 
 pub const KERNEL_SETS: [KernelSet; 2] = [KernelSet::Cpu, KernelSet::Gpu];
-/// The kinds of blocks: each number of bits and each kind of scales.
-pub const FORMS: [Form; 10] = [
-    Form::Plain(Plain::F32),
-    Form::Plain(Plain::F16),
+pub const BLOCKS: [Form; 8] = [
     Form::Blocks(BlockType::Q4_0),
     Form::Blocks(BlockType::Q4_1),
     Form::Blocks(BlockType::Q5_0),
@@ -31,6 +29,11 @@ pub const FORMS: [Form; 10] = [
     Form::Blocks(BlockType::Q5K),
     Form::Blocks(BlockType::Q6K),
 ];
+
+/// Values alone and a type of blocks: each is a kernel of its own, which takes a while to compile.
+pub fn forms(random: &mut Random) -> [Form; 2] {
+    [Form::Plain(random.pick(&[Plain::F32, Plain::F16])), random.pick(&BLOCKS)]
+}
 
 pub struct Device {
     pub gpu: Gpu,
@@ -144,16 +147,17 @@ impl Device {
     }
 
     /// A matrix on the device, in parts of at most `blocks_per_part` blocks of 4 rows.
-    pub fn matrix(&self, weights: &Weights, kernel_set: KernelSet, blocks_per_part: usize) -> Matrix {
+    pub fn matrix(&self, weights: &Weights, kernel_set: KernelSet, texels: bool, blocks_per_part: usize) -> Matrix {
         let cols = weights.cols;
         let n_blocks = weights.rows().div_ceil(4);
         let part = |block0: usize| {
             let blocks = blocks_per_part.min(n_blocks - block0);
             let rows = 4 * block0..(4 * (block0 + blocks)).min(weights.rows());
             let (buffer, planes) = match weights.form {
-                Form::Plain(plain) => {
-                    (self.plain(plain, kernel_set, &weights.values[rows.start * cols..rows.end * cols], cols), PlaneOffsets::default())
-                }
+                Form::Plain(plain) => (
+                    self.plain(plain, kernel_set, &weights.values[rows.start * cols..rows.end * cols], cols),
+                    PlaneOffsets::default(),
+                ),
                 Form::Blocks(block_type) => {
                     let row_bytes = weights.bytes.len() / weights.rows();
                     let mut rows = weights.bytes[rows.start * row_bytes..rows.end * row_bytes].chunks_exact(row_bytes);
@@ -167,7 +171,11 @@ impl Device {
                     (self.buffer(&[planes.codes, planes.high, planes.scales].concat()), offsets)
                 }
             };
-            MatrixPart { buffer, form: weights.form, planes, row0: 4 * block0 as u32, blocks: blocks as u32 }
+            let store = match texels {
+                true => Store::Texels(self.gpu.texels_from("testing", &buffer).expect("a texture")),
+                false => Store::Buffer(buffer),
+            };
+            MatrixPart { store, form: weights.form, planes, row0: 4 * block0 as u32, blocks: blocks as u32 }
         };
         let parts = (0..n_blocks).step_by(blocks_per_part).map(part).collect();
         Matrix { parts, k8: cols.div_ceil(8) as u32, rows: weights.rows() as u32 }

@@ -4,12 +4,12 @@ use understory_model::config::{Activation, NormKind};
 use understory_protocol::KernelSet;
 use understory_runtime::device_weights::{Form, Plain, Vectors};
 use understory_runtime::gpu::{Buffer, RowClass};
-use understory_runtime::kernels::{Epilogue, NO_TOKEN, Product, product};
+use understory_runtime::kernels::{BOUND_BYTES, Epilogue, NO_TOKEN, Product, product};
 
-use crate::device::{Device, FORMS, KERNEL_SETS, pad};
+use crate::device::{BLOCKS, Device, KERNEL_SETS, forms, pad};
 use crate::random::Random;
 use crate::weights::Weights;
-use crate::{assert_close, assert_stats, limit, reference, unpad};
+use crate::{MARK, assert_close, assert_stats, limit, reference, unpad};
 
 /// What a product is, before its shape.
 pub const KINDS: [(NormKind, Epilogue); 16] = {
@@ -47,6 +47,8 @@ pub struct Problem {
     pub rows: usize,
     pub blocks_per_part: usize,
     pub last_row: bool,
+    /// weights in a texture, on CPU adapters
+    pub texels: bool,
     pub w: Weights,
     pub x: Vec<f32>,
     pub gamma: Vec<f32>,
@@ -80,6 +82,7 @@ impl Problem {
             rows,
             blocks_per_part: random.pick(&[1, 2, 5, 100]),
             last_row: epilogue == Epilogue::Logits && random.below(2) == 0,
+            texels: random.below(2) == 0,
             w: Weights::random(random, form, n, k),
             x: random.values(rows * k).iter().map(|v| v + 0.5).collect(),
             gamma: random.gamma(k),
@@ -90,17 +93,23 @@ impl Problem {
     }
 
     pub fn what(&self, class: RowClass) -> String {
-        let Self { w: Weights { form, .. }, kernel_set, kind, epilogue, k, n, rows, blocks_per_part, last_row, .. } = self;
+        let Self { w: Weights { form, .. }, kernel_set, kind, epilogue, k, n, rows, blocks_per_part, last_row, .. } =
+            self;
         let (bias, res) = (self.bias.is_some(), self.res.is_some());
         format!(
             "{form:?} {kernel_set:?} {kind:?} {epilogue:?} {class:?}, W {n} x {k} by {blocks_per_part} blocks, rows {rows}, \
-             bias {bias}, residual {res}, last row only {last_row}"
+             bias {bias}, residual {res}, last row only {last_row}, texels {}",
+            self.in_texels()
         )
     }
 
     /// Residual products read what is normed already.
     fn norms(&self) -> bool {
         self.epilogue != Epilogue::Residual
+    }
+
+    fn in_texels(&self) -> bool {
+        self.texels && self.kernel_set == KernelSet::Cpu
     }
 
     pub fn n_out(&self) -> usize {
@@ -169,9 +178,16 @@ impl Problem {
             .flat_map(|row| reference::row_blocks(self.norm(), &row.iter().map(|&v| v.into()).collect::<Vec<_>>()))
             .map(|s| s.map(|v| v as f32))
             .collect();
-        let matrix = device.matrix(&self.w.rearranged(&self.order()), self.kernel_set, self.blocks_per_part);
+        let matrix =
+            device.matrix(&self.w.rearranged(&self.order()), self.kernel_set, self.in_texels(), self.blocks_per_part);
         let vectors = self.vectors(device);
-        let (x, stats, state) = (device.buffer(&pad(x, self.k, k)), device.buffer(&stats), device.state(rows, 0));
+        // Room for a uniform binding beyond the rows.
+        let bound = |mut x: Vec<f32>| {
+            x.resize(x.len() + BOUND_BYTES / 4, MARK);
+            device.buffer(&x)
+        };
+        let (x, normed) = (bound(pad(x, self.k, k)), bound(vec![MARK; rows * k]));
+        let (stats, state) = (device.buffer(&stats), device.state(rows, 0));
         let n_out = self.n_out();
         let y_stride = n_out.next_multiple_of(8);
         let res: Option<Buffer> =
@@ -191,6 +207,7 @@ impl Problem {
             extra: matches!(self.epilogue, Epilogue::Residual | Epilogue::Logits).then_some(&*extra),
             epilogue: self.epilogue,
             last_row: self.last_row,
+            normed: &normed,
         };
         let mut b = device.builder(self.kernel_set, self.kind);
         let dispatches = pollster::block_on(product(&mut b, op)).expect("builds");
@@ -251,7 +268,7 @@ fn products_of_every_kind_and_class() {
     for mut device in Device::both_modes() {
         let mut random = Random::new(4);
         for kind in KINDS {
-            for form in FORMS {
+            for form in forms(&mut random) {
                 for kernel_set in KERNEL_SETS {
                     for (class, rows) in [
                         (RowClass::One, 1),
@@ -275,10 +292,11 @@ fn products_of_every_kind_and_class() {
 fn blocks_have_the_bits_of_their_values() {
     for mut device in Device::both_modes() {
         let mut random = Random::new(9);
-        for form in FORMS.into_iter().filter(|form| matches!(form, Form::Blocks(_))) {
+        for form in BLOCKS {
             for kernel_set in KERNEL_SETS {
-                for (class, rows) in [(RowClass::One, 1), (RowClass::Few, 3), (RowClass::Few, 9), (RowClass::Many, 33)] {
-                    let kind = random.pick(&KINDS);
+                let kind = random.pick(&KINDS);
+                for (class, rows) in [(RowClass::One, 1), (RowClass::Few, 3), (RowClass::Few, 9), (RowClass::Many, 33)]
+                {
                     let problem = Problem { kernel_set, ..Problem::new(&mut random, kind, form, rows) };
                     let of_blocks = problem.run(&mut device, [0, rows - 1], class);
                     let what = problem.what(class);

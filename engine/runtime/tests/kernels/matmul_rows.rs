@@ -5,7 +5,7 @@ use understory_protocol::KernelSet;
 use understory_runtime::gpu::RowClass;
 use understory_runtime::kernels::Epilogue;
 
-use crate::device::{Device, FORMS, KERNEL_SETS};
+use crate::device::{BLOCKS, Device, KERNEL_SETS, forms};
 use crate::matmul::{KINDS, Outputs, Problem};
 use crate::random::Random;
 
@@ -28,7 +28,7 @@ fn one_row_has_the_bits_it_has_among_many() {
     for mut device in Device::both_modes() {
         let mut random = Random::new(7);
         for kind in KINDS {
-            for form in FORMS {
+            for form in forms(&mut random) {
                 for kernel_set in KERNEL_SETS {
                     for rows in [2, 5, 64] {
                         let problem =
@@ -53,7 +53,7 @@ fn parts_have_the_bits_of_the_whole() {
         let mut random = Random::new(8);
         for kind in KINDS {
             for class in [RowClass::Few, RowClass::Many] {
-                let form = random.pick(&FORMS);
+                let form = random.pick(&BLOCKS);
                 let cut = Problem {
                     blocks_per_part: 1,
                     kernel_set: KernelSet::Gpu,

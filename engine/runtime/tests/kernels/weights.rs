@@ -80,11 +80,14 @@ impl Weights {
 fn block(random: &mut Random, block_type: BlockType) -> Vec<u8> {
     let mut block: Vec<u8> = (0..block_type.block_bytes()).map(|_| random.below(256) as u8).collect();
     let (halves, size): (&[usize], f32) = match block_type {
-        BlockType::Q4_0 | BlockType::Q5_0 => (&[0], 0.1),
-        BlockType::Q4_1 | BlockType::Q5_1 => (&[0, 2], 0.1),
-        BlockType::Q8_0 => (&[0], 0.01),
-        BlockType::Q4K | BlockType::Q5K => (&[0, 2], 0.003),
-        BlockType::Q6K => (&[208], 0.001),
+        BlockType::Q4_0 => (&[0], 0.1),
+        BlockType::Q4_1 => (&[0, 2], 0.1),
+        BlockType::Q5_0 => (&[0], 0.03),
+        BlockType::Q5_1 => (&[0, 2], 0.03),
+        BlockType::Q8_0 => (&[0], 0.008),
+        BlockType::Q4K => (&[0, 2], 0.001),
+        BlockType::Q5K => (&[0, 2], 0.0005),
+        BlockType::Q6K => (&[208], 0.000_25),
     };
     for &at in halves {
         let scale = match random.below(8) {
