@@ -62,6 +62,7 @@ impl TensorEntry {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct RawEntry {
     dtype: String,
     shape: Vec<u64>,
