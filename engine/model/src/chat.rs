@@ -22,15 +22,16 @@ pub struct ChatTemplate {
 }
 
 impl ChatTemplate {
-    /// From `chat_template.jinja`, else `chat_template` in `tokenizer_config.json` (a string, or a list of named ones
-    /// of which `default` counts); `None` where the model has neither. A template with a syntax error and a list without
-    /// a default are found by [`Self::render`]: a model that is not asked to converse runs without them.
+    /// From `chat_template.jinja`, else `chat_template` in `tokenizer_config.json` or in a GGUF file (a string, or a list of
+    /// named ones of which `default` counts); `None` where the model has neither. A template with a syntax error and a list
+    /// without a default are found by [`Self::render`]: a model that is not asked to converse runs without them.
     ///
     /// # Errors
     /// [`Error::BadFile`] for a `tokenizer_config.json` that is not JSON.
     pub fn from_files(files: &dyn ModelFiles) -> Result<Option<Self>> {
         let config = Json::Object(special_tokens::tokenizer_config(files)?);
-        let source = match read_text(files, "chat_template.jinja")? {
+        let beside = if files.gguf().is_some() { None } else { read_text(files, "chat_template.jinja")? };
+        let source = match beside {
             Some(source) => Ok(Some(source)),
             None => default_template(&config["chat_template"]),
         };
@@ -85,7 +86,7 @@ fn default_template(value: &Json) -> Result<Option<String>, String> {
                 _ => None,
             });
             let source = default.and_then(|entry| entry["template"].as_str());
-            let lacking = "tokenizer_config.json lists several templates, none of them named `default`";
+            let lacking = "the model lists several templates, none of them named `default`";
             source.map(|source| Some(source.to_owned())).ok_or_else(|| lacking.into())
         }
         _ => Err("chat_template in tokenizer_config.json is neither text nor a list".into()),

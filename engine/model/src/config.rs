@@ -1,10 +1,11 @@
 //! What a model is, as data: every family is a value of [`ModelConfig`] over the same blocks.
 //!
 //! Parsed from Hugging Face's `config.json` (older rope keys and `rope_parameters`), following the
-//! `configuration_*.py` and `modeling_*.py` files of `transformers`.
+//! `configuration_*.py` and `modeling_*.py` files of `transformers`; or from the metadata of a GGUF file.
 
 mod families;
 mod fields;
+mod gguf;
 mod layers;
 mod parse;
 mod rope;
@@ -12,6 +13,7 @@ mod rope;
 use understory_protocol::{Error, Result};
 
 use super::files::{ModelFiles, read_text};
+use super::gguf::Gguf;
 
 /// The families whose names and defaults we know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,11 +124,15 @@ pub struct ModelConfig {
 }
 
 impl ModelConfig {
-    /// From `config.json` and, where there is one, `generation_config.json`.
+    /// From `config.json` and, where there is one, `generation_config.json`; or from a GGUF file.
     ///
     /// # Errors
-    /// [`Error::NotAModel`] without `config.json`, else as [`ModelConfig::from_json`].
+    /// [`Error::NotAModel`] without `config.json`, else as [`ModelConfig::from_json`]; those of reading a GGUF file's
+    /// header.
     pub fn from_files(files: &dyn ModelFiles) -> Result<Self> {
+        if let Some(gguf) = Gguf::open(files)? {
+            return Self::from_gguf(&gguf);
+        }
         let missing = || Error::NotAModel { path: files.name().into(), missing: "config.json".into() };
         let config = read_text(files, "config.json")?.ok_or_else(missing)?;
         Self::from_json(&config, read_text(files, "generation_config.json")?.as_deref())

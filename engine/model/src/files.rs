@@ -37,7 +37,7 @@ impl Deref for FileBytes<'_> {
     }
 }
 
-/// A model's files by name, in the layout of a Hugging Face repository.
+/// A model's files by name, in the layout of a Hugging Face repository or in GGUF.
 pub trait ModelFiles {
     /// The model's name in messages.
     fn name(&self) -> String;
@@ -59,6 +59,12 @@ pub trait ModelFiles {
     /// # Errors
     /// [`Error::Truncated`] where the file ends before `offset + len`, also where it shrinks meanwhile; [`Error::Io`].
     fn range(&self, file: &str, offset: u64, len: u64) -> Result<FileBytes<'_>>;
+
+    /// The name of the first file of a model in GGUF, which then is all of the model. `None`: the layout of a Hugging Face
+    /// repository.
+    fn gguf(&self) -> Option<String> {
+        None
+    }
 
     /// Lets go of what was read ahead: the model is open.
     fn release(&self) {}

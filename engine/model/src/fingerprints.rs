@@ -4,28 +4,55 @@ use sha2::{Digest, Sha256};
 use understory_protocol::{Error, Result};
 
 use super::files::{ModelFiles, read_small};
-use super::repository::{WEIGHTS, WEIGHTS_INDEX, shard_names};
+use super::gguf::Gguf;
+use super::repository::{TOKENIZER, WEIGHTS, WEIGHTS_INDEX, shard_names};
 
 /// What is hashed at once.
 const PIECE: u64 = 8 << 20;
 
-/// SHA-256 of the weights: of the one file, or of the shards' hashes (hex, one a line) in the order of their names.
+/// SHA-256 of the weights: of the one file, safetensors or GGUF, or of the shards' hashes (hex, one a line) in the order of
+/// their names.
 ///
 /// # Errors
 /// Those of reading, and [`Error::BadFile`] for an index that is none.
 pub fn weights(files: &dyn ModelFiles) -> Result<Option<String>> {
+    if let Some(gguf) = Gguf::open(files)? {
+        return match &gguf.file_names()?[..] {
+            [one] => file(files, one),
+            several => of_all(files, several),
+        };
+    }
     if let Some(hash) = file(files, WEIGHTS)? {
         return Ok(Some(hash));
     }
     let Some(index) = read_small(files, WEIGHTS_INDEX)? else { return Ok(None) };
     let shards = shard_names(&index).map_err(|reason| Error::BadFile { file: WEIGHTS_INDEX.into(), reason })?;
+    of_all(files, &shards)
+}
+
+/// SHA-256 of the files' hashes; `None` where one is absent, or there are none.
+fn of_all(files: &dyn ModelFiles, names: &[String]) -> Result<Option<String>> {
     let mut lines = String::new();
-    for shard in shards {
-        let Some(hash) = file(files, &shard)? else { return Ok(None) };
+    for name in names {
+        let Some(hash) = file(files, name)? else { return Ok(None) };
         lines.push_str(&hash);
         lines.push('\n');
     }
     Ok(Some(hex(&Sha256::digest(lines.as_bytes()))).filter(|_| !lines.is_empty()))
+}
+
+/// SHA-256 of the tokenizer: of `tokenizer.json`, or of the keys and values (as the file has them) that describe it in GGUF.
+///
+/// # Errors
+/// Those of reading.
+pub fn tokenizer(files: &dyn ModelFiles) -> Result<Option<String>> {
+    let Some(gguf) = Gguf::open(files)? else { return file(files, TOKENIZER) };
+    let mut hash = Sha256::new();
+    gguf.each_stored("tokenizer.", |key, value| {
+        hash.update(key);
+        hash.update(value);
+    })?;
+    Ok(Some(hex(&hash.finalize())))
 }
 
 /// SHA-256 of one file; `None` if there is none of that name.

@@ -11,54 +11,17 @@ use understory_protocol::{Error, Result};
 
 use super::files::{ModelFiles, read_small};
 use super::repository::{WEIGHTS, WEIGHTS_INDEX, shard_names};
+use super::stored::{StoredType, TensorEntry};
 
 /// The limit of the `safetensors` crate; a longer header is a sign of something else than a header.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
 const LENGTH_BYTES: u64 = 8;
 
-/// Element types that weights may have.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum StoredDtype {
-    F32,
-    F16,
-    Bf16,
-}
+/// The types that are read, for errors.
+pub(crate) const KNOWN: &str = "F32, F16, BF16";
 
-impl StoredDtype {
-    fn named(name: &str) -> Option<Self> {
-        match name {
-            "F32" => Some(Self::F32),
-            "F16" => Some(Self::F16),
-            "BF16" => Some(Self::Bf16),
-            _ => None,
-        }
-    }
-
-    pub fn bytes(self) -> u64 {
-        match self {
-            Self::F32 => 4,
-            Self::F16 | Self::Bf16 => 2,
-        }
-    }
-}
-
-/// One tensor as the header describes it; the dtype is anything until somebody needs the tensor.
-#[derive(Clone, Debug)]
-pub(crate) struct TensorEntry {
-    pub dtype: String,
-    pub shape: Vec<u64>,
-    /// from the start of the file
-    pub offset: u64,
-    pub len: u64,
-}
-
-impl TensorEntry {
-    /// # Errors
-    /// [`Error::UnknownDtype`].
-    pub fn dtype(&self, name: &str) -> Result<StoredDtype> {
-        let unknown = || Error::UnknownDtype { name: name.into(), dtype: self.dtype.clone() };
-        StoredDtype::named(&self.dtype).ok_or_else(unknown)
-    }
+fn stored(name: &str) -> Option<StoredType> {
+    [StoredType::F32, StoredType::F16, StoredType::Bf16].into_iter().find(|stored| stored.name() == name)
 }
 
 #[derive(Deserialize)]
@@ -114,8 +77,8 @@ pub(crate) fn read_header(files: &dyn ModelFiles, file: &str) -> Result<HashMap<
         }
         let given = to - from;
         // Of other types nobody reads anything, so their sizes are not our business.
-        if let Some(known) = StoredDtype::named(dtype)
-            && shape.iter().try_fold(known.bytes(), |product, &n| product.checked_mul(n)) != Some(given)
+        if let Some(known) = stored(dtype)
+            && known.tensor_bytes(shape) != Some(given)
         {
             return Err(bad(format!(
                 "gives tensor `{}` {given} bytes; {dtype} of shape {} has another size",
@@ -134,7 +97,10 @@ pub(crate) fn read_header(files: &dyn ModelFiles, file: &str) -> Result<HashMap<
     }
     let place = |(name, raw): (String, RawEntry)| {
         let [from, to] = raw.data_offsets;
-        (name, TensorEntry { dtype: raw.dtype, shape: raw.shape, offset: data_start + from, len: to - from })
+        let stored = stored(&raw.dtype);
+        let entry =
+            TensorEntry { type_name: raw.dtype, stored, shape: raw.shape, offset: data_start + from, len: to - from };
+        (name, entry)
     };
     Ok(tensors.into_iter().map(place).collect())
 }

@@ -13,6 +13,8 @@ use understory_protocol::foreign::shown;
 use understory_protocol::{Error, Result};
 
 use crate::files::{ModelFiles, read_text};
+use crate::gguf::Gguf;
+use crate::tokenizer;
 use crate::tokenizer::file::Added;
 
 const CONFIG: &str = "tokenizer_config.json";
@@ -35,11 +37,14 @@ fn bad(file: &str, reason: String) -> Error {
     Error::BadFile { file: file.into(), reason }
 }
 
-/// `tokenizer_config.json` with the names that `special_tokens_map.json` gives, where it counts.
+/// `tokenizer_config.json`, or what a GGUF file has in its place, with the names that `special_tokens_map.json` gives, where it counts.
 ///
 /// # Errors
 /// [`Error::BadFile`] for a file that is not a JSON object.
 pub(crate) fn tokenizer_config(files: &dyn ModelFiles) -> Result<Object> {
+    if let Some(gguf) = Gguf::open(files)? {
+        return tokenizer::gguf::tokenizer_config(&gguf);
+    }
     let mut config = object(files, CONFIG)?;
     if !config.contains_key(DECODER) {
         config.extend(object(files, NAMES)?);

@@ -7,6 +7,7 @@
 mod charsmap;
 mod decoding;
 pub(crate) mod file;
+pub(crate) mod gguf;
 mod limits;
 mod normalizing;
 mod parts;
@@ -32,6 +33,7 @@ use self::splitting::PreTokenizers;
 use crate::caught::caught;
 use crate::config::ModelConfig;
 use crate::files::{ModelFiles, read_small};
+use crate::gguf::Gguf;
 use crate::special_tokens;
 
 const FILE: &str = "tokenizer.json";
@@ -53,20 +55,29 @@ pub struct Tokenizer {
 }
 
 impl Tokenizer {
-    /// From `tokenizer.json`, and the tokens that the files beside it declare (`special_tokens`). It may know more tokens
+    /// From `tokenizer.json`, and the tokens that the files beside it declare (`special_tokens`); or from a GGUF file. It may know more tokens
     /// than the model has rows, and the reverse is usual: many models pad their vocabulary.
     ///
     /// # Errors
     /// [`Error::NotAModel`] without `tokenizer.json`, [`Error::Tokenizer`] where it cannot be understood or is no
     /// tokenizer's, [`Error::BadFile`] where it or a file beside it is too large or not JSON.
     pub fn from_files(files: &dyn ModelFiles, config: &ModelConfig) -> Result<Self> {
+        let file = match Gguf::open(files)? {
+            Some(file) => gguf::read(&file)?,
+            None => Self::read(files)?,
+        };
+        within(|| Self::build(file, config.vocab_size)).map_err(failed)
+    }
+
+    /// `tokenizer.json` and the tokens declared beside it.
+    fn read(files: &dyn ModelFiles) -> Result<File> {
         let missing = || Error::NotAModel { path: files.name().into(), missing: FILE.into() };
         let bytes = read_small(files, FILE)?.ok_or_else(missing)?;
         let mut file: File = serde_json::from_slice(&bytes).map_err(|error| failed(error.to_string()))?;
         drop(bytes);
         let declared = special_tokens::declared(files, &file.added_tokens)?;
         file.added_tokens.extend(declared);
-        within(|| Self::build(file, config.vocab_size)).map_err(failed)
+        Ok(file)
     }
 
     fn build(file: File, vocab_size: usize) -> Result<Self, String> {

@@ -1,10 +1,13 @@
 //! Where tensors come from and which ones a model needs, in one layout for every family.
 //!
-//! A [`Slot`] is a place in the shared blocks; [`ModelWeights`] fills it from the files, whatever the
-//! family calls it and however it stores it (fused, interleaved, transposed), as rows of f32.
+//! A [`Slot`] is a place in the shared blocks; [`ModelWeights`] fills it from the files, whatever the family calls it and
+//! however the files, safetensors or GGUF, store it (fused, interleaved, transposed): as rows of f32, or as the stored
+//! bytes of rows.
 
-mod convert;
+pub(crate) mod convert;
+mod gguf_names;
 mod names;
+mod piece;
 mod slots;
 mod tied;
 
@@ -15,10 +18,14 @@ use std::ops::Range;
 use understory_protocol::{Error, Result};
 
 use self::names::{Form, Names};
+use self::piece::{Piece, WholeTensor};
 use self::slots::Layout;
 use super::config::ModelConfig;
 use super::files::ModelFiles;
-use super::safetensors::{StoredDtype, TensorEntry, read_header, weight_files};
+use super::gguf::{self, Gguf};
+use super::safetensors::{self, read_header, weight_files};
+pub use super::stored::StoredType;
+use super::stored::TensorEntry;
 
 /// A tensor of the shared blocks. Matrices are row-major `[out_features, in_features]`: `y = W x + b`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -77,32 +84,11 @@ pub struct ModelWeights<'a> {
     whole: RefCell<Option<WholeTensor>>,
 }
 
-/// All bytes of a stored tensor, held until its last feature was read, so that reading it in pieces reads the file once.
-struct WholeTensor {
-    file: String,
-    offset: u64,
-    bytes: Vec<u8>,
-}
-
 /// Where the values of one slot lie.
 struct Place {
     layout: Layout,
     /// stacked along the output features
     pieces: Vec<Piece>,
-}
-
-/// A stored tensor as a part of a slot.
-struct Piece {
-    file: String,
-    /// bytes in the file
-    offset: u64,
-    len: u64,
-    dtype: StoredDtype,
-    form: Form,
-    features: usize,
-    /// inputs of a feature; 1 in a vector
-    width: usize,
-    head_dim: usize,
 }
 
 impl<'a> ModelWeights<'a> {
@@ -114,13 +100,7 @@ impl<'a> ModelWeights<'a> {
     /// [`Error::MissingTensor`], [`Error::WrongShape`], [`Error::UnknownDtype`] for a tensor;
     /// [`Error::Truncated`], [`Error::BadFile`], [`Error::NotAModel`], [`Error::Io`] for a file.
     pub fn open(files: &'a dyn ModelFiles, config: &ModelConfig) -> Result<Self> {
-        let mut stored = HashMap::new();
-        for file in weight_files(files)? {
-            for (name, entry) in read_header(files, &file)? {
-                stored.insert(name, (file.clone(), entry));
-            }
-        }
-        let tensors = Stored { names: Names::of(config.family), stored, config };
+        let tensors = Stored::open(files, config)?;
         let prefix = tensors.prefix();
         let tied = config.tie_word_embeddings && tensors.are_tied(files, prefix)?;
         let needed = slots::needed(config, tied);
@@ -171,8 +151,7 @@ impl<'a> ModelWeights<'a> {
     /// If `rows` is not within the slot's rows.
     pub fn read_rows(&self, slot: Slot, rows: Range<usize>, out: &mut Vec<f32>) -> Result<()> {
         out.clear();
-        let missing = || Error::MissingTensor { name: format!("{slot:?}"), architecture: self.architecture.into() };
-        let place = self.place(slot).ok_or_else(missing)?;
+        let place = self.place(slot).ok_or_else(|| self.no_slot(slot))?;
         let [n_rows, n_columns] = place.layout.shape();
         assert!(rows.start <= rows.end && rows.end <= n_rows, "rows {rows:?} of {slot:?}, which has {n_rows}");
         out.reserve_exact(rows.len() * n_columns);
@@ -182,39 +161,52 @@ impl<'a> ModelWeights<'a> {
             let last = first + piece.features;
             let part = wanted.start.clamp(first, last)..wanted.end.clamp(first, last);
             if !part.is_empty() {
-                self.read_piece(piece, part.start - first..part.end - first, out)?;
+                let features = part.start - first..part.end - first;
+                piece
+                    .read(self.files, &self.whole, features, &mut |bytes| convert::append(bytes, piece.stored, out))?;
             }
             first = last;
         }
         Ok(())
     }
 
-    /// Appends `features` of a stored tensor, each of its width.
-    fn read_piece(&self, piece: &Piece, features: Range<usize>, out: &mut Vec<f32>) -> Result<()> {
-        let gather = match piece.form {
-            Form::Rows => {
-                let feature_bytes = piece.width as u64 * piece.dtype.bytes();
-                let offset = piece.offset + features.start as u64 * feature_bytes;
-                let bytes = self.files.range(&piece.file, offset, features.len() as u64 * feature_bytes)?;
-                convert::append(&bytes, piece.dtype, out);
-                return Ok(());
-            }
-            Form::PerHead => Piece::by_head,
-            Form::Transposed => Piece::transpose,
+    /// The stacked tensors that a slot is made of, in the order of its rows, and how each is stored. The elements of a
+    /// vector count as rows. Empty: the model has no such slot.
+    pub fn stored_parts(&self, slot: Slot) -> Vec<(Range<usize>, StoredType)> {
+        let mut first = 0;
+        let part = |piece: &Piece| {
+            let rows = first..first + piece.features;
+            first = rows.end;
+            (rows, piece.stored)
         };
-        let is_last = features.end == piece.features;
-        let mut held = self.whole.borrow_mut();
-        // Another tensor is let go of first, so that there is never more than one.
-        let whole = match held.take().filter(|whole| (&whole.file, whole.offset) == (&piece.file, piece.offset)) {
-            Some(whole) => whole,
-            None => {
-                let bytes = self.files.range(&piece.file, piece.offset, piece.len)?.into_owned();
-                WholeTensor { file: piece.file.clone(), offset: piece.offset, bytes }
+        self.place(slot).map(|place| place.pieces.iter().map(part).collect()).unwrap_or_default()
+    }
+
+    /// Replaces `out` by rows of a slot as they are stored, in the slot's order: `rows` of one of the ranges of
+    /// [`ModelWeights::stored_parts`], without any space between them.
+    ///
+    /// # Errors
+    /// As [`ModelWeights::read_rows`].
+    ///
+    /// # Panics
+    /// If `rows` is not within one range.
+    pub fn read_stored_rows(&self, slot: Slot, rows: Range<usize>, out: &mut Vec<u8>) -> Result<()> {
+        out.clear();
+        let place = self.place(slot).ok_or_else(|| self.no_slot(slot))?;
+        let mut first = 0;
+        for piece in &place.pieces {
+            let last = first + piece.features;
+            if first <= rows.start && rows.start <= rows.end && rows.end <= last {
+                let features = rows.start - first..rows.end - first;
+                return piece.read(self.files, &self.whole, features, &mut |bytes| out.extend_from_slice(bytes));
             }
-        };
-        gather(piece, &whole.bytes, features, out);
-        *held = Some(whole).filter(|_| !is_last);
-        Ok(())
+            first = last;
+        }
+        panic!("rows {rows:?} of {slot:?} are not within one stored tensor");
+    }
+
+    fn no_slot(&self, slot: Slot) -> Error {
+        Error::MissingTensor { name: format!("{slot:?}"), architecture: self.architecture.into() }
     }
 
     /// Bytes of the largest stored tensor among those needed.
@@ -227,10 +219,26 @@ impl<'a> ModelWeights<'a> {
 struct Stored<'a> {
     names: &'static Names,
     stored: HashMap<String, (String, TensorEntry)>,
+    /// the types that this kind of file may have
+    types: &'static str,
     config: &'a ModelConfig,
 }
 
-impl Stored<'_> {
+impl<'a> Stored<'a> {
+    fn open(files: &dyn ModelFiles, config: &'a ModelConfig) -> Result<Self> {
+        if let Some(gguf) = Gguf::open(files)? {
+            let names = Names::in_gguf(config.family);
+            return Ok(Self { names, stored: gguf.tensors()?, types: gguf::KNOWN_TYPES, config });
+        }
+        let mut stored = HashMap::new();
+        for file in weight_files(files)? {
+            for (name, entry) in read_header(files, &file)? {
+                stored.insert(name, (file.clone(), entry));
+            }
+        }
+        Ok(Self { names: Names::of(config.family), stored, types: safetensors::KNOWN, config })
+    }
+
     /// The prefix that these files use: the one under which there is an embedding, or a final norm, else the usual one.
     fn prefix(&self) -> &'static str {
         let prefixes = self.names.prefixes;
@@ -262,7 +270,8 @@ impl Stored<'_> {
     fn place(&self, prefix: &str, slot: Slot, layout: Layout) -> Result<Place> {
         let (tensors, form) = self.tensors(prefix, slot);
         let parts = layout.parts(slot, tensors.len(), self.config);
-        let pieces = tensors.iter().zip(parts).map(|(name, features)| self.piece(name, features, layout, form));
+        let pieces = tensors.iter().zip(parts).enumerate();
+        let pieces = pieces.map(|(nth, (name, features))| self.piece(name, features, layout, form.of_tensor(nth)));
         Ok(Place { layout, pieces: pieces.collect::<Result<_>>()? })
     }
 
@@ -270,7 +279,11 @@ impl Stored<'_> {
         let architecture = self.config.family.model_type();
         let missing = || Error::MissingTensor { name: name.into(), architecture: architecture.into() };
         let (file, entry) = self.stored.get(name).ok_or_else(missing)?;
-        let dtype = entry.dtype(name)?;
+        let stored = entry.stored(name, self.types)?;
+        if stored.block_len() > 1 && matches!(layout, Layout::Vector(_)) {
+            let known = safetensors::KNOWN;
+            return Err(Error::UnknownDtype { name: name.into(), dtype: stored.name().into(), known });
+        }
         let expected = match (layout, form) {
             (Layout::Vector(_), _) => vec![features],
             (Layout::Matrix(_, columns), Form::Transposed) => vec![columns, features],
@@ -284,58 +297,11 @@ impl Stored<'_> {
             file: file.clone(),
             offset: entry.offset,
             len: entry.len,
-            dtype,
+            stored,
             form,
             features,
             width: if let Layout::Matrix(_, columns) = layout { columns } else { 1 },
             head_dim: self.config.head_dim,
         })
-    }
-}
-
-impl Piece {
-    /// Appends `features` of a tensor stored by head.
-    fn by_head(&self, bytes: &[u8], features: Range<usize>, out: &mut Vec<f32>) {
-        let feature_bytes = self.width * self.dtype.bytes() as usize;
-        let mut next = features.start;
-        while next < features.end {
-            let (stored, run) = self.per_head(next);
-            let run = run.min(features.end - next);
-            convert::append(&bytes[stored * feature_bytes..(stored + run) * feature_bytes], self.dtype, out);
-            next += run;
-        }
-    }
-
-    /// Where feature `canonical` (all q heads, all k, all v) lies in `[n_heads, (q, k, v), head_dim]`, and how many
-    /// features from there on are contiguous in both.
-    fn per_head(&self, canonical: usize) -> (usize, usize) {
-        let part_features = self.features / 3;
-        let (part, within) = (canonical / part_features, canonical % part_features);
-        let (head, dim) = (within / self.head_dim, within % self.head_dim);
-        ((head * 3 + part) * self.head_dim + dim, self.head_dim - dim)
-    }
-
-    /// Appends `features` of a tensor stored as `[width, self.features]`, a few inputs at a time, so that both the
-    /// reads and the writes run along lines.
-    fn transpose(&self, bytes: &[u8], features: Range<usize>, out: &mut Vec<f32>) {
-        const INPUTS: usize = 16;
-        let element = self.dtype.bytes() as usize;
-        let start = out.len();
-        let n = features.len();
-        out.resize(start + n * self.width, 0.0);
-        let mut block = Vec::with_capacity(INPUTS * n);
-        for first in (0..self.width).step_by(INPUTS) {
-            let inputs = INPUTS.min(self.width - first);
-            block.clear();
-            for input in first..first + inputs {
-                let from = (input * self.features + features.start) * element;
-                convert::append(&bytes[from..from + n * element], self.dtype, &mut block);
-            }
-            for (feature, row) in out[start..].chunks_exact_mut(self.width).enumerate() {
-                for (input, value) in row[first..first + inputs].iter_mut().enumerate() {
-                    *value = block[input * n + feature];
-                }
-            }
-        }
     }
 }

@@ -34,11 +34,13 @@ pub enum Error {
     #[error("cannot read {}: {source}", shown_path(path))]
     Io { path: PathBuf, source: std::io::Error },
     #[error(
-        "{} is not a model folder: {} is missing. A model folder holds config.json, tokenizer.json and model.safetensors (or its shards with model.safetensors.index.json)",
+        "{} is not a model folder: {} is missing. A model folder holds config.json, tokenizer.json and model.safetensors (or its shards with model.safetensors.index.json), or a GGUF model",
         shown_path(path),
         shown(missing)
     )]
     NotAModel { path: PathBuf, missing: String },
+    #[error("{} holds several models: {}", shown_path(path), shown(&found.join(", ")))]
+    SeveralModels { path: PathBuf, found: Vec<String> },
     #[error("{}: {}", shown(file), words(reason))]
     BadFile { file: String, reason: String },
     #[error("{} is cut short: its header promises {expected} bytes, the file has {actual}", shown(file))]
@@ -51,8 +53,8 @@ pub enum Error {
     MissingTensor { name: String, architecture: String },
     #[error("tensor `{}` has shape {}, the configuration expects {expected:?}", shown(name), shown(&format!("{actual:?}")))]
     WrongShape { name: String, expected: Vec<usize>, actual: Vec<usize> },
-    #[error("tensor `{}` is stored as {}; known: F32, F16, BF16", shown(name), shown(dtype))]
-    UnknownDtype { name: String, dtype: String },
+    #[error("tensor `{}` is stored as {}; known: {known}", shown(name), shown(dtype))]
+    UnknownDtype { name: String, dtype: String, known: &'static str },
     #[error("tensor `{}` holds {value} at index {index}, beyond what f16 can hold (65504)", shown(name))]
     F16Overflow { name: String, value: f32, index: usize },
     #[error(
@@ -115,10 +117,11 @@ mod tests {
             Error::UnknownArchitecture { given: hostile(), known: "llama".into() },
             Error::MissingTensor { name: hostile(), architecture: "llama".into() },
             Error::WrongShape { name: hostile(), expected: vec![1], actual: vec![1; 100_000] },
-            Error::UnknownDtype { name: hostile(), dtype: hostile() },
+            Error::UnknownDtype { name: hostile(), dtype: hostile(), known: "F32" },
             Error::F16Overflow { name: hostile(), value: 1.0e9, index: 0 },
             Error::Truncated { file: hostile(), expected: 2, actual: 1 },
             Error::NotAModel { path: "m".into(), missing: hostile() },
+            Error::SeveralModels { path: "m".into(), found: vec![hostile(), hostile()] },
             Error::PairMismatch { token: 0, target: Some(hostile()), draft: None, target_size: 1, draft_size: 1 },
             Error::Tokenizer { reason: hostile() },
             Error::ChatTemplate { reason: hostile() },

@@ -102,7 +102,8 @@ impl From<&Error> for FailureKind {
             Error::Io { path, .. } => Self::FileUnreadable { file: foreign::message(&path.display().to_string()) },
             Error::NotAModel { missing, .. } => Self::FileUnreadable { file: foreign::shown(missing) },
             Error::Truncated { file, .. } => Self::FileTruncated { file: foreign::shown(file) },
-            Error::BadFile { .. }
+            Error::SeveralModels { .. }
+            | Error::BadFile { .. }
             | Error::BadConfig { .. }
             | Error::MissingTensor { .. }
             | Error::WrongShape { .. }

@@ -15,7 +15,7 @@ pub(super) const MAX_POSITIONS: usize = 1 << 30;
 /// An object and where it was found. `null` counts as absent, except for [`Fields::has`].
 #[derive(Clone, Copy)]
 pub(super) struct Fields<'a> {
-    pub file: &'static str,
+    pub file: &'a str,
     pub map: &'a Map<String, Value>,
 }
 

@@ -75,7 +75,8 @@ fn text_config(outer: &Fields) -> Result<Map<String, Value>> {
     Ok(merged)
 }
 
-fn build(spec: &FamilySpec, fields: &Fields, generation: Option<Fields>) -> Result<ModelConfig> {
+/// The configuration of a family from its keys.
+pub(super) fn build(spec: &FamilySpec, fields: &Fields, generation: Option<Fields>) -> Result<ModelConfig> {
     let count = |Key(key, default): Key<usize>, max| Ok::<_, Error>(fields.count(key, max)?.unwrap_or(default));
     let flag = |Key(key, default): Key<bool>| Ok::<_, Error>(fields.flag(key)?.unwrap_or(default));
     let bias = |bias| match bias {

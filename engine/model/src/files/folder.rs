@@ -1,9 +1,10 @@
-//! A model in a folder on disk, read by position.
+//! A model on disk, in a folder or in GGUF files, read by position.
 //!
 //! Files are not mapped into memory: the folder is the user's, another program may shorten a file at any time, and an
 //! access to a mapped page beyond the new end ends the process. Only regular files (and links to such) are opened: a read
 //! of a named pipe or a device may wait for ever, or never end.
 
+use std::collections::BTreeSet;
 use std::fs::{File, Metadata};
 use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
@@ -11,31 +12,61 @@ use std::path::{Path, PathBuf};
 use understory_protocol::{Error, Result};
 
 use super::{FileBytes, ModelFiles, region_end};
+use crate::gguf;
 
-/// A folder on disk.
+/// A model on disk: a folder in the layout of a Hugging Face repository, or GGUF files.
 pub struct FolderFiles {
     path: PathBuf,
+    /// the first file of a model in GGUF
+    gguf: Option<String>,
 }
 
 impl FolderFiles {
+    /// A folder, or a GGUF file. In a folder a complete model in safetensors goes before GGUF files, of which there may be
+    /// one model. Projectors for images (`mmproj-...`) do not count.
+    ///
     /// # Errors
-    /// [`Error::NotAModel`] names the first of the files a model needs that the folder lacks.
+    /// [`Error::NotAModel`] names the first of the files a model needs that the folder lacks; [`Error::SeveralModels`] for
+    /// a folder of several GGUF models; [`Error::Io`] for one that cannot be read.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref().to_owned();
+        let not_a_model = |path: PathBuf, missing: &str| Error::NotAModel { path, missing: missing.into() };
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).filter(|name| gguf::is_gguf(name));
+        if let Some(name) = name.filter(|_| path.is_file()) {
+            let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            return Self::gguf(folder.to_owned(), &name);
+        }
         let missing = if !path.is_dir() {
-            Some("the folder itself")
+            "the folder itself"
         } else if !path.join("config.json").is_file() {
-            Some("config.json")
+            "config.json"
         } else if !path.join("tokenizer.json").is_file() {
-            Some("tokenizer.json")
+            "tokenizer.json"
         } else if !["model.safetensors", "model.safetensors.index.json"].iter().any(|f| path.join(f).is_file()) {
-            Some("model.safetensors")
+            "model.safetensors"
         } else {
-            None
+            return Ok(Self { path, gguf: None });
         };
-        match missing {
-            Some(missing) => Err(Error::NotAModel { path, missing: missing.into() }),
-            None => Ok(Self { path }),
+        if !path.is_dir() {
+            return Err(not_a_model(path, missing));
+        }
+        let mut found = gguf_models(&path)?;
+        match (found.pop(), found.is_empty()) {
+            (None, _) => Err(not_a_model(path, missing)),
+            (Some(one), true) => Self::gguf(path, &one),
+            (Some(last), false) => {
+                found.push(last);
+                Err(Error::SeveralModels { path, found })
+            }
+        }
+    }
+
+    /// A GGUF model by the name of any of its files.
+    fn gguf(path: PathBuf, name: &str) -> Result<Self> {
+        let first = gguf::first_of(name);
+        match gguf::parts(&first).into_iter().find(|part| !path.join(part).is_file()) {
+            Some(missing) => Err(Error::NotAModel { path: path.join(name), missing }),
+            None => Ok(Self { path, gguf: Some(first) }),
         }
     }
 
@@ -60,8 +91,15 @@ impl FolderFiles {
 
 impl ModelFiles for FolderFiles {
     fn name(&self) -> String {
+        if let Some(file) = &self.gguf {
+            return gguf::model_name(file).into();
+        }
         let name = self.path.file_name().map_or_else(|| self.path.to_string_lossy(), |name| name.to_string_lossy());
         name.into_owned()
+    }
+
+    fn gguf(&self) -> Option<String> {
+        self.gguf.clone()
     }
 
     fn read(&self, file: &str) -> Result<Option<FileBytes<'_>>> {
@@ -91,6 +129,20 @@ impl ModelFiles for FolderFiles {
         }
         Ok(FileBytes::Owned(bytes))
     }
+}
+
+/// The first files of the GGUF models in a folder, sorted.
+fn gguf_models(folder: &Path) -> Result<Vec<String>> {
+    let io = |source| Error::Io { path: folder.to_owned(), source };
+    let mut found = BTreeSet::new();
+    for entry in std::fs::read_dir(folder).map_err(io)? {
+        let entry = entry.map_err(io)?;
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        if gguf::is_gguf(&name) && !name.starts_with("mmproj") && entry.path().is_file() {
+            found.insert(gguf::first_of(&name));
+        }
+    }
+    Ok(found.into_iter().collect())
 }
 
 /// Fills `bytes` from `offset` on; returns how many there were before the end of the file.

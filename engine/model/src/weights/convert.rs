@@ -4,20 +4,21 @@ use half::bf16;
 use half::slice::HalfFloatSliceExt;
 
 use crate::halves::widen;
-use crate::safetensors::StoredDtype;
+use crate::stored::StoredType;
 
 /// Elements at a time: the buffer for aligned copies stays in the first cache.
 const BLOCK: usize = 2048;
 
-/// Appends the elements of `bytes` (little-endian, no alignment needed) to `out`.
-pub(super) fn append(bytes: &[u8], dtype: StoredDtype, out: &mut Vec<f32>) {
-    match dtype {
-        StoredDtype::F32 => {
+/// Appends the elements of `bytes` (little-endian, no alignment needed, whole blocks) to `out`.
+pub(crate) fn append(bytes: &[u8], stored: StoredType, out: &mut Vec<f32>) {
+    match stored {
+        StoredType::F32 => {
             let (elements, _) = bytes.as_chunks();
             out.extend(elements.iter().map(|&element| f32::from_le_bytes(element)));
         }
-        StoredDtype::F16 => append_half(bytes, out, |bits| bits, widen),
-        StoredDtype::Bf16 => append_half(bytes, out, bf16::from_bits, |from, to| from.convert_to_f32_slice(to)),
+        StoredType::F16 => append_half(bytes, out, |bits| bits, widen),
+        StoredType::Bf16 => append_half(bytes, out, bf16::from_bits, |from, to| from.convert_to_f32_slice(to)),
+        StoredType::Blocks(block) => block.dequantise(bytes, out),
     }
 }
 
@@ -47,9 +48,9 @@ mod tests {
         let bits: Vec<u16> = (0..=u16::MAX).collect();
         let mut bytes = vec![0u8];
         bytes.extend(bits.iter().flat_map(|b| b.to_le_bytes()));
-        for dtype in [StoredDtype::F16, StoredDtype::Bf16] {
+        for dtype in [StoredType::F16, StoredType::Bf16] {
             let scalar = |bits| match dtype {
-                StoredDtype::F16 => f16::from_bits(bits).to_f32(),
+                StoredType::F16 => f16::from_bits(bits).to_f32(),
                 _ => bf16::from_bits(bits).to_f32(),
             };
             let mut out = Vec::new();

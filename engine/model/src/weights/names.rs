@@ -1,4 +1,4 @@
-//! What each family calls the tensors of the shared blocks and how it stores them.
+//! What each family calls the tensors of the shared blocks and how it stores them, in a Hugging Face repository.
 
 use super::LayerSlot::{self, *};
 use crate::config::Family;
@@ -12,6 +12,19 @@ pub(super) enum Form {
     Transposed,
     /// output features ordered `[n_heads, (q, k, v), head_dim]`
     PerHead,
+    /// stacked as [`Form::Rows`]; within a head of q and of k, features are ordered `[head_dim / 2, (first half, second)]`
+    Interleaved,
+}
+
+impl Form {
+    /// Of the `nth` tensor that makes up a slot.
+    pub fn of_tensor(self, nth: usize) -> Self {
+        match self {
+            // Nothing rotates v.
+            Self::Interleaved if nth == 2 => Self::Rows,
+            other => other,
+        }
+    }
 }
 
 /// The tensors that make up a slot of a layer, in the order of its rows.
@@ -35,7 +48,7 @@ pub(super) struct Names {
     pub layer: &'static [LayerName],
 }
 
-const fn rows(slot: LayerSlot, tensors: &'static [&'static str]) -> LayerName {
+pub(super) const fn rows(slot: LayerSlot, tensors: &'static [&'static str]) -> LayerName {
     LayerName { slot, tensors, form: Form::Rows }
 }
 

@@ -6,8 +6,8 @@ use understory_protocol::Result;
 use super::slots::Layout;
 use super::{ModelFiles, Piece, Slot, Stored, convert};
 
-/// Bytes of each tensor that are compared at once.
-const BLOCK_BYTES: usize = 1 << 20;
+/// Elements that are compared at once.
+const ELEMENTS: usize = 1 << 18;
 
 impl Stored<'_> {
     /// The head's name, where there is one.
@@ -47,17 +47,16 @@ impl Stored<'_> {
 
 fn same_values(files: &dyn ModelFiles, a: &Piece, b: &Piece) -> Result<bool> {
     let n = a.features * a.width;
-    let elements = BLOCK_BYTES / 4;
     let read = |piece: &Piece, first: usize, values: &mut Vec<f32>| {
-        let element = piece.dtype.bytes();
-        let len = elements.min(n - first) as u64 * element;
-        let bytes = files.range(&piece.file, piece.offset + first as u64 * element, len)?;
+        // Rows are whole blocks, and so is what is read at once.
+        let bytes = |elements: usize| piece.stored.bytes(elements as u64).unwrap_or(0);
+        let bytes = files.range(&piece.file, piece.offset + bytes(first), bytes(ELEMENTS.min(n - first)))?;
         values.clear();
-        convert::append(&bytes, piece.dtype, values);
+        convert::append(&bytes, piece.stored, values);
         Ok(())
     };
     let (mut of_a, mut of_b) = (Vec::new(), Vec::new());
-    for first in (0..n).step_by(elements) {
+    for first in (0..n).step_by(ELEMENTS) {
         read(a, first, &mut of_a)?;
         read(b, first, &mut of_b)?;
         if of_a != of_b {

@@ -5,12 +5,17 @@ mod broken_files;
 mod chat;
 mod config;
 mod declared_tokens;
+mod gguf_files;
 mod hostile_tokenizers;
 mod pair;
 mod quantised;
+mod real_gguf;
 mod tokenizer_kinds;
 mod tokens;
 mod weights;
+
+#[path = "../gguf_models/mod.rs"]
+mod gguf_models;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
