@@ -240,6 +240,16 @@ fn chat_without_a_template_is_refused_and_so_is_a_broken_model() {
     run(&mut understory(&["generate", "x", "--model", strange])).fails(1, &["unknown architecture", "ama", "known"]);
 }
 
+/// The advice has to hold: refusing the whole model for its template fails this.
+#[test]
+fn a_model_with_a_broken_template_still_continues_text() {
+    let model = changed("config.json", |_| {});
+    fs::write(model.path().join("chat_template.jinja"), "{% for %}").unwrap();
+    let args = ["generate", "x", "--max-new-tokens", "2", "--model", model.path().to_str().unwrap()];
+    run(&mut understory(&args)).fails(1, &["chat template: ", "--raw"]);
+    assert_eq!(run(understory(&args).args(["--raw", "--json"])).json()["token_ids"].as_array().unwrap().len(), 2);
+}
+
 #[test]
 fn eval_measures_what_transformers_measures() {
     let golden = golden();

@@ -93,6 +93,7 @@ pub fn shards(index: &[u8]) -> Result<Vec<String>, String> {
 /// The same clause without the index's name.
 pub fn shard_names(index: &[u8]) -> Result<Vec<String>, String> {
     #[derive(Deserialize)]
+    #[serde(expecting = "an object")]
     struct Index {
         weight_map: BTreeMap<String, String>,
     }

@@ -25,6 +25,7 @@ fn stored(name: &str) -> Option<StoredType> {
 }
 
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 struct RawEntry {
     dtype: String,
     shape: Vec<u64>,

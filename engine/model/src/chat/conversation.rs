@@ -6,7 +6,7 @@ use understory_template::Value;
 
 /// Messages with what comes with them, in the form and under the names of transformers' `apply_chat_template`.
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "an object")]
 pub struct Conversation {
     /// a list of maps with `role` and most often `content`
     pub messages: Value,

@@ -14,6 +14,7 @@ const MOST_ENTRIES: usize = 100_000;
 
 /// A repository's commit and files.
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "an object")]
 pub struct Listing {
     /// the commit
     pub sha: String,
@@ -23,6 +24,7 @@ pub struct Listing {
 
 /// A file of a repository. A mirror may leave out all but the name.
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "an object")]
 pub struct Entry {
     #[serde(rename = "rfilename")]
     pub name: String,
@@ -35,6 +37,7 @@ pub struct Entry {
 
 /// Files above a few megabytes are stored by their hash.
 #[derive(Debug, Deserialize)]
+#[serde(expecting = "an object")]
 struct Lfs {
     sha256: Option<String>,
 }

@@ -12,6 +12,7 @@ use tokenizers::models::bpe::Vocab as Ids;
 /// What is read of the file. Truncation and padding are limits of somebody's training run: a prompt is never cut or padded
 /// here.
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 pub(super) struct File {
     pub version: Option<String>,
     #[serde(default)]
@@ -29,6 +30,7 @@ pub(super) struct File {
 
 /// A token beside the model's vocabulary, as `tokenizer.json` and `tokenizer_config.json` declare it.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(expecting = "an object")]
 pub(crate) struct Added {
     pub id: Option<u32>,
     pub content: String,
@@ -64,6 +66,7 @@ impl Added {
 
 /// The vocabulary and its rules; which keys count depends on the kind.
 #[derive(Deserialize)]
+#[serde(expecting = "an object")]
 pub(super) struct Model {
     #[serde(rename = "type")]
     pub kind: Option<String>,

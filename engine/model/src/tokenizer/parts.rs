@@ -110,6 +110,7 @@ pub(super) fn pre_tokenizers(section: &Value) -> Result<PreTokenizers, String> {
         let library: PreTokenizerWrapper = match kind {
             "Split" => {
                 #[derive(Deserialize)]
+                #[serde(expecting = "an object")]
                 struct Rest {
                     behavior: SplitDelimiterBehavior,
                     #[serde(default)]

@@ -6,6 +6,7 @@ use safetensors::tensor::Dtype;
 use serde_json::{Value, json};
 use understory_model::config::ModelConfig;
 use understory_model::files::{FolderFiles, ModelFiles};
+use understory_model::tokenizer::Tokenizer;
 use understory_model::weights::ModelWeights;
 use understory_protocol::Error;
 
@@ -57,6 +58,32 @@ fn a_file_cut_short_is_truncated() {
                 other => panic!("{keep} bytes: {other:?}"),
             }
         }
+    }
+}
+
+/// What stands where an object belongs is told in the file's terms. An error that names this program's types fails this.
+#[test]
+fn a_value_of_the_wrong_kind_is_told_in_the_files_terms() {
+    let files = MemoryFiles::load(&fixture("llama"));
+    let mut tokenizer: Value = serde_json::from_slice(&files.0["tokenizer.json"]).unwrap();
+    tokenizer["added_tokens"] = json!([7]);
+    let header = with_header(&files.0[WEIGHTS], |header| header["model.norm.weight"] = json!(7));
+    for (name, bytes) in [
+        ("tokenizer.json", b"7".to_vec()),
+        ("tokenizer.json", tokenizer.to_string().into_bytes()),
+        ("tokenizer_config.json", json!({ "added_tokens_decoder": { "0": 7 } }).to_string().into_bytes()),
+        ("model.safetensors.index.json", b"7".to_vec()),
+        (WEIGHTS, header),
+    ] {
+        let mut files = files.clone();
+        if name.ends_with("index.json") {
+            files.0.remove(WEIGHTS);
+        }
+        let files = files.with(name, bytes);
+        let config = ModelConfig::from_files(&files).unwrap();
+        let read = Tokenizer::from_files(&files, &config).and_then(|_| ModelWeights::open(&files, &config).map(drop));
+        let message = read.unwrap_err().to_string();
+        assert!(message.contains("expected an object") && !message.contains("struct"), "{name}: {message}");
     }
 }
 

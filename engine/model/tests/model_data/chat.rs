@@ -148,11 +148,21 @@ fn a_template_is_found_where_repositories_keep_it() {
     assert_eq!(found(&files).as_deref(), Some("<|im_end|>!"));
 }
 
+/// The model loads: refusing it for a template that nobody asks for fails this.
 #[test]
-fn a_broken_template_is_an_error() {
+fn a_broken_template_refuses_conversations() {
     let files = |config: String| MemoryFiles::default().with("tokenizer_config.json", config);
-    let error = ChatTemplate::from_files(&files(config(json!("{% for %}")))).err();
-    assert!(matches!(error, Some(Error::ChatTemplate { .. })), "{error:?}");
+    let entry = |name: &str| json!({ "name": name, "template": "" });
+    for (broken, named) in [
+        (json!("{% for %}"), "line 1"),
+        (json!([entry("a"), entry("b")]), "none of them named `default`"),
+        (json!(7), "neither text nor a list"),
+    ] {
+        let template = ChatTemplate::from_files(&files(config(broken))).unwrap().unwrap();
+        assert!(template.switches().is_empty());
+        let error = render(&template, &[("user", "Hi")], true).unwrap_err();
+        assert!(matches!(&error, Error::ChatTemplate { reason } if reason.contains(named)), "{error}");
+    }
     let error = ChatTemplate::from_files(&files("{".into())).err();
     assert!(matches!(error, Some(Error::BadFile { .. })), "{error:?}");
 }

@@ -4,15 +4,28 @@ use leptos::prelude::*;
 
 use crate::state::Page;
 
-const AS_IT_IS: &str = "as the template has it";
+const UNSET: &str = "the template's default";
 
 #[component]
 pub fn ChatOptions() -> impl IntoView {
     let page = expect_context::<Page>();
-    let switches = move || page.session.loaded.with(|loaded| loaded.as_ref().map(|l| l.template_switches.clone()));
+    let names = move || {
+        page.session.loaded.with(|loaded| loaded.as_ref().map(|l| l.template_switches.clone())).unwrap_or_default()
+    };
+    let switches = move || {
+        let names = names();
+        (!names.is_empty()).then(|| {
+            view! {
+                <div class="fields">{names.into_iter().map(|name| view! { <Switch name /> }).collect_view()}</div>
+                <p class="hint">
+                    "Switches of the model's chat template, by its names. What is left alone, the template decides."
+                </p>
+            }
+        })
+    };
     view! {
         <details class="chat-options">
-            <summary>"System message and template"</summary>
+            <summary>"Chat options"</summary>
             <div class="field wide">
                 <label for="system">"System message"</label>
                 <textarea
@@ -22,9 +35,7 @@ pub fn ChatOptions() -> impl IntoView {
                     bind:value=page.settings.system
                 ></textarea>
             </div>
-            {move || {
-                switches().unwrap_or_default().into_iter().map(|name| view! { <Switch name /> }).collect_view()
-            }}
+            {switches}
         </details>
     }
 }
@@ -52,7 +63,7 @@ fn Switch(name: String) -> impl IntoView {
         let selected = move || switches.with(|switches| switches.get(&name).copied() == value);
         view! { <option value=label prop:selected=selected>{label}</option> }
     };
-    let options = [option(None, AS_IT_IS), option(Some(true), "on"), option(Some(false), "off")];
+    let options = [option(None, UNSET), option(Some(true), "on"), option(Some(false), "off")];
     view! {
         <div class="field">
             <label for=id.clone()>{name}</label>

@@ -50,9 +50,11 @@ impl Live {
 
     /// Settings and conversation follow what the models can do.
     pub fn follow_models(self) {
-        Effect::new(move |before: Option<Option<String>>| {
+        Effect::new(move |before: Option<Option<(String, Vec<String>)>>| {
             let loaded = self.session.loaded;
-            let target = loaded.with(|loaded| loaded.as_ref().map(|loaded| loaded.target.clone()));
+            // Two folders may have one name.
+            let target = loaded
+                .with(|loaded| loaded.as_ref().map(|loaded| (loaded.target.clone(), loaded.template_switches.clone())));
             let has_template = loaded.with(|loaded| loaded.as_ref().is_some_and(|loaded| loaded.has_chat_template));
             if target.is_none() {
                 return before.flatten();

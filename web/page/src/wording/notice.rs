@@ -130,7 +130,9 @@ fn advice(kind: &FailureKind, at: &Circumstances) -> Cow<'static, str> {
         Kind::ModelUnsupported => "Choose a model of a kind that is known, under Models.",
         Kind::F16Overflow => "Under Models, switch “Weights in f32 instead of f16” on and load the model again.",
         Kind::PairMismatch => "Under Models, choose “none” under Draft, or a draft of the target's own family.",
-        Kind::ChatTemplate => "Switch Chat off to send the text as it is, or choose another model under Models.",
+        Kind::ChatTemplate => {
+            "Clear the system message where the template takes none, or switch Chat off to send the text as it is."
+        }
         Kind::NothingLoaded => "Load a model under Models.",
         Kind::EmptyPrompt => "Write at least one word.",
         Kind::NanLogits => {
