@@ -165,7 +165,8 @@ pub struct LoadArgs {
     /// the cache. HF_HOME, HF_ENDPOINT and HF_TOKEN apply
     #[arg(short, long, value_name = "MODEL", default_value = "tales")]
     pub model: String,
-    /// Data type of the weights on the device. Activations and sums are always f32
+    /// Data type of the weights on the device. Activations and sums are always f32. Blocks of a GGUF file stay as they
+    /// are, except with f32
     #[arg(long, value_enum, default_value_t = DtypeArg::F16)]
     pub dtype: DtypeArg,
     /// Adapter, by its number in `understory devices` [default: the preferred one]
@@ -184,6 +185,8 @@ impl LoadArgs {
         let dtype = match self.dtype {
             DtypeArg::F16 => Dtype::F16,
             DtypeArg::F32 => Dtype::F32,
+            DtypeArg::Q8 => Dtype::Q8,
+            DtypeArg::Q4 => Dtype::Q4,
         };
         LoadOptions { dtype, profile: self.profile.map(Into::into) }
     }
@@ -191,8 +194,14 @@ impl LoadArgs {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum DtypeArg {
+    /// halves
     F16,
+    /// single precision; blocks of the files are unpacked
     F32,
+    /// blocks of 32 values of 8 bits
+    Q8,
+    /// blocks of 32 values of 4 bits
+    Q4,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -1,5 +1,7 @@
 //! Measuring and comparing from the command line.
 
+#[path = "../../engine/lab/src/testing/json_schema.rs"]
+mod json_schema;
 mod support;
 
 use std::fs;
@@ -19,8 +21,8 @@ fn bench(folder: &Path, args: &[&str]) -> Outcome {
 fn report(folder: &Path) -> Report {
     let bytes = fs::read(folder.join("report.json")).unwrap();
     let value: Value = serde_json::from_slice(&bytes).unwrap();
-    let schema = serde_json::from_str(schema::TEXT).unwrap();
-    jsonschema::validate(&schema, &value).unwrap();
+    let schema: Value = serde_json::from_str(schema::TEXT).unwrap();
+    json_schema::validate(&schema, &schema, &value, "").unwrap();
     read("report.json", &bytes, MAX_BYTES).unwrap()
 }
 

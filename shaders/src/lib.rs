@@ -4,6 +4,8 @@
 //! from it. Sources are `kernels/*.wesl`, permutations are data in [`permutations`], and the build script
 //! refuses what a browser would refuse later (see `build/rules.rs`).
 
+use std::borrow::Cow;
+
 pub mod permutations;
 pub mod reference;
 
@@ -20,6 +22,22 @@ pub struct Shader {
     pub workgroup_size: [u32; 3],
     /// Sorted by index; every one is used by the entry point.
     pub bindings: &'static [Binding],
+}
+
+impl Shader {
+    /// The module with other values for constants of type u32, given by their names in the sources. They are replaced in
+    /// the text: `override`s would say the same, but naga 30 refuses valid modules when it has put their values in.
+    ///
+    /// # Panics
+    /// If a constant does not occur.
+    pub fn with_constants(&self, constants: &[(&str, u32)]) -> Cow<'static, str> {
+        constants.iter().fold(Cow::Borrowed(self.wgsl), |wgsl, (name, value)| {
+            let declared = format!("{name}: u32 = ");
+            let (before, rest) = wgsl.split_once(&declared).unwrap_or_else(|| panic!("{} has no {name}", self.kernel));
+            let (_, after) = rest.split_once(';').expect("a declaration ends");
+            Cow::Owned(format!("{before}{declared}{value}u;{after}"))
+        })
+    }
 }
 
 /// A buffer binding of group 0.

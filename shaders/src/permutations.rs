@@ -11,8 +11,8 @@ pub struct Kernel {
     pub axes: &'static [&'static [&'static str]],
 }
 
-/// How weights are stored: pairs of f16 in a u32, or f32.
-const WEIGHTS: &[&str] = &["f16", "f32"];
+/// How weights are stored: pairs of f16 in a u32, f32, or codes with scales in planes.
+const WEIGHTS: &[&str] = &["f16", "f32", "blocks"];
 /// The workgroup shape: tuned for GPUs, or barrier-free for CPU adapters.
 const PROFILE: &[&str] = &["gpu", "cpu"];
 /// Rows at consecutive positions, or those of a tree (`kernels/lib/state.wesl`).

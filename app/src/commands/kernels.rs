@@ -74,7 +74,7 @@ fn text(device: &AdapterReport, report: &KernelReport) -> String {
         device.backend,
         report.profile.name(),
         report.shape.name(),
-        if report.dtype == Dtype::F16 { "f16" } else { "f32" },
+        report.dtype.name(),
         report.layers,
         rounded(report.copy.value),
         rounded(report.peak.value),

@@ -92,11 +92,7 @@ impl Loaded {
 
     pub fn subject(&self) -> Subject<'_> {
         let (model, draft) = (self.label.as_str(), self.draft.as_deref());
-        let dtype = match self.dtype {
-            Dtype::F16 => "f16",
-            Dtype::F32 => "f32",
-        };
-        Subject { model, draft, dtype, profile: self.profile.name(), device: self.device() }
+        Subject { model, draft, dtype: self.dtype.name(), profile: self.profile.name(), device: self.device() }
     }
 
     /// The request that `args` and `plan` make of `text`.

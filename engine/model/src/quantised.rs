@@ -18,10 +18,10 @@ pub enum BlockType {
     Q6K,
 }
 
-/// Values that share a scale (and an offset).
+/// Values that share a scale and an offset, in every type.
 pub const GROUP: usize = 16;
 
-/// The values of one block before they are multiplied: `value[i] = scale[i / GROUP] * codes[i] - offset[i / GROUP]`.
+/// The values of one block before they are multiplied: `scale * code - offset`, with [`Scales::of`].
 /// Only the first [`BlockType::block_len`] codes count.
 pub struct Codes {
     /// without sign
@@ -185,6 +185,65 @@ impl BlockType {
                 out.extend(codes.iter().map(|&code| scale * f32::from(code) - offset));
             }
         }
+    }
+}
+
+/// How values are rounded to blocks of 32 where a model's are not in blocks yet: Q8_0 and Q4_0, as
+/// `quantize_row_q8_0_ref` and `quantize_row_q4_0_ref` of ggml have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rounding {
+    /// `d` is the largest magnitude / 127
+    Q8,
+    /// `d` is the value of the largest magnitude / -8
+    Q4,
+}
+
+/// A finite value whose block needs a scale beyond f16.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TooLarge(pub f32);
+
+impl Rounding {
+    pub const fn block_type(self) -> BlockType {
+        match self {
+            Self::Q8 => BlockType::Q8_0,
+            Self::Q4 => BlockType::Q4_0,
+        }
+    }
+
+    /// Appends `values`, a multiple of 32, as blocks.
+    ///
+    /// # Errors
+    /// [`TooLarge`] where a scale would be infinite. A block with a value that is no number has that for a scale.
+    ///
+    /// # Panics
+    /// If there are not whole blocks of values.
+    pub fn append(self, values: &[f32], out: &mut Vec<u8>) -> Result<(), TooLarge> {
+        let (blocks, rest) = values.as_chunks::<32>();
+        assert!(rest.is_empty(), "{} values", values.len());
+        for block in blocks {
+            // The first of the largest; a value that is no number wins over all.
+            let larger = |best: f32, &v: &f32| if v.abs() > best.abs() || v.is_nan() { v } else { best };
+            let largest = block.iter().fold(0.0, larger);
+            let d = match self {
+                Self::Q8 => largest.abs() / 127.0,
+                Self::Q4 => largest / -8.0,
+            };
+            let stored = f16::from_f32(d);
+            if stored.is_infinite() {
+                return Err(TooLarge(largest));
+            }
+            out.extend(stored.to_le_bytes());
+            let inverse = if d == 0.0 { 0.0 } else { 1.0 / d };
+            match self {
+                Self::Q8 => out.extend(block.iter().map(|v| ((v * inverse).round() as i8).cast_unsigned())),
+                Self::Q4 => {
+                    let code = |v: f32| ((v * inverse + 8.5) as u8).min(15);
+                    let (low, high) = block.split_at(16);
+                    out.extend(low.iter().zip(high).map(|(&low, &high)| code(low) | code(high) << 4));
+                }
+            }
+        }
+        Ok(())
     }
 }
 

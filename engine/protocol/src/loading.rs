@@ -4,12 +4,28 @@ use serde::{Deserialize, Serialize};
 
 use crate::KernelSet;
 
-/// How weights are stored on the device. Activations and accumulation are always f32.
+/// How weights are stored on the device. Activations and accumulation are always f32. Weights that the files hold in
+/// blocks stay in their blocks, except with [`Dtype::F32`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Dtype {
     F16,
     F32,
+    /// blocks of 32 values of 8 bits with a scale in f16, rounded when the model is loaded
+    Q8,
+    /// as [`Dtype::Q8`], with 4 bits
+    Q4,
+}
+
+impl Dtype {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F16 => "f16",
+            Self::F32 => "f32",
+            Self::Q8 => "q8",
+            Self::Q4 => "q4",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]

@@ -212,6 +212,8 @@ impl Models {
             dtype: match self.request.dtype {
                 Dtype::F16 => Precision::F16,
                 Dtype::F32 => Precision::F32,
+                Dtype::Q8 => Precision::Int8,
+                Dtype::Q4 => Precision::Int4,
             },
             tiling: tiling(engine.kernel_set()),
             device: format!("{name} ({})", report.backend),

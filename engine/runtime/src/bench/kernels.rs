@@ -157,7 +157,7 @@ impl Bench<'_> {
     }
 
     pub fn builder(&mut self, norm: NormKind) -> Builder<'_> {
-        Builder { gpu: self.gpu, pipelines: &mut self.pipelines, kernel_set: self.kernel_set, dtype: self.dtype, norm }
+        Builder { gpu: self.gpu, pipelines: &mut self.pipelines, kernel_set: self.kernel_set, norm }
     }
 
     fn set_state(&self, pass: Pass) {
@@ -205,12 +205,11 @@ impl Bench<'_> {
             gpu: self.gpu,
             pipelines: &mut self.pipelines,
             kernel_set: self.kernel_set,
-            dtype: self.dtype,
             norm: self.config.norm.kind,
         };
         let mut all = Vec::with_capacity(copies);
         for _ in 0..copies {
-            all.push(make(&mut b, &mut self.operands, self.config, spec, (&activations, &self.state)).await?);
+            all.push(make(&mut b, &mut self.operands, self.config, (spec, spec.form(self.dtype)), (&activations, &self.state)).await?);
         }
         Ok(all)
     }

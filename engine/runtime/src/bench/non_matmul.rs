@@ -2,10 +2,11 @@
 //! All of one row, as in decoding; attention also of a few.
 
 use understory_model::config::NormKind;
-use understory_protocol::{Dtype, Result, Sampling};
+use understory_protocol::{Result, Sampling};
 
 use super::kernels::{Bench, Cost, Pass, all};
 use super::products::Spec;
+use crate::device_weights::Form;
 use crate::gpu::Dispatch;
 use crate::kernels::{self, Attention, Rope, split_keys};
 
@@ -45,16 +46,16 @@ impl Bench<'_> {
 
     pub async fn embed(&mut self) -> Result<()> {
         let (d, vocab, norm) = (self.config.hidden_size, self.config.vocab_size, self.config.norm.kind);
-        let table = self.operands.matrix(self.dtype, vocab.div_ceil(4), d).await?;
+        let form = Form::of(self.dtype, d);
+        let table = self.operands.matrix(form, vocab.div_ceil(4), d).await?;
         let tokens = self.operands.words(&[vocab as u32 / 2]).await?;
         let x = self.operands.floats(d.next_multiple_of(8)).await?;
         let stats = self.operands.floats(2 * d.div_ceil(4)).await?;
         let state = self.state.clone();
         let buffers = [&tokens, &state, &x, &stats];
         let dispatches = kernels::embed(&mut self.builder(norm), &table, None, [d as f32, 1.0], buffers).await?;
-        let row_bytes = d * if self.dtype == Dtype::F16 { 2 } else { 4 };
         let mut cost = bytes_of_f32(d + 2 * d.div_ceil(4));
-        cost.bytes += row_bytes as u64;
+        cost.bytes += form.row_bytes(d);
         self.row(("embed", format!("{vocab} x {d}")), &refs(&dispatches), 1, Pass::rows(1), cost).await
     }
 

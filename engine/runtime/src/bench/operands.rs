@@ -1,9 +1,9 @@
 //! Made-up buffers for the kernels to work on. Their values are small, positive and normal: nothing overflows,
 //! nothing becomes denormal, and a variance taken from them is one.
 
-use understory_protocol::{Dtype, Result};
+use understory_protocol::Result;
 
-use crate::device_weights::{Matrix, MatrixPart, Vectors};
+use crate::device_weights::{Form, Matrix, MatrixPart, Plain, PlaneOffsets, Planes, Vectors};
 use crate::gpu::{Buffer, Gpu};
 
 const DOING: &str = "allocating what is measured";
@@ -38,20 +38,23 @@ impl<'a> Operands<'a> {
     }
 
     /// A matrix of `blocks` blocks of four rows and `cols` columns, split as weights are.
-    pub async fn matrix(&mut self, dtype: Dtype, blocks: usize, cols: usize) -> Result<Matrix> {
-        let (pattern, size) = match dtype {
-            Dtype::F16 => (&self.f16s, 2),
-            Dtype::F32 => (&self.f32s, 4),
-        };
+    pub async fn matrix(&mut self, form: Form, blocks: usize, cols: usize) -> Result<Matrix> {
         let k = cols.next_multiple_of(8);
-        let block_bytes = (4 * k * size) as u64;
+        // Codes may be anything; scales are halves, and those in f32 are small numbers then, too.
+        let (pattern, [codes, high, scales]) = match form {
+            Form::Plain(Plain::F16) => (&self.f16s, [k / 2, 0, 0]),
+            Form::Plain(Plain::F32) => (&self.f32s, [k, 0, 0]),
+            Form::Blocks(block_type) => (&self.f16s, Planes::words(block_type, cols)),
+        };
+        let block_bytes = 16 * (codes + high + scales) as u64;
         let limits = &self.gpu.report().limits;
         let per_part = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size) / block_bytes;
         let mut parts = Vec::new();
         for block0 in (0..blocks).step_by(per_part.max(1) as usize) {
             let blocks = (per_part as usize).min(blocks - block0);
             let buffer = filled(self.gpu, blocks as u64 * block_bytes, pattern).await?;
-            parts.push(MatrixPart { buffer, row0: 4 * block0 as u32, blocks: blocks as u32 });
+            let planes = PlaneOffsets { high: (blocks * codes) as u32, scales: (blocks * (codes + high)) as u32 };
+            parts.push(MatrixPart { buffer, form, planes, row0: 4 * block0 as u32, blocks: blocks as u32 });
         }
         Ok(Matrix { parts, k8: k as u32 / 8, rows: 4 * blocks as u32 })
     }

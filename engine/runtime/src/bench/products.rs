@@ -5,7 +5,7 @@ use understory_protocol::{Dtype, Result};
 
 use super::kernels::Cost;
 use super::operands::Operands;
-use crate::device_weights::{Matrix, Vectors};
+use crate::device_weights::{Form, Matrix, Vectors};
 use crate::gpu::Dispatch;
 use crate::kernels::{self, Builder, Epilogue, Product};
 
@@ -68,8 +68,13 @@ impl Spec {
         format!("{} {} -> {}", self.label, self.k, self.matrix_rows)
     }
 
+    /// How its weights are stored.
+    pub fn form(&self, dtype: Dtype) -> Form {
+        Form::of(dtype, self.k)
+    }
+
     pub fn weight_bytes(&self, dtype: Dtype) -> u64 {
-        (self.k * self.matrix_rows * if dtype == Dtype::F16 { 2 } else { 4 }) as u64
+        self.form(dtype).row_bytes(self.k) * self.matrix_rows as u64
     }
 
     /// Of a product with so many rows of activations: weights, inputs, outputs and the residual, each once.
@@ -114,14 +119,14 @@ pub async fn make(
     b: &mut Builder<'_>,
     operands: &mut Operands<'_>,
     config: &ModelConfig,
-    spec: &Spec,
+    (spec, form): (&Spec, Form),
     (activations, state): (&Activations, &wgpu::Buffer),
 ) -> Result<Made> {
     let blocks = match spec.epilogue {
         Epilogue::Gated(_) => spec.n_out.div_ceil(2),
         _ => spec.n_out.div_ceil(4),
     };
-    let matrix = operands.matrix(b.dtype, blocks, spec.k).await?;
+    let matrix = operands.matrix(form, blocks, spec.k).await?;
     let vectors = operands.vectors(spec.k, spec.matrix_rows, spec.has_bias).await?;
     let a = activations;
     let product = Product {

@@ -4,7 +4,9 @@
 use std::ops::Range;
 
 use understory_model::halves::narrow;
-use understory_protocol::{Dtype, KernelSet};
+use understory_protocol::KernelSet;
+
+use super::form::Plain;
 
 /// Bits of f16's infinity, without its sign.
 const F16_INFINITY: u16 = 0x7c00;
@@ -23,7 +25,7 @@ pub struct MatrixLayout {
     pub rows: usize,
     pub cols: usize,
     pub order: RowOrder,
-    pub dtype: Dtype,
+    pub plain: Plain,
     pub kernel_set: KernelSet,
 }
 
@@ -40,11 +42,7 @@ impl MatrixLayout {
     }
 
     pub fn block_bytes(&self) -> u64 {
-        let bytes = match self.dtype {
-            Dtype::F16 => 2,
-            Dtype::F32 => 4,
-        };
-        4 * bytes * self.padded_cols() as u64
+        (4 * self.plain.bytes() * self.padded_cols()) as u64
     }
 
     pub fn n_blocks(&self) -> usize {
@@ -95,9 +93,9 @@ impl MatrixLayout {
     /// Replaces `bytes` by `values` as the device holds them.
     pub fn encode(&self, values: &[f32], bytes: &mut Vec<u8>) -> Result<(), Overflow> {
         bytes.clear();
-        match self.dtype {
-            Dtype::F32 => bytes.extend_from_slice(bytemuck::cast_slice(values)),
-            Dtype::F16 => {
+        match self.plain {
+            Plain::F32 => bytes.extend_from_slice(bytemuck::cast_slice(values)),
+            Plain::F16 => {
                 let mut halves = vec![0; values.len()];
                 narrow(values, &mut halves);
                 // All at once first: nearly always there is nothing to look for.
@@ -149,7 +147,7 @@ mod tests {
     use super::*;
 
     fn layout(rows: usize, cols: usize, order: RowOrder) -> MatrixLayout {
-        MatrixLayout { rows, cols, order, dtype: Dtype::F32, kernel_set: KernelSet::Gpu }
+        MatrixLayout { rows, cols, order, plain: Plain::F32, kernel_set: KernelSet::Gpu }
     }
 
     /// Every row's first value is its number.
@@ -197,7 +195,7 @@ mod tests {
     fn rows_and_columns_are_padded_with_zeros() {
         let layout = layout(5, 9, RowOrder::AsStored);
         assert_eq!((layout.n_blocks(), layout.padded_cols(), layout.block_bytes()), (2, 16, 4 * 16 * 4));
-        assert_eq!(MatrixLayout { dtype: Dtype::F16, ..layout }.block_bytes(), 4 * 16 * 2);
+        assert_eq!(MatrixLayout { plain: Plain::F16, ..layout }.block_bytes(), 4 * 16 * 2);
         let values = layout.arrange(2, [&[1.0; 45], &[]]);
         for (i, &value) in values.iter().enumerate() {
             assert_eq!(value, if i / 16 < 5 && i % 16 < 9 { 1.0 } else { 0.0 }, "row {}, column {}", i / 16, i % 16);
@@ -216,14 +214,14 @@ mod tests {
     /// The largest f16 is 65504; from 65520 on values round to infinity. An infinite value is none that overflows.
     #[test]
     fn what_f16_cannot_hold_is_named() {
-        let layout = MatrixLayout { dtype: Dtype::F16, ..layout(4, 8, RowOrder::AsStored) };
+        let layout = MatrixLayout { plain: Plain::F16, ..layout(4, 8, RowOrder::AsStored) };
         let mut bytes = vec![1];
         assert_eq!(layout.encode(&[65_519.0, f32::INFINITY, f32::NAN, 1.0], &mut bytes), Ok(()));
         assert_eq!(bytes[..4], [0xff, 0x7b, 0x00, 0x7c]);
         assert_eq!(bytes[6..], [0x00, 0x3c]);
         let overflow = layout.encode(&[1.0, f32::INFINITY, -65_520.0, 1e9], &mut bytes);
         assert_eq!(overflow, Err(Overflow { value: -65_520.0, index: 2 }));
-        let single = MatrixLayout { dtype: Dtype::F32, ..layout };
+        let single = MatrixLayout { plain: Plain::F32, ..layout };
         assert_eq!(single.encode(&[1e9], &mut bytes), Ok(()));
         assert_eq!(bytes, 1e9f32.to_le_bytes());
     }

@@ -2,10 +2,15 @@
 //! f16 pairs in u32 or f32, row-major for GPUs and interleaved by block for CPU adapters (see
 //! `shaders/kernels/lib/weights.wesl`), split where a binding cannot hold them; vectors of one product in one buffer.
 
+mod blocks;
+mod form;
 mod layout;
+mod planes;
 mod upload;
 
+pub use form::{Form, Plain};
 pub use layout::interleaved;
+pub use planes::{PlaneOffsets, Planes};
 pub use upload::upload;
 
 use crate::gpu::Buffer;
@@ -22,6 +27,8 @@ pub struct Matrix {
 /// Rows `row0 .. row0 + 4 * blocks` of a matrix.
 pub struct MatrixPart {
     pub buffer: Buffer,
+    pub form: Form,
+    pub planes: PlaneOffsets,
     pub row0: u32,
     pub blocks: u32,
 }

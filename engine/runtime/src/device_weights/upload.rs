@@ -9,31 +9,33 @@ use understory_model::weights::{LayerSlot, ModelWeights, Slot};
 use understory_protocol::{Dtype, Error, KernelSet, Result};
 
 use super::layout::{MatrixLayout, Overflow, RowOrder, gate_up_vector, padded};
-use super::{DeviceLayer, DeviceWeights, Matrix, MatrixPart, Vectors};
+use super::planes::{PlaneOffsets, Planes};
+use super::{DeviceLayer, DeviceWeights, Form, Plain, Matrix, MatrixPart, Vectors};
 use crate::gpu::{Buffer, Gpu};
 
 /// f32 values converted and handed over at once.
-const PIECE_VALUES: usize = 1 << 20;
+pub(super) const PIECE_VALUES: usize = 1 << 20;
 /// Bytes handed to the queue before it is drained: bounds the driver's staging memory.
 const IN_FLIGHT_BYTES: u64 = 32 << 20;
 
-struct Upload<'a> {
-    gpu: &'a Gpu,
-    weights: &'a ModelWeights<'a>,
+pub(super) struct Upload<'a> {
+    pub(super) gpu: &'a Gpu,
+    pub(super) weights: &'a ModelWeights<'a>,
     config: &'a ModelConfig,
-    dtype: Dtype,
+    pub(super) dtype: Dtype,
     kernel_set: KernelSet,
     /// rows of one tensor as f32
-    values: Vec<f32>,
+    pub(super) values: Vec<f32>,
     second: Vec<f32>,
     bytes: Vec<u8>,
+    pub(super) planes: Planes,
     in_flight: u64,
     done_bytes: u64,
     total_bytes: u64,
     on_progress: &'a mut dyn FnMut(u64, u64),
 }
 
-const DOING: &str = "uploading weights";
+pub(super) const DOING: &str = "uploading weights";
 
 /// Reads every tensor of the model and puts it on the device; `on_progress(done, total)` in source values * 4 bytes.
 ///
@@ -58,6 +60,7 @@ pub async fn upload(
         values: Vec::new(),
         second: Vec::new(),
         bytes: Vec::new(),
+        planes: Planes::default(),
         in_flight: 0,
         done_bytes: 0,
         total_bytes,
@@ -166,7 +169,7 @@ impl Upload<'_> {
 
     /// A row-major table of f32 rows, padded to 8 columns.
     async fn table(&mut self, slot: Slot) -> Result<Buffer> {
-        let layout = MatrixLayout { dtype: Dtype::F32, kernel_set: KernelSet::Gpu, ..self.layout(slot) };
+        let layout = MatrixLayout { plain: Plain::F32, kernel_set: KernelSet::Gpu, ..self.layout(slot) };
         let mut table = self.matrix_in(layout, slot).await?;
         if table.parts.len() != 1 {
             let needed = table.parts.iter().map(|p| p.buffer.size()).sum();
@@ -177,24 +180,14 @@ impl Upload<'_> {
     }
 
     /// The layout of a slot's matrix among this model's, its rows as they are stored.
-    fn layout(&self, slot: Slot) -> MatrixLayout {
+    pub(super) fn layout(&self, slot: Slot) -> MatrixLayout {
         let [rows, cols] = self.weights.shape(slot).expect("only slots that the model has are uploaded");
-        MatrixLayout { rows, cols, order: RowOrder::AsStored, dtype: self.dtype, kernel_set: self.kernel_set }
+        MatrixLayout { rows, cols, order: RowOrder::AsStored, plain: Plain::of(self.dtype), kernel_set: self.kernel_set }
     }
 
-    async fn matrix(&mut self, slot: Slot, order: RowOrder) -> Result<Matrix> {
-        self.matrix_in(MatrixLayout { order, ..self.layout(slot) }, slot).await
-    }
-
-    async fn matrix_in(&mut self, layout: MatrixLayout, slot: Slot) -> Result<Matrix> {
+    pub(super) async fn matrix_in(&mut self, layout: MatrixLayout, slot: Slot) -> Result<Matrix> {
         let (n_blocks, block_bytes) = (layout.n_blocks(), layout.block_bytes());
-        let limits = &self.gpu.report().limits;
-        let binding = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
-        let blocks_per_part = (binding / block_bytes) as usize;
-        if blocks_per_part == 0 {
-            let what = "four rows of a weight".into();
-            return Err(Error::DeviceLimit { what, needed: block_bytes, offered: binding });
-        }
+        let blocks_per_part = self.blocks_per_part(block_bytes)?;
         let mut parts = Vec::new();
         let blocks_per_piece = (PIECE_VALUES / (4 * layout.padded_cols())).max(1);
         for block0 in (0..n_blocks).step_by(blocks_per_part) {
@@ -204,14 +197,22 @@ impl Upload<'_> {
                 let piece_end = (piece + blocks_per_piece).min(block0 + blocks);
                 self.read_blocks(layout, slot, piece..piece_end)?;
                 self.gpu.queue().write_buffer(&buffer, (piece - block0) as u64 * block_bytes, &self.bytes);
-                self.in_flight += self.bytes.len() as u64;
-                if self.in_flight > IN_FLIGHT_BYTES {
-                    self.drain().await?;
-                }
+                self.written(self.bytes.len()).await?;
             }
-            parts.push(MatrixPart { buffer, row0: 4 * block0 as u32, blocks: blocks as u32 });
+            let (form, planes) = (Form::Plain(layout.plain), PlaneOffsets::default());
+            parts.push(MatrixPart { buffer, form, planes, row0: 4 * block0 as u32, blocks: blocks as u32 });
         }
         Ok(Matrix { parts, k8: layout.padded_cols() as u32 / 8, rows: layout.rows as u32 })
+    }
+
+    /// Blocks of four rows that one binding holds.
+    pub(super) fn blocks_per_part(&self, block_bytes: u64) -> Result<usize> {
+        let limits = &self.gpu.report().limits;
+        let binding = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size);
+        match (binding / block_bytes) as usize {
+            0 => Err(Error::DeviceLimit { what: "four rows of a weight".into(), needed: block_bytes, offered: binding }),
+            blocks => Ok(blocks),
+        }
     }
 
     fn put(&self, values: &[f32]) -> Result<Buffer> {
@@ -233,7 +234,13 @@ impl Upload<'_> {
         Ok(())
     }
 
-    fn progress(&mut self, values: usize) {
+    /// Counts what the queue was given, and drains it from time to time.
+    pub(super) async fn written(&mut self, bytes: usize) -> Result<()> {
+        self.in_flight += bytes as u64;
+        if self.in_flight > IN_FLIGHT_BYTES { self.drain().await } else { Ok(()) }
+    }
+
+    pub(super) fn progress(&mut self, values: usize) {
         self.done_bytes = (self.done_bytes + 4 * values as u64).min(self.total_bytes);
         (self.on_progress)(self.done_bytes, self.total_bytes);
     }

@@ -110,16 +110,16 @@ mod tests {
         let mut seen = 0;
         for folder in folders.filter(|folder| folder.join("config.json").exists()) {
             let files = FolderFiles::open(&folder).expect("a fixture opens");
-            for kernel_set in [KernelSet::Cpu, KernelSet::Gpu] {
-                let options = LoadOptions { dtype: Dtype::F16, profile: Some(kernel_set) };
+            for (kernel_set, dtype) in [(KernelSet::Cpu, Dtype::Q4), (KernelSet::Cpu, Dtype::F16), (KernelSet::Gpu, Dtype::F32)] {
+                let options = LoadOptions { dtype, profile: Some(kernel_set) };
                 let engine = pollster::block_on(async {
                     Engine::open(Gpu::open(None).await?, &files, &options, &mut |_| {}).await
                 })
                 .expect("a fixture loads");
                 let mut used: Vec<_> =
-                    engine.forward.one_row_kernels().map(|s| (s.kernel, s.features.to_vec())).collect();
+                    engine.forward.one_row_kernels().collect();
                 let mut named = first_kernels(engine.config(), options.dtype, kernel_set);
-                named.iter_mut().for_each(|(_, features)| features.sort_unstable());
+                named.iter_mut().for_each(|(_, features, _)| features.sort_unstable());
                 used.sort();
                 used.dedup();
                 named.sort();
@@ -127,6 +127,6 @@ mod tests {
                 seen += 1;
             }
         }
-        assert!(seen >= 16, "every family with both kernel sets");
+        assert!(seen >= 24, "every family with both kernel sets");
     }
 }

@@ -43,7 +43,6 @@ impl Forward {
             gpu,
             pipelines: &mut self.pipelines,
             kernel_set: self.kernel_set,
-            dtype: self.dtype,
             norm: self.config.norm.kind,
         };
         let every_row = Product {

@@ -82,7 +82,7 @@ impl Forward {
             }
         };
         let scratch = Scratch::new(gpu, &config, max_rows)?;
-        let mut b = Builder { gpu, pipelines: &mut pipelines, kernel_set, dtype, norm: config.norm.kind };
+        let mut b = Builder { gpu, pipelines: &mut pipelines, kernel_set, norm: config.norm.kind };
         on_progress(0, 3);
         let last_row = Product {
             extra: Some(&scratch.block_max),
@@ -275,9 +275,10 @@ impl Forward {
 
     /// The kernels of a pass over one row with a greedy choice.
     #[cfg(test)]
-    pub fn one_row_kernels(&self) -> impl Iterator<Item = &'static understory_shaders::Shader> {
+    pub fn one_row_kernels(&self) -> impl Iterator<Item = crate::gpu::PipelineName> {
         let [greedy, _] = self.sampler.both();
         let dispatches = self.plan().body.iter().chain(&self.head).chain([greedy]);
-        dispatches.filter_map(|dispatch| Some(dispatch.variants[RowClass::One as usize].as_ref()?.0.shader))
+        let pipelines = dispatches.filter_map(|dispatch| Some(&dispatch.variants[RowClass::One as usize].as_ref()?.0));
+        pipelines.map(|of| (of.shader.kernel, of.shader.features.to_vec(), of.constants.clone()))
     }
 }

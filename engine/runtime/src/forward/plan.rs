@@ -37,7 +37,6 @@ impl Forward {
             gpu,
             pipelines: &mut self.pipelines,
             kernel_set: self.kernel_set,
-            dtype: self.dtype,
             norm: config.norm.kind,
         };
         let mut angles = Vec::new();

@@ -12,6 +12,6 @@ mod recorder;
 pub use adapter::list_adapters;
 pub use device::Gpu;
 pub use memory::Buffer;
-pub use pipelines::{DEFER_COMPILATION, Pipeline, Pipelines};
+pub use pipelines::{Constants, DEFER_COMPILATION, Pipeline, PipelineName, Pipelines};
 pub use readback::Staging;
 pub use recorder::{Dispatch, Grid, RowClass, When, record};

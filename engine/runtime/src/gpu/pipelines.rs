@@ -14,6 +14,12 @@ use super::device::Gpu;
 pub const DEFER_COMPILATION: bool = cfg!(target_family = "wasm");
 const DOING: &str = "compiling a kernel";
 
+/// The kernel's constants that have other values (`Shader::with_constants`).
+pub type Constants = Vec<(&'static str, u32)>;
+
+/// What names a pipeline: a kernel, its features and its constants.
+pub type PipelineName = (&'static str, Vec<&'static str>, Constants);
+
 /// A kernel, compiled when it is first used if not before.
 pub struct Pipeline {
     raw: OnceLock<wgpu::ComputePipeline>,
@@ -21,13 +27,14 @@ pub struct Pipeline {
     checks: wgpu::ShaderRuntimeChecks,
     pub layout: wgpu::BindGroupLayout,
     pub shader: &'static Shader,
+    pub constants: Constants,
 }
 
 /// The pipelines of one device; a clone begins with what was compiled so far.
 #[derive(Clone)]
 pub struct Pipelines {
     checks: wgpu::ShaderRuntimeChecks,
-    by_shader: HashMap<*const Shader, Arc<Pipeline>>,
+    by_shader: HashMap<(*const Shader, Constants), Arc<Pipeline>>,
     /// by the bindings' indices and kinds
     layouts: HashMap<Vec<(u32, Access)>, wgpu::BindGroupLayout>,
 }
@@ -65,24 +72,49 @@ impl Pipelines {
     /// # Panics
     /// When no such permutation was built: a programmer's mistake.
     pub async fn get(&mut self, gpu: &Gpu, kernel: &str, features: &[&str]) -> Result<Arc<Pipeline>> {
-        let pipeline = self.named(gpu, kernel, features);
+        self.get_with(gpu, kernel, features, &Constants::new()).await
+    }
+
+    /// As [`Self::get`], with other values for constants.
+    pub async fn get_with(
+        &mut self,
+        gpu: &Gpu,
+        kernel: &str,
+        features: &[&str],
+        constants: &Constants,
+    ) -> Result<Arc<Pipeline>> {
+        let pipeline = self.named(gpu, kernel, features, constants);
         pipeline.compile(gpu).await?;
         Ok(pipeline)
     }
 
     /// As [`Self::get`], but compiled later where that is the rule ([`DEFER_COMPILATION`]).
     pub async fn get_deferred(&mut self, gpu: &Gpu, kernel: &str, features: &[&str]) -> Result<Arc<Pipeline>> {
-        if DEFER_COMPILATION { Ok(self.named(gpu, kernel, features)) } else { self.get(gpu, kernel, features).await }
+        self.get_deferred_with(gpu, kernel, features, &Constants::new()).await
+    }
+
+    /// As [`Self::get_deferred`], with other values for constants.
+    pub async fn get_deferred_with(
+        &mut self,
+        gpu: &Gpu,
+        kernel: &str,
+        features: &[&str],
+        constants: &Constants,
+    ) -> Result<Arc<Pipeline>> {
+        match DEFER_COMPILATION {
+            true => Ok(self.named(gpu, kernel, features, constants)),
+            false => self.get_with(gpu, kernel, features, constants).await,
+        }
     }
 
     /// Asks for pipelines before they are needed, where they compile beside what comes next: in a browser, whose
     /// graphics process does it. What the driver says against them reaches [`Gpu::check`].
-    pub fn begin(&mut self, gpu: &Gpu, kernels: &[(&'static str, Vec<&'static str>)]) {
+    pub fn begin(&mut self, gpu: &Gpu, kernels: &[PipelineName]) {
         if !DEFER_COMPILATION {
             return;
         }
-        for (kernel, features) in kernels {
-            self.named(gpu, kernel, features).raw();
+        for (kernel, features, constants) in kernels {
+            self.named(gpu, kernel, features, constants).raw();
         }
         // Chromium keeps commands back until something must go.
         gpu.queue().submit([]);
@@ -109,17 +141,17 @@ impl Pipelines {
     }
 
     #[cfg_attr(target_family = "wasm", allow(clippy::arc_with_non_send_sync, reason = "threads are native only"))]
-    fn named(&mut self, gpu: &Gpu, kernel: &str, features: &[&str]) -> Arc<Pipeline> {
+    fn named(&mut self, gpu: &Gpu, kernel: &str, features: &[&str], constants: &Constants) -> Arc<Pipeline> {
         let shader = understory_shaders::find(kernel, features)
             .unwrap_or_else(|| panic!("kernel {kernel} has no permutation {features:?}"));
-        let key: *const Shader = shader;
+        let key = (std::ptr::from_ref(shader), constants.clone());
         if let Some(found) = self.by_shader.get(&key) {
             return found.clone();
         }
         let signature: Vec<_> = shader.bindings.iter().map(|b| (b.index, b.access)).collect();
         let layout = self.layouts.entry(signature).or_insert_with(|| bind_group_layout(gpu, shader.bindings)).clone();
         let (raw, device, checks) = (OnceLock::new(), gpu.device().clone(), self.checks);
-        let pipeline = Arc::new(Pipeline { raw, device, checks, layout, shader });
+        let pipeline = Arc::new(Pipeline { raw, device, checks, layout, shader, constants: constants.clone() });
         self.by_shader.insert(key, pipeline.clone());
         pipeline
     }
@@ -151,7 +183,7 @@ impl Pipeline {
     pub fn raw(&self) -> &wgpu::ComputePipeline {
         self.raw.get_or_init(|| {
             let (device, label) = (&self.device, Some(self.shader.kernel));
-            let source = wgpu::ShaderSource::Wgsl(self.shader.wgsl.into());
+            let source = wgpu::ShaderSource::Wgsl(self.shader.with_constants(&self.constants));
             let descriptor = wgpu::ShaderModuleDescriptor { label, source };
             // SAFETY: the kernels are this project's own and constant; every access is guarded by the sizes in its
             // parameters, which are those of the buffers bound (see each kernel's preconditions), and their loops end.

@@ -15,7 +15,9 @@ struct Params {
     row0: u32,
     row_count: u32,
     scale: f32,
-    pad: [u32; 3],
+    high: u32,
+    scales: u32,
+    pad: u32,
 }
 
 /// `X[m] = E[tokens[m]] * scale (+ P[position of row m])`; one dispatch for each part of the table.
@@ -27,17 +29,29 @@ pub async fn embed(
     [tokens, state, x, out_stats]: [&wgpu::Buffer; 4],
 ) -> Result<Vec<Dispatch>> {
     let width = width as u32;
-    let features = [super::dtype_feature(b.dtype), b.kernel_set.name(), b.norm_feature()];
-    let with = |feature| features.iter().copied().chain(positions.map(|_| feature)).collect::<Vec<_>>();
-    let [features, tree] = [with("positions"), with("tree")];
     let mut dispatches = Vec::new();
     for part in &table.parts {
-        let params = Params { k8: table.k8, width, row0: part.row0, row_count: 4 * part.blocks, scale, pad: [0; 3] };
+        let features = [part.form.feature(), b.kernel_set.name(), b.norm_feature()];
+        let with = |feature| features.iter().copied().chain(positions.map(|_| feature)).collect::<Vec<_>>();
+        let [features, tree] = [with("positions"), with("tree")];
+        let constants = part.form.constants();
+        let params = Params {
+            k8: table.k8,
+            width,
+            row0: part.row0,
+            row_count: 4 * part.blocks,
+            scale,
+            high: part.planes.high,
+            scales: part.planes.scales,
+            pad: 0,
+        };
         let mut buffers: Vec<(&str, &wgpu::Buffer)> =
             vec![("w", &part.buffer), ("tokens", tokens), ("state", state), ("x", x), ("out_stats", out_stats)];
         buffers.extend(positions.map(|p| ("pos_table", p)));
         let grid = Grid::RowsY(width.div_ceil(4).div_ceil(64));
-        dispatches.push(b.one_and_tree("embed", [&features, &tree], grid, &params, &buffers).await?);
+        let one = b.pipelines.get_with(b.gpu, "embed", &features, &constants).await?;
+        let tree = b.pipelines.get_deferred_with(b.gpu, "embed", &tree, &constants).await?;
+        dispatches.push(b.uniform(one, grid, &params, &buffers)?.with_tree(tree));
     }
     Ok(dispatches)
 }

@@ -4,45 +4,54 @@
 use understory_model::config::{Activation, ModelConfig};
 use understory_protocol::{Dtype, KernelSet};
 
+use super::norm_feature;
 use super::product::{Epilogue, features, few_rows_kernel};
-use super::{dtype_feature, norm_feature};
+use crate::device_weights::Form;
+use crate::gpu::{Constants, PipelineName};
 
-/// Kernels of a pass over one row with a greedy choice, each with its features, in the order of the pass.
-pub fn first_kernels(
-    config: &ModelConfig,
-    dtype: Dtype,
-    kernel_set: KernelSet,
-) -> Vec<(&'static str, Vec<&'static str>)> {
+/// Kernels of a pass over one row with a greedy choice, each once, in the order of the pass. `dtype` is that of all
+/// weights: what a model's files hold in blocks is known later.
+pub fn first_kernels(config: &ModelConfig, dtype: Dtype, kernel_set: KernelSet) -> Vec<PipelineName> {
     let norm = config.norm.kind;
-    let product = |epilogue| {
-        let features = [features(dtype, kernel_set, norm, epilogue).as_slice(), &["cb1"]].concat();
-        (few_rows_kernel(kernel_set), features)
+    let product = |cols: usize, epilogue| {
+        let form = Form::of(dtype, cols);
+        let features = [features(form, kernel_set, norm, epilogue).as_slice(), &["cb1"]].concat();
+        (few_rows_kernel(kernel_set), features, form.constants())
     };
     let optional = |feature, there: bool| there.then_some(feature);
-    let mut kernels = Vec::new();
-    let mut embed = vec![dtype_feature(dtype), kernel_set.name(), norm_feature(norm)];
+    let mut kernels: Vec<PipelineName> = Vec::new();
+    let mut add = |kernel: PipelineName| {
+        if !kernels.contains(&kernel) {
+            kernels.push(kernel);
+        }
+    };
+    let plain = |kernel, features: &[&'static str]| (kernel, features.to_vec(), Constants::new());
+    let table = Form::of(dtype, config.hidden_size);
+    let mut embed = vec![table.feature(), kernel_set.name(), norm_feature(norm)];
     embed.extend(optional("positions", config.learned_positions));
-    kernels.push(("embed", embed));
-    kernels.push(product(Epilogue::Store));
+    add(("embed", embed, table.constants()));
+    add(product(config.hidden_size, Epilogue::Store));
     for layer in &config.layers {
         let features = [optional("rotary", layer.rope.is_some()), optional("qknorm", config.qk_norm)];
-        let rope = ("rope", features.into_iter().flatten().collect());
-        if !kernels.contains(&rope) {
-            kernels.push(rope);
-        }
+        add(plain("rope", &features.into_iter().flatten().collect::<Vec<_>>()));
     }
     match kernel_set {
-        KernelSet::Gpu => kernels.push(("attention", vec!["gpu"])),
-        KernelSet::Cpu => kernels.extend([("attention_row_cpu", vec!["cpu"]), ("attention_reduce", vec![])]),
+        KernelSet::Gpu => add(plain("attention", &["gpu"])),
+        KernelSet::Cpu => {
+            add(plain("attention_row_cpu", &["cpu"]));
+            add(plain("attention_reduce", &[]));
+        }
     }
-    kernels.push(product(Epilogue::Residual));
+    add(product(config.q_dim(), Epilogue::Residual));
     if config.post_norms {
-        kernels.push(("norm_residual", vec![kernel_set.name(), norm_feature(norm)]));
+        add(plain("norm_residual", &[kernel_set.name(), norm_feature(norm)]));
     }
     // Which activation it is, a parameter says.
     let activation = Activation::Silu;
-    kernels.push(product(if config.mlp_gated { Epilogue::Gated(activation) } else { Epilogue::Act(activation) }));
-    kernels.push(product(Epilogue::Logits));
-    kernels.push(("sample", vec![kernel_set.name(), "greedy"]));
+    let up = if config.mlp_gated { Epilogue::Gated(activation) } else { Epilogue::Act(activation) };
+    add(product(config.hidden_size, up));
+    add(product(config.intermediate_size, Epilogue::Residual));
+    add(product(config.hidden_size, Epilogue::Logits));
+    add(plain("sample", &[kernel_set.name(), "greedy"]));
     kernels
 }

@@ -32,7 +32,7 @@ pub use state::{NO_TOKEN, RING, SPLIT};
 use std::sync::Arc;
 
 use understory_model::config::NormKind;
-use understory_protocol::{Dtype, KernelSet, PassTiling, Result};
+use understory_protocol::{KernelSet, PassTiling, Result};
 
 use crate::gpu::{Buffer, Dispatch, Gpu, Grid, Pipeline, Pipelines, When};
 
@@ -65,13 +65,6 @@ pub fn modules() -> impl Iterator<Item = (String, &'static str)> {
     })
 }
 
-fn dtype_feature(dtype: Dtype) -> &'static str {
-    match dtype {
-        Dtype::F16 => "f16",
-        Dtype::F32 => "f32",
-    }
-}
-
 fn norm_feature(norm: NormKind) -> &'static str {
     match norm {
         NormKind::Rms => "rms",
@@ -84,7 +77,6 @@ pub struct Builder<'a> {
     pub gpu: &'a Gpu,
     pub pipelines: &'a mut Pipelines,
     pub kernel_set: KernelSet,
-    pub dtype: Dtype,
     pub norm: NormKind,
 }
 

@@ -2,10 +2,10 @@
 
 use bytemuck::{Pod, Zeroable};
 use understory_model::config::{Activation, NormKind};
-use understory_protocol::{Dtype, KernelSet, Result};
+use understory_protocol::{KernelSet, Result};
 
-use super::{Builder, dtype_feature, norm_feature};
-use crate::device_weights::{Matrix, Vectors};
+use super::{Builder, norm_feature};
+use crate::device_weights::{Form, Matrix, Vectors};
 use crate::gpu::{Dispatch, Grid, When};
 
 /// What happens to finished outputs.
@@ -57,7 +57,8 @@ struct Params {
     last_row: u32,
     has_res: u32,
     lane_bits: u32,
-    pad: [u32; 2],
+    high: u32,
+    scales: u32,
 }
 
 /// Blocks that one workgroup of the CPU kernel set computes (8 threads, 4 each).
@@ -91,8 +92,8 @@ pub(super) fn few_rows_kernel(kernel_set: KernelSet) -> &'static str {
 }
 
 /// Its features but for the rows at once; every product but a residual one has a norm on load.
-pub(super) fn features(dtype: Dtype, kernel_set: KernelSet, norm: NormKind, epilogue: Epilogue) -> Vec<&'static str> {
-    let mut features = vec![dtype_feature(dtype), kernel_set.name(), norm_feature(norm)];
+pub(super) fn features(form: Form, kernel_set: KernelSet, norm: NormKind, epilogue: Epilogue) -> Vec<&'static str> {
+    let mut features = vec![form.feature(), kernel_set.name(), norm_feature(norm)];
     features.extend(match epilogue {
         Epilogue::Store => ["norm", "store"].as_slice(),
         Epilogue::Act(_) => &["norm", "act"],
@@ -109,18 +110,19 @@ pub async fn product(b: &mut Builder<'_>, op: Product<'_>) -> Result<Vec<Dispatc
         Epilogue::Act(a) | Epilogue::Gated(a) => activation_code(a),
         Epilogue::Store | Epilogue::Residual | Epilogue::Logits => 0,
     };
-    let features = features(b.dtype, b.kernel_set, b.norm, op.epilogue);
-    let with = |extra: &[&'static str]| [features.as_slice(), extra].concat();
-    let (kernel, block) = (few_rows_kernel(b.kernel_set), if b.kernel_set == KernelSet::Gpu { "cb4" } else { "cb8" });
-    let one = b.pipelines.get(b.gpu, kernel, &with(&["cb1"])).await?;
-    let few = b.pipelines.get_deferred(b.gpu, kernel, &with(&[block])).await?;
-    let many = match b.kernel_set {
-        KernelSet::Gpu => Some(b.pipelines.get_deferred(b.gpu, "matmul_prefill", &with(&["cb4"])).await?),
-        KernelSet::Cpu => None,
-    };
     let lanes = lanes(op.matrix.k8);
     let mut dispatches = Vec::new();
     for part in &op.matrix.parts {
+        let constants = part.form.constants();
+        let features = features(part.form, b.kernel_set, b.norm, op.epilogue);
+        let with = |extra: &[&'static str]| [features.as_slice(), extra].concat();
+        let (kernel, block) = (few_rows_kernel(b.kernel_set), if b.kernel_set == KernelSet::Gpu { "cb4" } else { "cb8" });
+        let one = b.pipelines.get_with(b.gpu, kernel, &with(&["cb1"]), &constants).await?;
+        let few = b.pipelines.get_deferred_with(b.gpu, kernel, &with(&[block]), &constants).await?;
+        let many = match b.kernel_set {
+            KernelSet::Gpu => Some(b.pipelines.get_deferred_with(b.gpu, "matmul_prefill", &with(&["cb4"]), &constants).await?),
+            KernelSet::Cpu => None,
+        };
         let groups = match b.kernel_set {
             KernelSet::Gpu => part.blocks.div_ceil(GPU_THREADS / lanes),
             KernelSet::Cpu => part.blocks.div_ceil(CPU_BLOCKS),
@@ -143,7 +145,8 @@ pub async fn product(b: &mut Builder<'_>, op: Product<'_>) -> Result<Vec<Dispatc
             last_row: op.last_row as u32,
             has_res: op.res.is_some() as u32,
             lane_bits: lanes.ilog2(),
-            pad: [0; 2],
+            high: part.planes.high,
+            scales: part.planes.scales,
         };
         let mut buffers: Vec<(&str, &wgpu::Buffer)> =
             vec![("w", &part.buffer), ("x", op.x), ("state", op.state), ("vecs", &op.vectors.buffer), ("y", op.y)];

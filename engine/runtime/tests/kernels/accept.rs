@@ -1,7 +1,7 @@
 //! `accept.wesl` against `speculation::{accept, lookup, prune}`: every word of what it leaves.
 
 use understory_model::config::NormKind;
-use understory_protocol::{Dtype, KernelSet, NodeOrigin};
+use understory_protocol::{KernelSet, NodeOrigin};
 use understory_runtime::gpu::RowClass;
 use understory_runtime::kernels::state::*;
 use understory_runtime::kernels::{AcceptParams, accept as dispatch};
@@ -74,7 +74,7 @@ impl Round {
         let b = &self.before;
         let [state, tokens] = [&b.state, &b.tokens].map(|v| device.buffer(v));
         let [history, seen, chosen] = [&b.history, &b.seen, &self.choices].map(|v| device.buffer(v));
-        let mut builder = device.builder(kernel_set, Dtype::F32, NormKind::Rms);
+        let mut builder = device.builder(kernel_set, NormKind::Rms);
         let buffers = [&*chosen, &state, &tokens, &history, &seen];
         let one = pollster::block_on(dispatch(&mut builder, &self.params, buffers)).expect("builds");
         device.run([&one], RowClass::Tree, 1, 1);

@@ -1,7 +1,7 @@
 //! `attention.wesl`, whole and split with `attention_reduce.wesl`.
 
 use understory_model::config::{LayerKind, NormKind};
-use understory_protocol::{Dtype, KernelSet};
+use understory_protocol::KernelSet;
 use understory_runtime::gpu::RowClass;
 use understory_runtime::kernels::{Attention, attention, split_keys};
 
@@ -147,7 +147,7 @@ impl Problem {
             out_stride,
             parts: (splits > 1 || kernel_set == KernelSet::Cpu).then_some((&*parts, splits)),
         };
-        let mut b = device.builder(kernel_set, Dtype::F32, NormKind::Rms);
+        let mut b = device.builder(kernel_set, NormKind::Rms);
         let dispatches = pollster::block_on(attention(&mut b, &config, &layer, op)).expect("builds");
         device.run(&dispatches, class, self.rows, splits);
         unpad(

@@ -1,7 +1,7 @@
 //! `candidates.wesl` against its reference: tokens, and their logarithms of probabilities.
 
 use understory_model::config::NormKind;
-use understory_protocol::{Dtype, KernelSet, Sampling};
+use understory_protocol::{KernelSet, Sampling};
 use understory_runtime::gpu::RowClass;
 use understory_runtime::kernels::state::*;
 use understory_runtime::kernels::{CANDIDATES, CandidatesParams, candidates as dispatch};
@@ -70,7 +70,7 @@ impl Pass {
         ];
         let [logits, block_max, draft, target, seen] = buffers.each_ref().map(|b| &**b);
         let params = CandidatesParams::new(sampling, self.vocab, self.n_shared, 1.0);
-        let mut b = device.builder(kernel_set, Dtype::F32, NormKind::Rms);
+        let mut b = device.builder(kernel_set, NormKind::Rms);
         let one = pollster::block_on(dispatch(&mut b, &params, [logits, block_max, draft, target, seen, &out]));
         device.run([&one.expect("builds")], RowClass::Tree, 64, 1);
         let out = device.read::<[u32; 2]>(&out, 64 * CANDIDATES);

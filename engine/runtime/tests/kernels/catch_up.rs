@@ -1,7 +1,6 @@
 //! `catch_up.wesl`: what the draft's next pass is over, in both modes, word for word.
 
 use understory_model::config::NormKind;
-use understory_protocol::Dtype;
 use understory_runtime::gpu::RowClass;
 use understory_runtime::kernels::state::*;
 use understory_runtime::kernels::{CatchUpParams, catch_up as dispatch};
@@ -38,7 +37,7 @@ fn the_draft_is_given_what_it_missed() {
             let mut draft = vec![UNUSED; STATE_WORDS];
             let mut tokens = vec![UNUSED; 128];
             let buffers = [&state, &draft, &tokens, &history].map(|v| device.buffer(v));
-            let mut b = device.builder(kernel_set, Dtype::F32, NormKind::Rms);
+            let mut b = device.builder(kernel_set, NormKind::Rms);
             let params = CatchUpParams { start: start.into(), chunk, pad: [0; 2] };
             let one = pollster::block_on(dispatch(&mut b, params, buffers.each_ref().map(|b| &**b))).expect("builds");
             device.run([&one], RowClass::One, 1, 1);

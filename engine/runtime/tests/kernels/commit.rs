@@ -1,7 +1,7 @@
 //! `commit.wesl`: the KV rows of an accepted path lie where plain decoding would have written them, bit for bit.
 
 use understory_model::config::NormKind;
-use understory_protocol::{Dtype, KernelSet};
+use understory_protocol::KernelSet;
 use understory_runtime::gpu::{Buffer, Dispatch, Grid, RowClass};
 use understory_runtime::kernels::state::*;
 
@@ -23,7 +23,7 @@ fn dispatches(device: &mut Device, layers: &[Layer], row: usize, state: &Buffer,
     let make = |group: &[Layer]| {
         let mut features = vec![["layers1", "layers2", "layers3"][group.len() - 1]];
         features.extend(draft.then_some("draft"));
-        let b = device.builder(KernelSet::Gpu, Dtype::F32, NormKind::Rms);
+        let b = device.builder(KernelSet::Gpu, NormKind::Rms);
         let pipeline = pollster::block_on(b.pipelines.get(b.gpu, "commit", &features)).expect("builds");
         let params = b.gpu.uniform("testing", &[words, 0, 0, 0]).expect("a buffer");
         let mut buffers: Vec<(&str, &wgpu::Buffer)> = vec![("state", state), ("p", &params)];

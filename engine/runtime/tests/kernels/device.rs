@@ -8,15 +8,29 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use std::rc::Rc;
 
 use understory_model::config::{Activation, Family, LayerKind, ModelConfig, Norm, NormKind, Residual};
-use understory_protocol::{Dtype, KernelSet};
-use understory_runtime::device_weights::{Matrix, MatrixPart, interleaved};
+use understory_protocol::KernelSet;
+use understory_model::quantised::BlockType;
+use understory_runtime::device_weights::{Form, Matrix, MatrixPart, Plain, PlaneOffsets, Planes, interleaved};
 use understory_runtime::gpu::{Buffer, Dispatch, Gpu, Pipelines, RowClass, Staging, record};
 use understory_runtime::kernels::Builder;
 
 use crate::MARK;
+use crate::weights::Weights;
 
 pub const KERNEL_SETS: [KernelSet; 2] = [KernelSet::Cpu, KernelSet::Gpu];
-pub const DTYPES: [Dtype; 2] = [Dtype::F32, Dtype::F16];
+/// The kinds of blocks: each number of bits and each kind of scales.
+pub const FORMS: [Form; 10] = [
+    Form::Plain(Plain::F32),
+    Form::Plain(Plain::F16),
+    Form::Blocks(BlockType::Q4_0),
+    Form::Blocks(BlockType::Q4_1),
+    Form::Blocks(BlockType::Q5_0),
+    Form::Blocks(BlockType::Q5_1),
+    Form::Blocks(BlockType::Q8_0),
+    Form::Blocks(BlockType::Q4K),
+    Form::Blocks(BlockType::Q5K),
+    Form::Blocks(BlockType::Q6K),
+];
 
 pub struct Device {
     pub gpu: Gpu,
@@ -62,14 +76,6 @@ pub fn pad(values: &[f32], width: usize, stride: usize) -> Vec<f32> {
         .collect()
 }
 
-/// What a weight of this type holds.
-pub fn rounded(dtype: Dtype, values: &[f32]) -> Vec<f32> {
-    match dtype {
-        Dtype::F32 => values.to_vec(),
-        Dtype::F16 => values.iter().map(|&v| half::f16::from_f32(v).to_f32()).collect(),
-    }
-}
-
 impl Device {
     /// A device whose kernels have no bounds checks, then one whose kernels have them. When both have been used, panics
     /// where they read other bits.
@@ -87,8 +93,8 @@ impl Device {
         Self { gpu, pipelines, reads: reads.clone() }
     }
 
-    pub fn builder(&mut self, kernel_set: KernelSet, dtype: Dtype, norm: NormKind) -> Builder<'_> {
-        Builder { gpu: &self.gpu, pipelines: &mut self.pipelines, kernel_set, dtype, norm }
+    pub fn builder(&mut self, kernel_set: KernelSet, norm: NormKind) -> Builder<'_> {
+        Builder { gpu: &self.gpu, pipelines: &mut self.pipelines, kernel_set, norm }
     }
 
     pub fn buffer<T: bytemuck::NoUninit>(&self, values: &[T]) -> Buffer {
@@ -137,31 +143,47 @@ impl Device {
         })
     }
 
-    /// A matrix `[rows, cols]` on the device, in parts of at most `blocks_per_part` blocks of 4 rows.
-    pub fn matrix(
-        &self,
-        dtype: Dtype,
-        kernel_set: KernelSet,
-        w: &[f32],
-        cols: usize,
-        blocks_per_part: usize,
-    ) -> Matrix {
+    /// A matrix on the device, in parts of at most `blocks_per_part` blocks of 4 rows.
+    pub fn matrix(&self, weights: &Weights, kernel_set: KernelSet, blocks_per_part: usize) -> Matrix {
+        let cols = weights.cols;
+        let n_blocks = weights.rows().div_ceil(4);
+        let part = |block0: usize| {
+            let blocks = blocks_per_part.min(n_blocks - block0);
+            let rows = 4 * block0..(4 * (block0 + blocks)).min(weights.rows());
+            let (buffer, planes) = match weights.form {
+                Form::Plain(plain) => {
+                    (self.plain(plain, kernel_set, &weights.values[rows.start * cols..rows.end * cols], cols), PlaneOffsets::default())
+                }
+                Form::Blocks(block_type) => {
+                    let row_bytes = weights.bytes.len() / weights.rows();
+                    let mut rows = weights.bytes[rows.start * row_bytes..rows.end * row_bytes].chunks_exact(row_bytes);
+                    let mut planes = Planes::default();
+                    for _ in 0..blocks {
+                        let four = [rows.next(), rows.next(), rows.next(), rows.next()];
+                        planes.push(block_type, cols, four).expect("small scales");
+                    }
+                    let high = planes.codes.len() as u32;
+                    let offsets = PlaneOffsets { high, scales: high + planes.high.len() as u32 };
+                    (self.buffer(&[planes.codes, planes.high, planes.scales].concat()), offsets)
+                }
+            };
+            MatrixPart { buffer, form: weights.form, planes, row0: 4 * block0 as u32, blocks: blocks as u32 }
+        };
+        let parts = (0..n_blocks).step_by(blocks_per_part).map(part).collect();
+        Matrix { parts, k8: cols.div_ceil(8) as u32, rows: weights.rows() as u32 }
+    }
+
+    fn plain(&self, plain: Plain, kernel_set: KernelSet, values: &[f32], cols: usize) -> Buffer {
         let k = cols.next_multiple_of(8);
-        let mut padded = pad(w, cols, k);
+        let mut padded = pad(values, cols, k);
         padded.resize(padded.len().next_multiple_of(4 * k), 0.0);
         if kernel_set == KernelSet::Cpu {
             padded = interleaved(&padded, k);
         }
-        let part = |(i, values): (usize, &[f32])| {
-            let halves: Vec<half::f16> = values.iter().map(|&v| half::f16::from_f32(v)).collect();
-            let buffer = match dtype {
-                Dtype::F32 => self.buffer(values),
-                Dtype::F16 => self.buffer(&halves),
-            };
-            MatrixPart { buffer, row0: (4 * i * blocks_per_part) as u32, blocks: (values.len() / (4 * k)) as u32 }
-        };
-        let parts = padded.chunks(blocks_per_part * 4 * k).enumerate().map(part).collect();
-        Matrix { parts, k8: k as u32 / 8, rows: (w.len() / cols) as u32 }
+        match plain {
+            Plain::F32 => self.buffer(&padded),
+            Plain::F16 => self.buffer(&padded.iter().map(|&v| half::f16::from_f32(v)).collect::<Vec<_>>()),
+        }
     }
 }
 

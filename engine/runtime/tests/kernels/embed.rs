@@ -4,9 +4,10 @@ use understory_model::config::NormKind;
 use understory_runtime::gpu::RowClass;
 use understory_runtime::kernels::embed;
 
-use crate::device::{DTYPES, Device, KERNEL_SETS, pad, rounded};
+use crate::device::{Device, FORMS, KERNEL_SETS, pad};
 use crate::random::Random;
 use crate::tree::TreePass;
+use crate::weights::Weights;
 use crate::{MARK, assert_close, assert_stats, limit, reference, unpad};
 
 /// In the second half of the cases on a tree, whose rows are at the positions of their depth.
@@ -17,32 +18,32 @@ use crate::{MARK, assert_close, assert_stats, limit, reference, unpad};
 fn gathers_rows_of_tables_in_parts() {
     for mut device in Device::both_modes() {
         let mut random = Random::new(1);
-        for case in 0..48 {
-            let (dtype, kernel_set) = (DTYPES[case % 2], KERNEL_SETS[case / 2 % 2]);
+        for case in 0..96 {
+            let (form, kernel_set) = (random.pick(&FORMS), KERNEL_SETS[case / 2 % 2]);
             let (kind, norm) =
                 [(NormKind::Rms, reference::Norm::Rms), (NormKind::Layer, reference::Norm::Layer)][case / 4 % 2];
             let with_positions = case / 8 % 2 == 1;
-            let width: usize = random.pick(&[1, 3, 4, 7, 8, 60, 257, 300]);
+            let width = random.pick(Weights::widths(form));
             let vocab = 1 + random.below(40);
             let rows = random.pick(&[1, 2, 5, 33]);
             let base = random.below(20);
-            let tree = (case >= 24).then(|| TreePass::new(&mut random, base, rows, 1));
+            let tree = (case >= 48).then(|| TreePass::new(&mut random, base, rows, 1));
             let positions = tree.as_ref().map_or(reference::Positions::plain(base), TreePass::positions);
             let rows = tree.as_ref().map_or(rows, TreePass::rows);
             let blocks_per_part = 1 + random.below(10);
-            let what = format!("{dtype:?} {kind:?}, vocab {vocab}, width {width}, rows {rows}, base {base}, {tree:?}");
+            let what = format!("{form:?} {kind:?}, vocab {vocab}, width {width}, rows {rows}, base {base}, {tree:?}");
             let k = width.next_multiple_of(8);
 
-            let table = rounded(dtype, &random.values(vocab * width));
+            let table = Weights::random(&mut random, form, vocab, width);
             let last = (0..rows).map(|m| positions.position(m)).max().expect("a row");
             let of_positions = with_positions.then(|| random.values((last + 1) * width));
             let tokens: Vec<u32> = (0..rows).map(|_| random.below(vocab) as u32).collect();
             let scale = random.pick(&[1.0, 12.25]);
             let with_table = of_positions.as_deref().map(|table| (table, positions));
-            let op = reference::Embed { table: &table, positions: with_table, width, scale, norm };
+            let op = reference::Embed { table: &table.values, positions: with_table, width, scale, norm };
             let (want, want_stats) = reference::embed(&op, &tokens);
 
-            let matrix = device.matrix(dtype, kernel_set, &table, width, blocks_per_part);
+            let matrix = device.matrix(&table, kernel_set, blocks_per_part);
             let table_of_positions = of_positions.map(|p| device.buffer(&pad(&p, width, k)));
             // One row more than the pass has, to see that it stays as it is.
             let (x, stats) = (device.marked((rows + 1) * k), device.marked((rows + 1) * width.div_ceil(4) * 2));
@@ -51,7 +52,7 @@ fn gathers_rows_of_tables_in_parts() {
                 None => (RowClass::Few, device.state(rows, base)),
             };
             let token_buffer = device.buffer(&tokens);
-            let mut b = device.builder(kernel_set, dtype, kind);
+            let mut b = device.builder(kernel_set, kind);
             let buffers = [&*token_buffer, &*state, &*x, &*stats];
             let dispatches = pollster::block_on(embed(
                 &mut b,

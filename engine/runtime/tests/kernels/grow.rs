@@ -1,7 +1,7 @@
 //! `grow.wesl` against `speculation::grow` and `speculation::prune`: whole trees, level by level.
 
 use understory_model::config::NormKind;
-use understory_protocol::{Dtype, KernelSet, NodeOrigin, RoundNode};
+use understory_protocol::{KernelSet, NodeOrigin, RoundNode};
 use understory_runtime::gpu::{Buffer, RowClass};
 use understory_runtime::kernels::state::*;
 use understory_runtime::kernels::{GrowParams, grow as dispatch};
@@ -68,7 +68,7 @@ impl Round {
     fn run(&self, device: &mut Device, candidates: &[[u32; 2]], params: &GrowParams) {
         let candidates = device.buffer(candidates);
         let buffers = [&*candidates, &self.state, &self.draft_state, &self.draft_tokens, &self.tokens];
-        let mut b = device.builder(KernelSet::Gpu, Dtype::F32, NormKind::Rms);
+        let mut b = device.builder(KernelSet::Gpu, NormKind::Rms);
         let one = pollster::block_on(dispatch(&mut b, params, buffers)).expect("builds");
         device.run([&one], RowClass::One, 1, 1);
     }

@@ -21,6 +21,7 @@ mod round;
 mod sample;
 mod sample_rows;
 mod tree;
+mod weights;
 
 use understory_shaders::reference;
 

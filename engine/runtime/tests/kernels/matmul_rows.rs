@@ -5,7 +5,7 @@ use understory_protocol::KernelSet;
 use understory_runtime::gpu::RowClass;
 use understory_runtime::kernels::Epilogue;
 
-use crate::device::{DTYPES, Device, KERNEL_SETS};
+use crate::device::{Device, FORMS, KERNEL_SETS};
 use crate::matmul::{KINDS, Outputs, Problem};
 use crate::random::Random;
 
@@ -28,11 +28,11 @@ fn one_row_has_the_bits_it_has_among_many() {
     for mut device in Device::both_modes() {
         let mut random = Random::new(7);
         for kind in KINDS {
-            for dtype in DTYPES {
+            for form in FORMS {
                 for kernel_set in KERNEL_SETS {
                     for rows in [2, 5, 64] {
                         let problem =
-                            Problem { kernel_set, last_row: false, ..Problem::new(&mut random, kind, dtype, rows) };
+                            Problem { kernel_set, last_row: false, ..Problem::new(&mut random, kind, form, rows) };
                         let together = problem.run(&mut device, [0, rows - 1], RowClass::Few);
                         for m in [0, random.below(rows), rows - 1] {
                             let alone = problem.run(&mut device, [m, m], RowClass::One);
@@ -53,11 +53,11 @@ fn parts_have_the_bits_of_the_whole() {
         let mut random = Random::new(8);
         for kind in KINDS {
             for class in [RowClass::Few, RowClass::Many] {
-                let dtype = random.pick(&DTYPES);
+                let form = random.pick(&FORMS);
                 let cut = Problem {
                     blocks_per_part: 1,
                     kernel_set: KernelSet::Gpu,
-                    ..Problem::new(&mut random, kind, dtype, 5)
+                    ..Problem::new(&mut random, kind, form, 5)
                 };
                 let in_parts = cut.run(&mut device, [0, 4], class);
                 let whole = Problem { blocks_per_part: 100, ..cut };

@@ -1,7 +1,6 @@
 //! `norm_residual.wesl`.
 
 use understory_model::config::NormKind;
-use understory_protocol::Dtype;
 use understory_runtime::gpu::RowClass;
 use understory_runtime::kernels::norm_residual;
 
@@ -36,7 +35,7 @@ fn adds_the_normed_half_block() {
                 [device.buffer(&pad(&t, width, k)), device.buffer(&t_stats), device.buffer(&pad(&x, width, k))];
             let (y, out_stats) = (device.marked((rows + 1) * k), device.marked(rows * width / 2));
             let (gamma, state) = (device.buffer(&pad(&gamma, width, k)), device.state(rows, 0));
-            let mut b = device.builder(kernel_set, Dtype::F32, NormKind::Rms);
+            let mut b = device.builder(kernel_set, NormKind::Rms);
             let buffers = [&*inputs[0], &*inputs[1], &*inputs[2], &*y, &*out_stats];
             let dispatch =
                 pollster::block_on(norm_residual(&mut b, &config(1, 1, 4, width, eps), &gamma, &state, buffers))

@@ -1,7 +1,7 @@
 //! `rope.wesl`.
 
 use understory_model::config::NormKind;
-use understory_protocol::{Dtype, KernelSet};
+use understory_protocol::KernelSet;
 use understory_runtime::gpu::RowClass;
 use understory_runtime::kernels::{Rope, rope};
 
@@ -74,7 +74,7 @@ fn rotates_and_appends() {
                 k_cache: &k_cache,
                 v_cache: &v_cache,
             };
-            let mut b = device.builder(KernelSet::Gpu, Dtype::F32, NormKind::Rms);
+            let mut b = device.builder(KernelSet::Gpu, NormKind::Rms);
             let dispatch =
                 pollster::block_on(rope(&mut b, &config(n_heads, n_kv_heads, head_dim, 0, eps), op)).expect("builds");
             device.run([&dispatch], class, rows, 1);

@@ -1,7 +1,7 @@
 //! `sample.wesl`: choices and the state they leave, against the reference, in runs of 64 steps.
 
 use understory_model::config::NormKind;
-use understory_protocol::{Dtype, KernelSet, Sampling};
+use understory_protocol::{KernelSet, Sampling};
 use understory_runtime::gpu::{Buffer, RowClass};
 use understory_runtime::kernels::sampler;
 use understory_runtime::kernels::state::{LIMIT, NO_TOKEN, RING, RING_AT, STATE_WORDS};
@@ -35,7 +35,7 @@ fn run(
     let (tokens, seen) = (device.buffer(&[start.next; 4]), device.buffer(&start.seen));
     let history = device.buffer(&vec![u32::MAX; start.base as usize + start.n_rows as usize + steps]);
     let buffers: [&Buffer; 6] = [&logits_buffer, &block_max, &state, &tokens, &history, &seen];
-    let mut b = device.builder(kernel_set, Dtype::F32, NormKind::Rms);
+    let mut b = device.builder(kernel_set, NormKind::Rms);
     let sampler = pollster::block_on(sampler(&mut b, logits.len(), buffers.map(|b| &**b))).expect("builds");
     sampler.prepare(&device.gpu, sampling, logits.len());
     device.run(std::iter::repeat_n(sampler.choice(sampling), steps), RowClass::One, 1, 1);

@@ -2,7 +2,7 @@
 //! path, at its position, with its tokens seen.
 
 use understory_model::config::NormKind;
-use understory_protocol::{Dtype, KernelSet, Sampling};
+use understory_protocol::{KernelSet, Sampling};
 use understory_runtime::gpu::RowClass;
 use understory_runtime::kernels::row_sampler;
 use understory_runtime::kernels::state::*;
@@ -49,7 +49,7 @@ impl Case {
         let (logits, block_max, state) =
             (device.buffer(&self.logits), device.buffer(&block_max), device.buffer(&words));
         let (chosen, seen) = (device.buffer(&[UNUSED; 80]), device.buffer(&self.seen));
-        let mut b = device.builder(kernel_set, Dtype::F32, NormKind::Rms);
+        let mut b = device.builder(kernel_set, NormKind::Rms);
         let buffers = [&*logits, &block_max, &state, &chosen, &seen];
         let sampler = pollster::block_on(row_sampler(&mut b, self.vocab, buffers)).expect("builds");
         sampler.prepare(&device.gpu, sampling, self.vocab);

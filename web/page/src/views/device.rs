@@ -1,7 +1,7 @@
 //! Device: what it is, what passes cost on it, and whether speculation is lossless there.
 
 use leptos::prelude::*;
-use understory_protocol::{AdapterReport, Dtype, Loaded, Lossless};
+use understory_protocol::{AdapterReport, Loaded, Lossless};
 
 use crate::components::ask::Ask;
 use crate::components::charts::costs::costs;
@@ -44,10 +44,7 @@ fn adapter(loaded: &Loaded) -> impl IntoView + use<> {
     let AdapterReport { name, backend, device_type, driver, driver_info, subgroup_sizes, features, limits, .. } =
         loaded.device.clone();
     let told = |text: String| if text.is_empty() { "the browser does not say".into() } else { text };
-    let dtype = match loaded.dtype {
-        Dtype::F16 => "f16",
-        Dtype::F32 => "f32",
-    };
+    let dtype = loaded.dtype.name();
     let sizes = match subgroup_sizes {
         [0, 0] => "unknown".into(),
         [least, most] => format!("{least} to {most}"),
