@@ -23,3 +23,4 @@ pub mod weights;
 
 pub use measured_shape::MeasuredShape;
 pub use pair::check_pair;
+pub use stored::StoredType;

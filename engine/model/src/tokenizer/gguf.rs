@@ -107,10 +107,8 @@ impl Tokens {
     fn read(gguf: &Gguf) -> Result<Self> {
         let texts = gguf.texts(TOKENS)?.ok_or_else(|| wrong(format!("the file has no {TOKENS}")))?;
         at_most("the number of tokens", texts.len(), MAX_ID as usize).map_err(wrong)?;
-        let kinds = match gguf.scalars(TYPES)? {
-            None => vec![Kind::Normal; texts.len()],
-            Some(kinds) => kinds.iter().map(|kind| Kind::of(kind.count())).collect(),
-        };
+        let kinds = gguf.scalars(TYPES, texts.len(), |kind| Kind::of(kind.count()))?;
+        let kinds = kinds.unwrap_or_else(|| vec![Kind::Normal; texts.len()]);
         if kinds.len() != texts.len() {
             return Err(wrong(format!("{TYPES} lists {} tokens, {TOKENS} {}", kinds.len(), texts.len())));
         }
@@ -194,8 +192,8 @@ fn bpe(gguf: &Gguf, tokens: Tokens) -> Result<File> {
 
 /// SentencePiece's kind: characters, merged by the score of what they become; what has no token is spelled in bytes.
 fn sentence_piece(gguf: &Gguf, tokens: Tokens) -> Result<File> {
-    let scores = gguf.scalars(SCORES)?.ok_or_else(|| wrong(format!("the file has no {SCORES}")))?;
-    let scores: Vec<f32> = scores.iter().map(|score| score.number().unwrap_or(f64::NAN) as f32).collect();
+    let scores = gguf.scalars(SCORES, tokens.texts.len(), |score| score.number().unwrap_or(f64::NAN) as f32)?;
+    let scores = scores.ok_or_else(|| wrong(format!("the file has no {SCORES}")))?;
     if scores.len() != tokens.texts.len() {
         return Err(wrong(format!("{SCORES} lists {} tokens, {TOKENS} {}", scores.len(), tokens.texts.len())));
     }

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use understory_model::quantised::{BlockType, Rounding};
-use understory_model::stored::StoredType;
+use understory_model::StoredType;
 use understory_model::weights::Slot;
 use understory_protocol::{Dtype, Error, Result};
 
