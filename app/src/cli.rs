@@ -4,6 +4,7 @@
 mod bench;
 mod inspect;
 mod latency;
+mod models;
 mod predict;
 mod reports;
 mod serve;
@@ -21,6 +22,7 @@ use crate::conversation::TemplateArg;
 pub use bench::{BenchArgs, BenchStartArgs, CompareArgs};
 pub use inspect::{CalibrateArgs, TraceArgs, VerifyLosslessArgs};
 pub use latency::LatencyArgs;
+pub use models::{ModelsAction, ModelsArgs, ShowArgs};
 pub use predict::{PrecisionArg, PredictArgs};
 pub use reports::{ReportsAction, ReportsArgs};
 pub use serve::ServeArgs;
@@ -46,7 +48,8 @@ Examples:
   understory generate \"Once upon a time\" --method tree --depth 4 --branch 3
   understory generate --model ./target --draft ./draft --method linear --k 8 \"Hello\"
   printf 'The king said' | understory generate - --json | jq .metrics.tpot_ms
-  understory generate --model ~/models/llama --dtype f32 --raw \"Hello\"";
+  understory generate --model ~/models/llama --dtype f32 --raw \"Hello\"
+  understory generate --model ./SmolLM2-135M-Instruct.Q4_K_M.gguf \"Why is the sky blue?\"";
 
 const CHAT_EXAMPLES: &str = "\
 In the conversation, /reset starts over, /exit or Ctrl-D ends the program, and Ctrl-C stops the answer.
@@ -76,13 +79,6 @@ The number before an adapter's name is the value for --device.
 Examples:
   understory devices
   understory devices --json | jq '.[] | select(.preferred).name'";
-
-const MODELS_EXAMPLES: &str = "\
-The cache is the one that other Hugging Face tools use: $HF_HOME/hub, or ~/.cache/huggingface/hub.
-
-Examples:
-  understory models
-  understory models --json | jq '.[].name'";
 
 #[derive(Debug, Parser)]
 #[command(
@@ -149,9 +145,9 @@ pub enum Command {
     /// List the GPU adapters with their limits, and the default one
     #[command(after_help = DEVICES_EXAMPLES)]
     Devices(ListArgs),
-    /// List the bundled models and those in the hub's cache
-    #[command(after_help = MODELS_EXAMPLES)]
-    Models(ListArgs),
+    /// List the bundled models and those in the hub's cache, or show one
+    #[command(after_help = models::EXAMPLES)]
+    Models(ModelsArgs),
 }
 
 #[derive(Debug, Args)]
@@ -164,8 +160,9 @@ pub struct ListArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Model and device")]
 pub struct LoadArgs {
-    /// Model: `tales` or `tales-draft` (bundled), a folder, or owner/name[@revision] on the Hugging Face hub. A hub model
-    /// is downloaded once and then read from the cache. HF_HOME, HF_ENDPOINT and HF_TOKEN apply
+    /// Model: `tales` or `tales-draft` (bundled), a folder, a GGUF file, or owner/name[@revision] on the Hugging Face hub,
+    /// of GGUF repositories owner/name/FILE.gguf or owner/name:Q4_K_M. A hub model is downloaded once and then read from
+    /// the cache. HF_HOME, HF_ENDPOINT and HF_TOKEN apply
     #[arg(short, long, value_name = "MODEL", default_value = "tales")]
     pub model: String,
     /// Data type of the weights on the device. Activations and sums are always f32. Blocks of a GGUF file stay as they

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 use understory_model::files::{FolderFiles, ModelFiles, StaticFiles};
+use understory_model::gguf::is_gguf;
+use understory_protocol::Error;
 
 use crate::hub::{Hub, HubName};
 use crate::output::Console;
@@ -31,26 +33,42 @@ macro_rules! bundled {
 /// The models inside the program.
 pub static BUNDLED: [StaticFiles; 2] = [bundled!("tales"), bundled!("tales-draft")];
 
-/// Finds `name`: a bundled model, else an existing folder, else a repository on the hub (downloaded if need be, unless
+/// Finds `name`: a bundled model, else an existing folder or GGUF file, else a repository on the hub (downloaded if need be, unless
 /// `offline`).
 pub fn find(name: &str, offline: bool, console: &Console) -> Result<Found> {
     if let Some(bundled) = BUNDLED.iter().find(|model| model.name == name) {
         return Ok(Found { label: name.into(), files: Box::new(*bundled) });
     }
     let path = Path::new(name);
-    if path.is_dir() {
-        return Ok(Found { label: name.into(), files: Box::new(FolderFiles::open(path)?) });
+    if path.is_dir() || (path.is_file() && is_gguf(name)) {
+        return Ok(Found { label: name.into(), files: Box::new(open(path)?) });
     }
     if path.is_file() {
-        bail!("{name} is a file; expected the folder that holds it, together with config.json and tokenizer.json");
+        bail!(
+            "{name} is a file; expected a GGUF file, or the folder that holds it, together with config.json and \
+             tokenizer.json"
+        );
     }
     if let Some(hub_name) = HubName::parse(name) {
-        let folder = Hub::from_env(offline, *console)?.fetch(&hub_name)?;
-        return Ok(Found { label: name.into(), files: Box::new(FolderFiles::open(folder)?) });
+        let model = Hub::from_env(offline, *console)?.fetch(&hub_name)?;
+        return Ok(Found { label: name.into(), files: Box::new(open(&model)?) });
     }
     let bundled = BUNDLED.map(|model| format!("`{}`", model.name)).join(" or ");
     bail!(
         "there is no model `{name}`: expected {bundled} (inside the program), an existing folder with config.json, \
-         tokenizer.json and model.safetensors, or a repository on the Hugging Face hub as owner/name[@revision]"
+         tokenizer.json and model.safetensors, a GGUF file, or a repository on the Hugging Face hub as \
+         owner/name[@revision], owner/name/FILE.gguf or owner/name:Q4_K_M"
     )
+}
+
+/// A model on disk.
+pub fn open(path: &Path) -> Result<FolderFiles> {
+    FolderFiles::open(path).map_err(|error| match &error {
+        Error::SeveralModels { path, found } => {
+            let example = found.first().map_or_else(|| path.clone(), |file| path.join(file));
+            let advice = format!("name one of them, such as {}", example.display());
+            anyhow::Error::new(error).context(advice)
+        }
+        _ => error.into(),
+    })
 }

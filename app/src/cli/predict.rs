@@ -24,7 +24,8 @@ Examples:
 
 #[derive(Debug, Args)]
 pub struct PredictArgs {
-    /// Model: a name of --list-models, a folder with a config.json, a config.json, or a repository in the hub's cache
+    /// Model: a name of --list-models, a folder with a config.json, a config.json, a GGUF file, or a repository in the hub's
+    /// cache
     #[arg(short, long, value_name = "MODEL", default_value = "tales")]
     pub model: String,
     /// Draft model, named as for --model

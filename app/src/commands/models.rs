@@ -1,4 +1,6 @@
-//! `understory models`: what there is to run.
+//! `understory models`: what there is to run, and what a model is.
+
+mod show;
 
 use std::path::PathBuf;
 
@@ -6,7 +8,7 @@ use anyhow::Result;
 use serde::Serialize;
 use understory_protocol::figures;
 
-use crate::cli::ListArgs;
+use crate::cli::{ModelsAction, ModelsArgs};
 use crate::hub;
 use crate::models::BUNDLED;
 use crate::output::{self, Console};
@@ -27,7 +29,10 @@ struct Row {
     missing: Vec<String>,
 }
 
-pub fn run(args: &ListArgs, console: &Console) -> Result<()> {
+pub fn run(args: &ModelsArgs, console: &Console) -> Result<()> {
+    if let Some(ModelsAction::Show(args)) = &args.action {
+        return show::run(args, console);
+    }
     let mut rows: Vec<Row> = BUNDLED.iter().map(bundled).collect();
     let cache = hub::cache_from_env()?;
     rows.extend(hub::list(&cache).into_iter().map(|model| Row {
@@ -39,7 +44,7 @@ pub fn run(args: &ListArgs, console: &Console) -> Result<()> {
         folder: Some(model.folder),
         missing: model.missing,
     }));
-    if args.json {
+    if args.list.json {
         return output::json(&rows);
     }
     output::text(&output::columns("<<><", &table(&rows)))?;

@@ -1,12 +1,15 @@
 //! The models that the cache holds.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fs::{self, FileType};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 use serde_json::Value;
-use understory_model::repository::{CONFIG, is_hash};
+use understory_model::files::FolderFiles;
+use understory_model::gguf::{first_of, parts};
+use understory_model::inventory::gguf_architecture;
+use understory_model::repository::{CONFIG, GgufChoice, is_hash};
 
 use super::HubName;
 use super::snapshot::{Snapshot, commit_of, read_small};
@@ -21,7 +24,7 @@ const MOST_REVISIONS: usize = 1000;
 /// A model in the cache.
 #[derive(Debug, Serialize)]
 pub struct CachedModel {
-    /// `owner/name[@revision]`, as `--model` takes it
+    /// as `--model` takes it
     pub name: String,
     pub commit: String,
     pub folder: PathBuf,
@@ -44,13 +47,20 @@ pub fn list(cache: &Path) -> Vec<CachedModel> {
         let repo = format!("{owner}/{name}");
         for (revision, commit) in revisions(&root) {
             let snapshot = Snapshot::at(&root, &commit);
+            let in_gguf = gguf_models(&snapshot, &repo, &revision, &commit);
+            let missing = snapshot.missing();
+            let is_only_gguf = !in_gguf.is_empty() && !missing.is_empty();
+            models.extend(in_gguf);
+            if is_only_gguf {
+                continue;
+            }
             let Ok(config) = read_small(&snapshot.folder.join(CONFIG), MOST_CONFIG_BYTES) else { continue };
             let files = entries(&snapshot.folder).into_iter().filter_map(|(_, file, _)| fs::metadata(file).ok());
             models.push(CachedModel {
-                name: HubName { repo: repo.clone(), revision }.to_string(),
+                name: HubName { repo: repo.clone(), revision, gguf: None }.to_string(),
                 architecture: model_type(&config),
                 bytes: files.filter(|file| file.is_file()).map(|file| file.len()).sum(),
-                missing: snapshot.missing(),
+                missing,
                 folder: snapshot.folder,
                 commit,
             });
@@ -58,6 +68,29 @@ pub fn list(cache: &Path) -> Vec<CachedModel> {
     }
     models.sort_by(|a, b| a.name.cmp(&b.name));
     models
+}
+
+/// The GGUF models of a snapshot that are there whole.
+fn gguf_models(snapshot: &Snapshot, repo: &str, revision: &str, commit: &str) -> Vec<CachedModel> {
+    let names = snapshot.gguf_names();
+    let firsts: BTreeSet<String> = names.iter().map(|name| first_of(name)).collect();
+    let model = |first: String| {
+        let choice = GgufChoice::File(first);
+        let path = snapshot.model(Some(&choice)).ok()?;
+        let files = FolderFiles::open(&path).ok()?;
+        let GgufChoice::File(first) = &choice else { return None };
+        let sizes =
+            parts(first).into_iter().map(|part| fs::metadata(snapshot.folder.join(part)).map_or(0, |file| file.len()));
+        Some(CachedModel {
+            bytes: sizes.sum(),
+            architecture: gguf_architecture(&files).ok().flatten(),
+            name: HubName { repo: repo.into(), revision: revision.into(), gguf: Some(choice) }.to_string(),
+            commit: commit.into(),
+            folder: snapshot.folder.clone(),
+            missing: Vec::new(),
+        })
+    };
+    firsts.into_iter().filter_map(model).collect()
 }
 
 /// Revisions of a repository and their commits: branches and tags, and commits that none of them means.

@@ -64,7 +64,7 @@ impl DownloadFailure {
 
     /// What happened, and what to do about it.
     pub fn explain(&self, name: &HubName, endpoint: &str) -> Unavailable {
-        let HubName { repo, revision } = name;
+        let HubName { repo, revision, .. } = name;
         let endpoint = shown(endpoint);
         let what = |file: &Option<String>| file.as_ref().map_or(String::new(), |file| format!("{file} of "));
         let (what, advice) = match self {

@@ -10,7 +10,7 @@ use super::http::{Address, Client, Trouble, escaped};
 
 /// Asks `endpoint` what `name` holds.
 pub fn list(client: &Client, endpoint: &str, name: &HubName, limits: Limits) -> Result<Listing, DownloadFailure> {
-    let HubName { repo, revision } = name;
+    let HubName { repo, revision, .. } = name;
     let address = format!("{endpoint}/api/models/{repo}/revision/{}?blobs=true", escaped(revision));
     let address = Address::parse(&address).map_err(DownloadFailure::NotAHub)?;
     let request = Request { client, address, limits, start: Instant::now() };

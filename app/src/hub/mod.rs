@@ -63,19 +63,21 @@ impl Hub {
         Self { observer: Some(observer), ..self }
     }
 
-    /// The folder with the model's files, downloaded where they are not in the cache.
+    /// The folder with the model's files, or the first of its GGUF files, downloaded where they are not in the cache.
     pub fn fetch(&self, name: &HubName) -> Result<PathBuf> {
         let cached = Snapshot::find(&self.cache, name);
-        let missing = cached.as_ref().map(|snapshot| snapshot.missing());
-        let whole = missing.as_ref().is_some_and(Vec::is_empty);
-        if let Some(snapshot) = &cached
-            && whole
-            && (self.offline || snapshot.optional_files_known())
+        let found = cached.as_ref().map(|snapshot| snapshot.model(name.gguf.as_ref()));
+        // Which GGUF model is meant where none is chosen, the repository alone knows.
+        let is_known = |snapshot: &Snapshot, model: &PathBuf| {
+            name.gguf.is_some() || (*model == snapshot.folder && snapshot.optional_files_known())
+        };
+        if let (Some(snapshot), Some(Ok(model))) = (&cached, &found)
+            && (self.offline || is_known(snapshot, model))
         {
-            return Ok(snapshot.folder.clone());
+            return Ok(model.clone());
         }
         if self.offline {
-            let what = match missing {
+            let what = match found.and_then(Result::err) {
                 Some(files) => format!("{} of {name} is missing from", files.join(", ")),
                 None => format!("{name} is not in"),
             };
@@ -86,13 +88,13 @@ impl Hub {
             }
             .into());
         }
-        match (self.download(name), cached) {
-            (Ok(folder), _) => Ok(folder),
+        match (self.download(name), found) {
+            (Ok(model), _) => Ok(model),
             // Only files that a model may lack are unknown.
-            (Err(failure), Some(snapshot)) if whole && !matches!(failure, DownloadFailure::Stopped) => {
+            (Err(failure), Some(Ok(model))) if !matches!(failure, DownloadFailure::Stopped) => {
                 let Unavailable { what, .. } = failure.explain(name, &self.endpoint);
                 self.console.note(&format!("note: {what}; using the cached copy"));
-                Ok(snapshot.folder)
+                Ok(model)
             }
             (Err(failure), _) => Err(failure.explain(name, &self.endpoint).into()),
         }
@@ -116,7 +118,8 @@ pub fn home_from_env() -> Option<PathBuf> {
     Environment::current().home
 }
 
-/// The folder of what the cache holds of a repository, be it a whole model or its configuration alone.
-pub fn cached_folder(name: &HubName) -> Result<Option<PathBuf>> {
-    Ok(Snapshot::find(&cache_from_env()?, name).map(|snapshot| snapshot.folder))
+/// What the cache holds of a repository: the folder, be it a whole model or its configuration alone, or a GGUF file.
+pub fn cached_model(name: &HubName) -> Result<Option<PathBuf>> {
+    let snapshot = Snapshot::find(&cache_from_env()?, name);
+    Ok(snapshot.map(|snapshot| snapshot.model(name.gguf.as_ref()).unwrap_or(snapshot.folder)))
 }

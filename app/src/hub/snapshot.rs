@@ -7,10 +7,15 @@ use std::io::{self, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use understory_model::repository::{self, CONFIG, Hash, OPTIONAL, TOKENIZER, WEIGHTS, WEIGHTS_INDEX};
+use understory_model::gguf::{first_of, is_gguf, parts};
+use understory_model::repository::{
+    self, CONFIG, GgufChoice, Hash, OPTIONAL, TOKENIZER, WEIGHTS, WEIGHTS_INDEX, gguf_files,
+};
 
 use super::HubName;
 
+/// Folders within each other that hold GGUF files.
+const MOST_DEPTH: usize = 4;
 /// Bytes of a small file that is read whole.
 const MOST_BYTES: u64 = 64 << 20;
 
@@ -108,7 +113,48 @@ impl Snapshot {
         name
     }
 
-    /// Names of the files that a model cannot do without and that are not there.
+    /// Where the model lies: the folder, or the first file of the GGUF model that is chosen or that is there alone.
+    ///
+    /// # Errors
+    /// What is missing.
+    pub fn model(&self, choice: Option<&GgufChoice>) -> Result<PathBuf, Vec<String>> {
+        let missing = match choice {
+            None => self.missing(),
+            Some(GgufChoice::File(file)) => {
+                let mut missing = parts(&first_of(file));
+                missing.retain(|part| !self.folder.join(part).is_file());
+                missing
+            }
+            Some(GgufChoice::Label(label)) => vec![label.clone()],
+        };
+        if choice.is_none() && missing.is_empty() {
+            return Ok(self.folder.clone());
+        }
+        let names = self.gguf_names();
+        let files = gguf_files(&names.iter().map(String::as_str).collect::<Vec<_>>(), choice).map_err(|_| missing)?;
+        Ok(self.folder.join(&files[0]))
+    }
+
+    /// Paths of the GGUF files that are there, relative to the folder.
+    pub fn gguf_names(&self) -> Vec<String> {
+        fn below(folder: &Path, prefix: &str, depth: usize, names: &mut Vec<String>) {
+            for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+                let Ok(name) = entry.file_name().into_string() else { continue };
+                let is_folder = entry.file_type().is_ok_and(|kind| kind.is_dir());
+                if is_folder && depth > 1 {
+                    below(&entry.path(), &format!("{prefix}{name}/"), depth - 1, names);
+                } else if is_gguf(&name) && entry.path().is_file() {
+                    names.push(format!("{prefix}{name}"));
+                }
+            }
+        }
+        let mut names = Vec::new();
+        below(&self.folder, "", MOST_DEPTH, &mut names);
+        names.sort();
+        names
+    }
+
+    /// Names of the files that a model in safetensors cannot do without and that are not there.
     pub fn missing(&self) -> Vec<String> {
         let mut needed = vec![CONFIG.to_owned(), TOKENIZER.to_owned()];
         let index = self.folder.join(WEIGHTS_INDEX);
@@ -192,7 +238,7 @@ mod tests {
     #[test]
     fn links_are_replaced_in_one_step() {
         let cache = tempfile::tempdir().unwrap();
-        let name = HubName { repo: "o/n".into(), revision: HubName::MAIN.into() };
+        let name = HubName { repo: "o/n".into(), revision: HubName::MAIN.into(), gguf: None };
         let snapshot = Snapshot::of_commit(cache.path(), &name, &"c".repeat(40));
         let hash = Hash::Sha256("b10b");
         fs::create_dir_all(snapshot.blob(hash).parent().unwrap()).unwrap();

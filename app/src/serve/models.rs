@@ -1,11 +1,11 @@
 //! From a model's source in a request to its files.
 
 use anyhow::{Context, Result, bail};
-use understory_model::files::{FolderFiles, ModelFiles};
+use understory_model::files::ModelFiles;
 use understory_protocol::ModelSource;
 
 use crate::hub::{Hub, HubName, Observer};
-use crate::models::{BUNDLED, Found};
+use crate::models::{BUNDLED, Found, open};
 use crate::output::Console;
 
 /// Where the server may look for models.
@@ -31,10 +31,13 @@ impl ModelSources {
             ModelSource::Hub { repo, revision } => {
                 let label = revision.as_ref().map_or_else(|| repo.clone(), |revision| format!("{repo}@{revision}"));
                 let name = HubName::parse(&label).with_context(|| {
-                    format!("`{label}` is no repository: expected owner/name, and perhaps @revision")
+                    format!(
+                        "`{label}` is no repository: expected owner/name, perhaps with /FILE.gguf or :Q4_K_M, and \
+                         perhaps @revision"
+                    )
                 })?;
                 let hub = Hub::from_env(self.offline, self.console)?.observed(observer.clone());
-                Ok(Found { label, files: Box::new(FolderFiles::open(hub.fetch(&name)?)?) })
+                Ok(Found { label, files: Box::new(open(&hub.fetch(&name)?)?) })
             }
             ModelSource::Folder { name } => bail!(
                 "the folder `{name}` was opened in the browser, which cannot hand it to `understory serve`; use the \

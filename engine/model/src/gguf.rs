@@ -171,14 +171,18 @@ impl<'a> Gguf<'a> {
         Ok(found.then_some(texts))
     }
 
-    /// A list of numbers or truth values.
+    /// A list of numbers or truth values, at most `max` of them, each as `of` has it.
     ///
     /// # Errors
-    /// [`Error::BadConfig`] for a value of another type; those of reading.
-    pub fn scalars(&self, key: &str) -> Result<Option<Vec<Value>>> {
+    /// [`Error::BadConfig`] for a value of another type or a longer list; those of reading.
+    pub fn scalars<T>(&self, key: &str, max: usize, of: impl Fn(Value) -> T) -> Result<Option<Vec<T>>> {
         let Some(list) = self.list(key)? else { return Ok(None) };
+        if list.count > max as u64 {
+            return Err(self.bad(key, format!("lists {} values; at most {max} are expected", list.count)));
+        }
         let mut window = self.window(list)?;
-        (0..list.count).map(|_| Value::scalar(&mut window, list.kind, key)).collect::<Result<_>>().map(Some)
+        let scalars = (0..list.count).map(|_| Value::scalar(&mut window, list.kind, key).map(&of));
+        scalars.collect::<Result<_>>().map(Some)
     }
 
     fn window(&self, list: List) -> Result<Window<'_>> {

@@ -9,6 +9,7 @@ pub mod files;
 pub mod fingerprints;
 pub mod gguf;
 pub mod halves;
+pub mod inventory;
 mod measured_shape;
 mod pair;
 pub mod quantised;

@@ -1,6 +1,7 @@
 //! What a repository of the Hugging Face Hub holds, and which of it a model needs: names, lists and rules that every
 //! front end shares. Nothing here asks a server for anything.
 
+mod gguf_choice;
 mod listing;
 mod paths;
 mod patience;
@@ -10,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 use understory_protocol::foreign::shown;
 
+pub use self::gguf_choice::{GgufChoice, gguf_files};
 pub use self::listing::{Entry, Hash, LISTING_BYTES, Listing, is_hash};
 pub use self::paths::is_plain_path;
 pub use self::patience::{Limits, Patience, content_range};
@@ -29,13 +31,14 @@ pub const OPTIONAL: [&str; 5] = [
 /// How the names of weights end that are not read.
 const OTHER_WEIGHTS: [&str; 6] = [".safetensors", ".bin", ".gguf", ".onnx", ".h5", ".msgpack"];
 
-/// `owner/name[@revision]`
+/// `owner/name[@revision]`, or one of its GGUF models: `owner/name/FILE.gguf[@revision]`, `owner/name:Q4_K_M[@revision]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HubName {
     /// `owner/name`
     pub repo: String,
     /// branch, tag, or commit
     pub revision: String,
+    pub gguf: Option<GgufChoice>,
 }
 
 impl HubName {
@@ -44,20 +47,26 @@ impl HubName {
 
     /// `None` where `name` does not have the form of a repository's name.
     pub fn parse(name: &str) -> Option<Self> {
-        let (repo, revision) = name.split_once('@').unwrap_or((name, Self::MAIN));
-        let (owner, model) = repo.split_once('/')?;
+        let (path, revision) = name.split_once('@').unwrap_or((name, Self::MAIN));
+        let (owner, model) = path.split_once('/')?;
+        let (model, gguf) = GgufChoice::split(model)?;
         let plain = |part: &str| {
             part.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_')
                 && part.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.'))
         };
         let valid = plain(owner) && plain(model) && revision.split('/').all(plain);
-        valid.then(|| Self { repo: repo.into(), revision: revision.into() })
+        valid.then(|| Self { repo: format!("{owner}/{model}"), revision: revision.into(), gguf })
     }
 }
 
 impl std::fmt::Display for HubName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(&self.repo)?;
+        match &self.gguf {
+            Some(GgufChoice::File(file)) => write!(f, "/{file}")?,
+            Some(GgufChoice::Label(label)) => write!(f, ":{label}")?,
+            None => {}
+        }
         if self.revision == Self::MAIN { Ok(()) } else { write!(f, "@{}", self.revision) }
     }
 }
@@ -113,7 +122,7 @@ mod tests {
 
     #[test]
     fn names() {
-        let parsed = |name| HubName::parse(name).map(|n| (n.repo, n.revision));
+        let parsed = |name| HubName::parse(name).filter(|n| n.gguf.is_none()).map(|n| (n.repo, n.revision));
         let some = |repo: &str, revision: &str| Some((repo.to_owned(), revision.to_owned()));
         assert_eq!(parsed("o/n"), some("o/n", "main"));
         assert_eq!(parsed("EleutherAI/pythia-70m@step1000"), some("EleutherAI/pythia-70m", "step1000"));

@@ -147,6 +147,16 @@ impl Tokenizer {
         self.inner.id_to_token(id)
     }
 
+    /// How the tokenizer's model works: `BPE`, `Unigram`, `WordPiece` or `WordLevel`.
+    pub fn kind(&self) -> &'static str {
+        match self.inner.get_model() {
+            ModelWrapper::BPE(_) => "BPE",
+            ModelWrapper::Unigram(_) => "Unigram",
+            ModelWrapper::WordPiece(_) => "WordPiece",
+            ModelWrapper::WordLevel(_) => "WordLevel",
+        }
+    }
+
     /// Tokens known, added ones included. A model often has more rows, and sometimes fewer.
     pub fn vocab_size(&self) -> usize {
         self.inner.get_vocab_size(true)

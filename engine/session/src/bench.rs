@@ -117,7 +117,7 @@ impl Models {
             let model = Model {
                 id: source.label(),
                 hash: fingerprints::weights(files)?,
-                tokenizer_hash: fingerprints::file(files, "tokenizer.json")?,
+                tokenizer_hash: fingerprints::tokenizer(files)?,
                 dtype: *dtype,
                 weights_bytes: None,
                 parameters: None,

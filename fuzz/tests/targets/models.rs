@@ -3,16 +3,21 @@
 use std::path::Path;
 
 use understory_fuzz::{Target, fuzz};
+use understory_model::chat::ChatTemplate;
 use understory_model::config::ModelConfig;
 use understory_model::files::{FileBytes, ModelFiles};
+use understory_model::gguf::is_gguf;
+use understory_model::inventory::Inventory;
 use understory_model::repository::{Listing, shards};
 use understory_model::tokenizer::Tokenizer;
 use understory_model::weights::ModelWeights;
 use understory_protocol::{Error, Result};
 
+use crate::gguf_models::convert::converted;
+use crate::gguf_models::writer::{Meta, Writer};
 use crate::{FOLDER, corpus};
 
-/// One damaged file beside good ones.
+/// One damaged file beside good ones; or a GGUF file alone.
 struct Files<'a>(Vec<(&'a str, &'a [u8])>);
 
 impl Files<'_> {
@@ -24,6 +29,10 @@ impl Files<'_> {
 impl ModelFiles for Files<'_> {
     fn name(&self) -> String {
         "fuzzed".into()
+    }
+
+    fn gguf(&self) -> Option<String> {
+        self.0.iter().map(|(name, _)| (*name).to_owned()).find(|name| is_gguf(name))
     }
 
     fn read(&self, file: &str) -> Result<Option<FileBytes<'_>>> {
@@ -97,6 +106,46 @@ fn safetensors() {
     corpus.extend(corpus::own("safetensors"));
     let words = &["\"F32\"", "\"BF16\"", "\"I64\"", "\"shape\":[]", "null", "{", "\"data_offsets\":[0,0]"];
     fuzz(&Target { name: "safetensors", corpus, words, read }, Path::new(FOLDER));
+}
+
+#[test]
+fn gguf() {
+    fn read(bytes: &[u8]) {
+        let files = Files(vec![("model.gguf", bytes)]);
+        let _ = Inventory::read(&files);
+        let _ = ChatTemplate::from_files(&files);
+        let Ok(config) = ModelConfig::from_files(&files) else { return };
+        if let Ok(tokenizer) = Tokenizer::from_files(&files, &config)
+            && let Ok(ids) = tokenizer.encode("The old king \u{1f600}\u{fb01}<|endoftext|>", true)
+        {
+            let _ = tokenizer.decode(&ids);
+        }
+        let Ok(weights) = ModelWeights::open(&files, &config) else { return };
+        let (mut values, mut stored) = (Vec::new(), Vec::new());
+        for slot in weights.slots() {
+            let Some([rows, _]) = weights.shape(slot) else { continue };
+            let _ = weights.read_rows(slot, 0..rows.min(4), &mut values);
+            for (rows, _) in weights.stored_parts(slot) {
+                let _ = weights.read_stored_rows(slot, rows.start..rows.end.min(rows.start + 3), &mut stored);
+            }
+        }
+    }
+    let fixture = |name: &str| converted(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../fixtures").join(name), true);
+    let mut corpus = vec![fixture("llama").bytes(), fixture("gemma3").header(), by_scores(fixture("gpt2")).bytes()];
+    corpus.extend(corpus::own("gguf"));
+    let words =
+        &["GGUF", "general.alignment", "gemma3", "llama", "gpt2", "tokenizer.ggml.pre", "split.count", "\t\0\0\0"];
+    fuzz(&Target { name: "gguf", corpus, words, read }, Path::new(FOLDER));
+}
+
+/// With a vocabulary of SentencePiece's kind.
+fn by_scores(mut writer: Writer) -> Writer {
+    let texts = ["<unk>", "<s>", "</s>", "<0xE2>", "\u{2581}", "a", "\u{2581}a", "aa", "T"].map(String::from).to_vec();
+    writer.set("tokenizer.ggml.model", Meta::Text("llama".into()));
+    writer.set("tokenizer.ggml.scores", Meta::F32s((0..texts.len()).map(|nth| -(nth as f32)).collect()));
+    writer.set("tokenizer.ggml.token_type", Meta::I32s(vec![2, 3, 3, 6, 1, 1, 1, 1, 1]));
+    writer.set("tokenizer.ggml.tokens", Meta::Texts(texts));
+    writer
 }
 
 #[test]

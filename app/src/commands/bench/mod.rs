@@ -122,10 +122,14 @@ fn why(error: &anyhow::Error) -> String {
     }
 }
 
-/// A model's name without where it lies: a folder's last part.
+/// A model's name without where it lies: the last part of a folder's name, or of a file's without its ending.
 fn id(label: &str) -> String {
     let path = Path::new(label);
     match path.canonicalize() {
+        Ok(file) if path.is_file() => {
+            let name = file.file_name().map_or(label.into(), |name| name.to_string_lossy());
+            understory_model::gguf::model_name(&name).into()
+        }
         Ok(folder) if path.is_dir() => folder.file_name().map_or(label.into(), |name| name.to_string_lossy().into()),
         _ => label.into(),
     }
@@ -139,7 +143,7 @@ fn models(args: &BenchArgs, draft: Option<&str>, console: &Console) -> Result<Mo
         Ok(Model {
             id: id(&found.label),
             hash: fingerprints::weights(found.files.as_ref())?,
-            tokenizer_hash: fingerprints::file(found.files.as_ref(), "tokenizer.json")?,
+            tokenizer_hash: fingerprints::tokenizer(found.files.as_ref())?,
             dtype,
             weights_bytes: None,
             parameters: None,

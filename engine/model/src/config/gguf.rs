@@ -11,7 +11,7 @@ use understory_protocol::foreign::shown;
 use understory_protocol::{Error, Result};
 
 use super::families::{Bias, FamilySpec, HeadDim, Key, Windows, spec};
-use super::fields::Fields;
+use super::fields::{Fields, MAX_LAYERS};
 use super::{Family, ModelConfig, NormKind, parse};
 use crate::gguf::{ARCHITECTURE, Gguf, Value};
 use crate::stored::TensorEntry;
@@ -153,7 +153,7 @@ impl Keys<'_> {
         let one = match self.get(key) {
             None => return Ok(None),
             Some(Value::List(_)) => {
-                let list = self.gguf.scalars(&self.key(key))?.unwrap_or_default();
+                let list = self.gguf.scalars(&self.key(key), MAX_LAYERS, |value| value)?.unwrap_or_default();
                 match list.split_first() {
                     Some((first, rest)) if rest.iter().all(|other| other == first) => first.clone(),
                     _ => return Err(self.bad(key, "differs from layer to layer; such models are not supported")),
@@ -297,13 +297,13 @@ impl Keys<'_> {
             slides.map(|slides| if slides { "sliding_attention" } else { "full_attention" }).collect()
         };
         if self.get(WINDOW).is_none_or(|window| window.count() == Some(0)) {
-            if n_layers <= super::fields::MAX_LAYERS {
+            if n_layers <= MAX_LAYERS {
                 self.put("layer_types", WINDOW, types(&mut std::iter::repeat_n(false, n_layers)));
             }
         } else {
             self.required("sliding_window", WINDOW)?;
             if let Some(Value::List(_)) = self.get(PATTERN) {
-                let list = self.gguf.scalars(&self.key(PATTERN))?.unwrap_or_default();
+                let list = self.gguf.scalars(&self.key(PATTERN), MAX_LAYERS, |value| value)?.unwrap_or_default();
                 let slides = list.iter().map(|value| match value {
                     Value::Bool(slides) => Some(*slides),
                     other => other.count().map(|count| count != 0),

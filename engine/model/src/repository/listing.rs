@@ -5,7 +5,7 @@ use serde::Deserialize;
 use understory_protocol::foreign::shown;
 
 use super::paths::{is_outside, is_plain_path};
-use super::{HubName, check_names};
+use super::{GgufChoice, HubName, check_names, gguf_files};
 
 /// Bytes that an answer may have.
 pub const LISTING_BYTES: usize = 16 << 20;
@@ -107,6 +107,14 @@ impl Listing {
         self.siblings.iter().find(|entry| entry.name == file)
     }
 
+    /// As [`gguf_files`].
+    ///
+    /// # Errors
+    /// Those of [`gguf_files`].
+    pub fn gguf_files(&self, choice: Option<&GgufChoice>) -> Result<Vec<String>, String> {
+        gguf_files(&self.siblings.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>(), choice)
+    }
+
     /// As [`check_names`].
     ///
     /// # Errors
@@ -200,7 +208,9 @@ mod tests {
     #[test]
     fn a_commit_that_was_asked_for_is_the_one_that_comes() {
         let listing = listing("").expect("a list");
-        let asked = |revision: &str| listing.check_commit(&HubName { repo: "o/n".into(), revision: revision.into() });
+        let asked = |revision: &str| {
+            listing.check_commit(&HubName { repo: "o/n".into(), revision: revision.into(), gguf: None })
+        };
         assert_eq!(asked("main"), Ok(()));
         assert_eq!(asked(SHA), Ok(()));
         assert!(asked(&"a".repeat(40)).is_err_and(|said| said.contains("0123456789")));

@@ -8,6 +8,7 @@ mod score_merges;
 use std::collections::HashMap;
 
 use serde_json::{Value as Json, json};
+use tokenizers::models::bpe::Vocab as Ids;
 use understory_protocol::foreign::shown;
 use understory_protocol::{Error, Result};
 
@@ -106,10 +107,8 @@ impl Tokens {
     fn read(gguf: &Gguf) -> Result<Self> {
         let texts = gguf.texts(TOKENS)?.ok_or_else(|| wrong(format!("the file has no {TOKENS}")))?;
         at_most("the number of tokens", texts.len(), MAX_ID as usize).map_err(wrong)?;
-        let kinds = match gguf.scalars(TYPES)? {
-            None => vec![Kind::Normal; texts.len()],
-            Some(kinds) => kinds.iter().map(|kind| Kind::of(kind.count())).collect(),
-        };
+        let kinds = gguf.scalars(TYPES, texts.len(), |kind| Kind::of(kind.count()))?;
+        let kinds = kinds.unwrap_or_else(|| vec![Kind::Normal; texts.len()]);
         if kinds.len() != texts.len() {
             return Err(wrong(format!("{TYPES} lists {} tokens, {TOKENS} {}", kinds.len(), texts.len())));
         }
@@ -136,12 +135,13 @@ impl Tokens {
     }
 
     /// Every token but the rows that only fill up the embedding.
-    fn ids(self) -> Vocabulary {
-        let tokens = self.texts.into_iter().zip(self.kinds).zip(0..);
-        let fills =
-            |text: &str, kind, id: u32| kind == Kind::Unused && text.strip_prefix("[PAD") == Some(&format!("{id}]"));
-        let kept = tokens.filter(|((text, kind), id)| !fills(text, *kind, *id));
-        Vocabulary::Ids(kept.map(|((text, _), id)| (text, id)).collect())
+    fn ids(&self) -> Ids {
+        let tokens = self.texts.iter().zip(&self.kinds).zip(0..);
+        let fills = |text: &str, kind: Kind, id: u32| {
+            kind == Kind::Unused && text.strip_prefix("[PAD") == Some(&format!("{id}]"))
+        };
+        let kept = tokens.filter(|((text, kind), id)| !fills(text, **kind, *id));
+        kept.map(|((text, _), id)| (text.clone(), id)).collect()
     }
 }
 
@@ -192,8 +192,8 @@ fn bpe(gguf: &Gguf, tokens: Tokens) -> Result<File> {
 
 /// SentencePiece's kind: characters, merged by the score of what they become; what has no token is spelled in bytes.
 fn sentence_piece(gguf: &Gguf, tokens: Tokens) -> Result<File> {
-    let scores = gguf.scalars(SCORES)?.ok_or_else(|| wrong(format!("the file has no {SCORES}")))?;
-    let scores: Vec<f32> = scores.iter().map(|score| score.number().unwrap_or(f64::NAN) as f32).collect();
+    let scores = gguf.scalars(SCORES, tokens.texts.len(), |score| score.number().unwrap_or(f64::NAN) as f32)?;
+    let scores = scores.ok_or_else(|| wrong(format!("the file has no {SCORES}")))?;
     if scores.len() != tokens.texts.len() {
         return Err(wrong(format!("{SCORES} lists {} tokens, {TOKENS} {}", scores.len(), tokens.texts.len())));
     }
@@ -203,7 +203,8 @@ fn sentence_piece(gguf: &Gguf, tokens: Tokens) -> Result<File> {
         Some(id) => Some(tokens.text(id)?.to_owned()),
         None => tokens.texts.first().filter(|_| tokens.kinds.first() == Some(&Kind::Unknown)).cloned(),
     };
-    let merges = score_merges::of(&tokens, &scores);
+    let ids = tokens.ids();
+    let merges = score_merges::of(&tokens, &ids, &scores);
     let spaces = json!({ "type": "Replace", "pattern": { "String": " " }, "content": "\u{2581}" });
     let mut decoders = vec![
         json!({ "type": "Replace", "pattern": { "String": "\u{2581}" }, "content": " " }),
@@ -222,19 +223,14 @@ fn sentence_piece(gguf: &Gguf, tokens: Tokens) -> Result<File> {
         pre_tokenizer: Json::Null,
         post_processor: around.section(),
         decoder: json!({ "type": "Sequence", "decoders": decoders }),
-        model: Model {
-            unk_token: unknown,
-            fuse_unk: Some(true),
-            byte_fallback: Some(true),
-            ..merging(tokens.ids(), merges)
-        },
+        model: Model { unk_token: unknown, fuse_unk: Some(true), byte_fallback: Some(true), ..merging(ids, merges) },
     })
 }
 
-fn merging(vocab: Vocabulary, merges: Vec<(String, String)>) -> Model {
+fn merging(ids: Ids, merges: Vec<(String, String)>) -> Model {
     Model {
         kind: Some("BPE".into()),
-        vocab,
+        vocab: Vocabulary::Ids(ids),
         merges: Some(Merges(merges)),
         unk_token: None,
         unk_id: None,

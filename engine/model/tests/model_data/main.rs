@@ -6,6 +6,7 @@ mod chat;
 mod config;
 mod declared_tokens;
 mod gguf_files;
+mod hostile_gguf;
 mod hostile_tokenizers;
 mod pair;
 mod quantised;

@@ -38,6 +38,9 @@ pub async fn files(
     let full = revision.map_or(repo.to_owned(), |revision| format!("{repo}@{revision}"));
     let name = HubName::parse(&full)
         .ok_or_else(|| format!("`{full}` names no repository: expected owner/name, and a branch, a tag or a commit"))?;
+    if name.gguf.is_some() {
+        return Err(format!("`{full}` names a GGUF file; from the hub the page reads models in safetensors"));
+    }
     let revision = (name.revision != HubName::MAIN).then(|| name.revision.clone());
     let source = ModelSource::Hub { repo: name.repo.clone(), revision };
     let token = access.token.as_ref().map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
@@ -155,7 +158,7 @@ impl Repository<'_> {
     }
 
     async fn listing(&self) -> Result<Listing, String> {
-        let HubName { repo, revision } = &self.name;
+        let HubName { repo, revision, .. } = &self.name;
         let revision = String::from(encode_uri_component(revision));
         let url = format!("{}/api/models/{repo}/revision/{revision}?blobs=true", self.endpoint);
         let failed = |refused| self.explain(refused, None);
@@ -179,7 +182,7 @@ impl Repository<'_> {
 
     /// What a refusal means, and what to do.
     fn explain(&self, refused: Refused, file: Option<&str>) -> String {
-        let (endpoint, HubName { repo, revision }) = (&self.endpoint, &self.name);
+        let (endpoint, HubName { repo, revision, .. }) = (&self.endpoint, &self.name);
         let what = file.map_or(repo.clone(), |file| format!("{file} of {repo}"));
         let as_whom = if self.token.is_some() { "another access token" } else { "an access token" };
         match refused {

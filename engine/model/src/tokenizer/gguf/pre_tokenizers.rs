@@ -98,3 +98,31 @@ impl PreTokenizer {
         json!({ "type": "Sequence", "pretokenizers": parts })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokenizers::{OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer as _};
+
+    use super::PreTokenizer;
+    use crate::tokenizer::parts;
+
+    /// By hand from the expressions. Digits one by one in Llama 3 or in threes in Qwen2 fail this, as does a contraction in
+    /// capitals that GPT-2 keeps together.
+    #[test]
+    fn texts_are_split_as_the_expressions_say() {
+        let text = "It'S 12345\n\n x";
+        let pieces = |name: &str| {
+            let pre = parts::pre_tokenizers(&PreTokenizer::named(name).unwrap().section()).unwrap();
+            let mut split = PreTokenizedString::from(text);
+            pre.pre_tokenize(&mut split).unwrap();
+            let offsets = split.get_splits(OffsetReferential::Original, OffsetType::Byte).into_iter();
+            offsets.map(|(_, (from, to), _)| text[from..to].to_owned()).collect::<Vec<_>>()
+        };
+        assert_eq!(pieces("gpt-2"), ["It", "'", "S", " 12345", "\n\n", " x"]);
+        assert_eq!(pieces("olmo"), pieces("gpt-2"));
+        assert_eq!(pieces("smollm"), ["It", "'", "S", " ", "1", "2", "3", "4", "5", "\n\n", " x"]);
+        assert_eq!(pieces("llama-bpe"), ["It", "'S", " ", "123", "45", "\n\n", " x"]);
+        assert_eq!(pieces("qwen2"), ["It", "'S", " ", "1", "2", "3", "4", "5", "\n\n", " x"]);
+        assert_eq!(pieces("default"), ["It", "'", "S", " ", "123", "45", "\n\n", " x"]);
+    }
+}

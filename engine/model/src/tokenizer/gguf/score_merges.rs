@@ -1,7 +1,7 @@
 //! The merges of a SentencePiece vocabulary, which has scores alone: any two tokens that make up a third merge, those with
 //! the best result first. As transformers converts such vocabularies (`generate_merges`), ties by the ids of the two.
 
-use std::collections::HashMap;
+use tokenizers::models::bpe::Vocab as Ids;
 
 use super::{Kind, Tokens};
 
@@ -10,8 +10,7 @@ use super::{Kind, Tokens};
 const MAX_CHARS: usize = 256;
 
 /// The pairs of tokens that merge, the best first.
-pub(super) fn of(tokens: &Tokens, scores: &[f32]) -> Vec<(String, String)> {
-    let ids: HashMap<&str, u32> = tokens.texts.iter().map(String::as_str).zip(0..).collect();
+pub(super) fn of(tokens: &Tokens, ids: &Ids, scores: &[f32]) -> Vec<(String, String)> {
     let mut merges = Vec::new();
     for ((text, kind), score) in tokens.texts.iter().zip(&tokens.kinds).zip(scores) {
         if *kind != Kind::Normal || score.is_nan() {
