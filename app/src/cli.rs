@@ -182,13 +182,7 @@ pub struct LoadArgs {
 
 impl LoadArgs {
     pub fn options(&self) -> LoadOptions {
-        let dtype = match self.dtype {
-            DtypeArg::F16 => Dtype::F16,
-            DtypeArg::F32 => Dtype::F32,
-            DtypeArg::Q8 => Dtype::Q8,
-            DtypeArg::Q4 => Dtype::Q4,
-        };
-        LoadOptions { dtype, profile: self.profile.map(Into::into) }
+        LoadOptions { dtype: self.dtype.into(), profile: self.profile.map(Into::into) }
     }
 }
 
@@ -202,6 +196,17 @@ pub enum DtypeArg {
     Q8,
     /// blocks of 32 values of 4 bits
     Q4,
+}
+
+impl From<DtypeArg> for Dtype {
+    fn from(dtype: DtypeArg) -> Self {
+        match dtype {
+            DtypeArg::F16 => Dtype::F16,
+            DtypeArg::F32 => Dtype::F32,
+            DtypeArg::Q8 => Dtype::Q8,
+            DtypeArg::Q4 => Dtype::Q4,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -345,6 +350,12 @@ pub struct KernelsArgs {
     /// pythia-2.8b]
     #[arg(long, value_enum)]
     pub shape: Option<ShapeArg>,
+    /// Model whose matrix sizes and data types are used, in place of --shape: as with `understory generate`
+    #[arg(short, long, value_name = "MODEL", conflicts_with = "shape")]
+    pub model: Option<String>,
+    /// Data type of weights that are not in blocks
+    #[arg(long, value_enum, default_value_t = DtypeArg::F16)]
+    pub dtype: DtypeArg,
     /// Adapter, by its number in `understory devices` [default: the preferred one]
     #[arg(long, value_name = "N", value_parser = whole::<usize>, allow_negative_numbers = true)]
     pub device: Option<usize>,
@@ -352,7 +363,7 @@ pub struct KernelsArgs {
     #[arg(long, value_enum)]
     pub profile: Option<KernelSetArg>,
     /// Write every variant of every kernel as plain WGSL to this folder and measure nothing
-    #[arg(long, value_name = "DIR", help_heading = "Output", conflicts_with_all = ["shape", "device", "profile", "json"])]
+    #[arg(long, value_name = "DIR", help_heading = "Output", conflicts_with_all = ["shape", "model", "device", "profile", "json"])]
     pub wgsl: Option<PathBuf>,
     /// Print one JSON object to stdout and the table to stderr
     #[arg(long, help_heading = "Output")]

@@ -2,16 +2,19 @@
 
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use serde::Serialize;
+use understory_model::config::ModelConfig;
+use understory_model::weights::ModelWeights;
 use understory_protocol::figures::rounded;
 use understory_protocol::{AdapterReport, Dtype};
-use understory_runtime::bench::{self, KernelOptions, KernelReport, KernelRow, VerifyPoint};
+use understory_runtime::bench::{self, KernelOptions, KernelReport, KernelRow, Subject, VerifyPoint};
 use understory_runtime::gpu::Gpu;
 use understory_runtime::kernels::modules;
 
 use crate::cli::KernelsArgs;
 use crate::files;
+use crate::models;
 use crate::output::{self, Console};
 
 /// The `--json` report.
@@ -28,11 +31,13 @@ pub fn run(args: &KernelsArgs, console: &Console) -> Result<()> {
     }
     pollster::block_on(async {
         let gpu = Gpu::open(args.device).await?;
-        let options = KernelOptions {
-            shape: args.shape.map(Into::into),
-            kernel_set: args.profile.map(Into::into),
-            dtype: Dtype::F16,
+        let dtype = args.dtype.into();
+        let subject = match (&args.model, args.shape) {
+            (Some(name), _) => Some(subject(name, dtype, console)?),
+            (None, Some(shape)) => Some(Subject::of_shape(shape.into())?),
+            (None, None) => None,
         };
+        let options = KernelOptions { subject, kernel_set: args.profile.map(Into::into), dtype };
         let bar = console.bar();
         bar.set_style(output::bar_style("{pos}/{len}"));
         bar.set_message("kernels");
@@ -49,6 +54,17 @@ pub fn run(args: &KernelsArgs, console: &Console) -> Result<()> {
         }
         output::text(&text)
     })
+}
+
+/// A model's sizes and data types; its weights are not read.
+fn subject(name: &str, dtype: Dtype, console: &Console) -> Result<Subject> {
+    let found = models::find(name, false, console)?;
+    let read = || {
+        let config = ModelConfig::from_files(&*found.files)?;
+        let weights = ModelWeights::open(&*found.files, &config)?;
+        anyhow::Ok(Subject::of_model(found.label.clone(), config.clone(), &weights, dtype))
+    };
+    read().with_context(|| format!("model {name}"))
 }
 
 /// A file for each variant of each kernel.
@@ -69,16 +85,18 @@ fn text(device: &AdapterReport, report: &KernelReport) -> String {
     format!(
         "{} ({}), {} kernels, shapes of {}, weights {} from {} layers{software}\n\
          copy {} GB/s, peak {} GFLOP/s in f32 (both measured; what stays in caches can be faster than a copy)\n\n\
-         {}\nVerify curve: all products of a layer for n rows at once, relative to one row\n{}",
+         {}\nA token by what takes it, {} ms in all\n{}\nVerify curve: all products of a layer for n rows at once, relative to one row\n{}",
         device.name,
         device.backend,
         report.profile.name(),
-        report.shape.name(),
+        report.shape,
         report.dtype.name(),
         report.layers,
         rounded(report.copy.value),
         rounded(report.peak.value),
         output::columns("<<>>>>>>", &kernel_rows(&report.rows)),
+        rounded(report.token_us.iter().map(|(_, us)| us).sum::<f64>() / 1e3),
+        output::columns("<>>", &token_rows(&report.token_us)),
         output::columns(">>><", &curve_rows(&report.verify)),
     )
 }
@@ -100,6 +118,13 @@ fn kernel_rows(rows: &[KernelRow]) -> Vec<Vec<String>> {
         ]
     };
     std::iter::once(heading).chain(rows.iter().map(row)).collect()
+}
+
+fn token_rows(parts: &[(String, f64)]) -> Vec<Vec<String>> {
+    let all: f64 = parts.iter().map(|(_, us)| us).sum();
+    let heading = ["WHAT", "ms", "share"].map(str::to_owned).to_vec();
+    let row = |(name, us): &(String, f64)| vec![name.clone(), rounded(us / 1e3), format!("{:.0} %", 100.0 * us / all)];
+    std::iter::once(heading).chain(parts.iter().map(row)).collect()
 }
 
 /// A bar a point; the longest is 50 characters.

@@ -4,8 +4,11 @@
 //! could hold one layer does not flatter the device. Of a large model as many layers are made as take 1 GiB. The
 //! activations are those of one layer; they lie in the caches in a model, too.
 
-use understory_model::MeasuredShape;
+use std::collections::HashMap;
+
 use understory_model::config::{ModelConfig, NormKind};
+use understory_model::weights::{ModelWeights, Slot};
+use understory_model::{MeasuredShape, StoredType};
 use understory_protocol::formulas::median;
 use understory_protocol::{Dtype, KernelSet, Result};
 use web_time::Instant;
@@ -15,6 +18,7 @@ use super::products::{Activations, Made, Spec, make};
 use super::report::{KernelReport, KernelRow, VerifyPoint};
 use super::stopwatch::Stopwatch;
 use super::{copy_bandwidth, peak_arithmetic};
+use crate::device_weights::Form;
 use crate::gpu::{Dispatch, Gpu, Pipelines, RowClass, record};
 use crate::kernels::Builder;
 use crate::kernels::state::STATE_WORDS;
@@ -29,13 +33,48 @@ const VERIFY_ROUNDS: usize = 9;
 const VERIFY_BUDGET_MS: f64 = 20e3;
 
 /// What to measure.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct KernelOptions {
-    /// `None`: by the adapter
-    pub shape: Option<MeasuredShape>,
+    /// `None`: a shape by the adapter
+    pub subject: Option<Subject>,
     /// `None`: the adapter's
     pub kernel_set: Option<KernelSet>,
     pub dtype: Dtype,
+}
+
+/// The model at whose sizes kernels are measured.
+#[derive(Clone, Debug)]
+pub struct Subject {
+    pub name: String,
+    pub config: ModelConfig,
+    /// How matrices are stored; of those not named here the options' `dtype` says it.
+    pub forms: HashMap<Slot, Form>,
+}
+
+impl Subject {
+    /// # Errors
+    /// None in practice.
+    pub fn of_shape(shape: MeasuredShape) -> Result<Self> {
+        Ok(Self { name: shape.name().into(), config: shape.config()?, forms: HashMap::new() })
+    }
+
+    /// Sizes of a model and the forms in which its matrices are kept with `dtype`; where a matrix has parts in several,
+    /// that of the first.
+    pub fn of_model(name: String, config: ModelConfig, weights: &ModelWeights<'_>, dtype: Dtype) -> Self {
+        let form = |slot: &Slot| {
+            let (_, stored) = *weights.stored_parts(*slot).first()?;
+            match stored {
+                StoredType::Blocks(block_type) if dtype != Dtype::F32 => Some((*slot, Form::Blocks(block_type))),
+                _ => None,
+            }
+        };
+        let forms = weights.slots().iter().filter_map(form).collect();
+        Self { name, config, forms }
+    }
+
+    fn form(&self, slot: Slot, cols: usize, dtype: Dtype) -> Form {
+        self.forms.get(&slot).copied().unwrap_or_else(|| Form::of(dtype, cols))
+    }
 }
 
 /// Measures; `on_progress(done, total)` after each measurement.
@@ -47,10 +86,18 @@ pub async fn run(
     options: &KernelOptions,
     on_progress: &mut dyn FnMut(usize, usize),
 ) -> Result<KernelReport> {
-    let shape = options.shape.unwrap_or(MeasuredShape::for_adapter(gpu.report()));
+    let subject = match &options.subject {
+        Some(subject) => subject.clone(),
+        None => Subject::of_shape(MeasuredShape::for_adapter(gpu.report()))?,
+    };
     let kernel_set = options.kernel_set.unwrap_or(gpu.report().profile);
-    let config = shape.config()?;
-    let layer_bytes: u64 = Spec::of_layer(&config).iter().map(|s| s.weight_bytes(options.dtype)).sum();
+    let config = subject.config.clone();
+    let specs = Spec::of_layer(&config).map(|spec| spec.stored(|slot, cols| subject.form(slot, cols, options.dtype)));
+    let head = Spec::head(&config).stored(|slot, cols| match config.tie_word_embeddings {
+        true => subject.form(Slot::Embedding, cols, options.dtype),
+        false => subject.form(slot, cols, options.dtype),
+    });
+    let layer_bytes: u64 = specs.iter().map(Spec::weight_bytes).sum();
     let layers = (BEYOND_CACHES.div_ceil(layer_bytes) as usize).clamp(1, config.n_layers());
     let copy = copy_bandwidth(gpu).await?;
     let peak = peak_arithmetic(gpu).await?;
@@ -59,7 +106,9 @@ pub async fn run(
     let mut bench = Bench {
         gpu,
         config: &config,
-        dtype: options.dtype,
+        specs,
+        head,
+        table: subject.form(Slot::Embedding, config.hidden_size, options.dtype),
         kernel_set,
         layers,
         limits: [copy.value, peak.value],
@@ -78,8 +127,10 @@ pub async fn run(
     bench.norm_residual().await?;
     bench.head().await?;
     bench.sample().await?;
+    let token_us = token_us(&bench.rows, config.n_layers(), config.post_norms);
     Ok(KernelReport {
-        shape,
+        shape: subject.name,
+        token_us,
         profile: kernel_set,
         dtype: options.dtype,
         shaders_hash: understory_shaders::hash().into(),
@@ -95,7 +146,10 @@ pub async fn run(
 pub(super) struct Bench<'a> {
     pub gpu: &'a Gpu,
     pub config: &'a ModelConfig,
-    pub dtype: Dtype,
+    specs: [Spec; 4],
+    pub head: Spec,
+    /// how the embedding is stored
+    pub table: Form,
     pub kernel_set: KernelSet,
     pub layers: usize,
     /// GB/s of a copy, GFLOP/s of arithmetic
@@ -107,6 +161,33 @@ pub(super) struct Bench<'a> {
     rows: Vec<KernelRow>,
     on_progress: &'a mut dyn FnMut(usize, usize),
     done: usize,
+}
+
+/// Microseconds of a greedy token by what takes them, at the shortest context: each kernel of one row as often as a pass
+/// has it.
+fn token_us(rows: &[KernelRow], n_layers: usize, post_norms: bool) -> Vec<(String, f64)> {
+    let mut parts: Vec<(String, f64)> = Vec::new();
+    let mut seen_attention = false;
+    for row in rows.iter().filter(|row| row.rows == 1) {
+        let times = match row.kernel.as_str() {
+            "attention" if seen_attention => continue,
+            "attention" => {
+                seen_attention = true;
+                n_layers
+            }
+            // Inside what attention took.
+            "attention_reduce" => continue,
+            "norm_residual" if !post_norms => continue,
+            "norm_residual" => 2 * n_layers,
+            "sample" if !row.shape.starts_with("greedy") => continue,
+            "sample" | "embed" => 1,
+            _ if row.shape.starts_with("lm_head") => 1,
+            _ => n_layers,
+        };
+        let name = if row.kernel == "matmul" { row.shape.clone() } else { row.kernel.clone() };
+        parts.push((name, times as f64 * row.time_us));
+    }
+    parts
 }
 
 /// The pass that dispatches are recorded for.
@@ -209,16 +290,7 @@ impl Bench<'_> {
         };
         let mut all = Vec::with_capacity(copies);
         for _ in 0..copies {
-            all.push(
-                make(
-                    &mut b,
-                    &mut self.operands,
-                    self.config,
-                    (spec, spec.form(self.dtype)),
-                    (&activations, &self.state),
-                )
-                .await?,
-            );
+            all.push(make(&mut b, &mut self.operands, self.config, spec, (&activations, &self.state)).await?);
         }
         Ok(all)
     }
@@ -227,12 +299,12 @@ impl Bench<'_> {
     async fn products(&mut self) -> Result<Vec<VerifyPoint>> {
         let most_rows = if self.kernel_set == KernelSet::Gpu { PREFILL_ROWS } else { ROWS[ROWS.len() - 1] };
         let mut layers: Vec<Vec<Made>> = Vec::new();
-        for spec in Spec::of_layer(self.config) {
+        for spec in self.specs.clone() {
             let made = self.made(&spec, self.layers, most_rows).await?;
             let prefill = (self.kernel_set == KernelSet::Gpu).then_some(PREFILL_ROWS);
             for rows in ROWS.into_iter().chain(prefill) {
                 let kernel = if rows > 64 { "matmul_prefill" } else { "matmul" };
-                let cost = spec.cost(self.dtype, rows);
+                let cost = spec.cost(rows);
                 self.row((kernel, spec.shape()), &all(&made), self.layers, Pass::rows(rows), cost).await?;
             }
             layers.push(made);

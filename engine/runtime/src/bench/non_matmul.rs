@@ -5,8 +5,6 @@ use understory_model::config::NormKind;
 use understory_protocol::{Result, Sampling};
 
 use super::kernels::{Bench, Cost, Pass, all};
-use super::products::Spec;
-use crate::device_weights::Form;
 use crate::gpu::Dispatch;
 use crate::kernels::{self, Attention, Rope, split_keys};
 
@@ -46,7 +44,7 @@ impl Bench<'_> {
 
     pub async fn embed(&mut self) -> Result<()> {
         let (d, vocab, norm) = (self.config.hidden_size, self.config.vocab_size, self.config.norm.kind);
-        let form = Form::of(self.dtype, d);
+        let form = self.table;
         let table = self.operands.matrix(self.kernel_set, form, vocab.div_ceil(4), d).await?;
         let tokens = self.operands.words(&[vocab as u32 / 2]).await?;
         let x = self.operands.floats(d.next_multiple_of(8)).await?;
@@ -150,9 +148,9 @@ impl Bench<'_> {
     }
 
     pub async fn head(&mut self) -> Result<()> {
-        let spec = Spec::head(self.config);
+        let spec = self.head.clone();
         let made = self.made(&spec, 1, 1).await?;
-        self.row(("matmul", spec.shape()), &all(&made), 1, Pass::rows(1), spec.cost(self.dtype, 1)).await
+        self.row(("matmul", spec.shape()), &all(&made), 1, Pass::rows(1), spec.cost(1)).await
     }
 
     pub async fn sample(&mut self) -> Result<()> {

@@ -1,16 +1,21 @@
 //! The products of a layer, and the head, over made-up weights.
 
 use understory_model::config::ModelConfig;
-use understory_protocol::{Dtype, Result};
+use understory_model::weights::{LayerSlot, Slot};
+use understory_protocol::Result;
 
 use super::kernels::Cost;
 use super::operands::Operands;
-use crate::device_weights::{Form, Matrix, Vectors};
+use crate::device_weights::{Form, Matrix, Plain, Vectors};
 use crate::gpu::Dispatch;
 use crate::kernels::{self, BOUND_BYTES, Builder, Epilogue, Product};
 
 /// One product of the model.
+#[derive(Clone)]
 pub struct Spec {
+    /// of the first layer, or the head
+    slot: Slot,
+    form: Form,
     label: &'static str,
     /// inputs, and outputs of the matrix (twice those of the product where it is gated)
     k: usize,
@@ -25,7 +30,9 @@ impl Spec {
     /// The four of a layer, in their order.
     pub fn of_layer(config: &ModelConfig) -> [Spec; 4] {
         let (d, inner) = (config.hidden_size, config.intermediate_size);
-        let plain = |label, k, n_out, has_bias| Spec {
+        let plain = |label, slot, k, n_out, has_bias| Spec {
+            slot: Slot::Layer(0, slot),
+            form: Form::Plain(Plain::F16),
             label,
             k,
             matrix_rows: n_out,
@@ -34,8 +41,8 @@ impl Spec {
             has_bias,
             epilogue: Epilogue::Residual,
         };
-        let qkv = plain("qkv", d, config.q_dim() + 2 * config.kv_dim(), config.qkv_bias);
-        let up = plain("up", d, inner, config.mlp_bias);
+        let qkv = plain("qkv", LayerSlot::Qkv, d, config.q_dim() + 2 * config.kv_dim(), config.qkv_bias);
+        let up = plain("up", LayerSlot::MlpUp, d, inner, config.mlp_bias);
         let up = match config.mlp_gated {
             true => {
                 Spec { label: "gate up", matrix_rows: 2 * inner, epilogue: Epilogue::Gated(config.activation), ..up }
@@ -44,15 +51,17 @@ impl Spec {
         };
         [
             Spec { norm: true, epilogue: Epilogue::Store, ..qkv },
-            plain("attn out", config.q_dim(), d, config.attn_out_bias),
+            plain("attn out", LayerSlot::AttnOut, config.q_dim(), d, config.attn_out_bias),
             Spec { norm: true, ..up },
-            plain("down", inner, d, config.mlp_bias),
+            plain("down", LayerSlot::MlpDown, inner, d, config.mlp_bias),
         ]
     }
 
     /// The last one, of the last row alone.
     pub fn head(config: &ModelConfig) -> Spec {
         Spec {
+            slot: Slot::LmHead,
+            form: Form::Plain(Plain::F16),
             label: "lm_head",
             k: config.hidden_size,
             matrix_rows: config.vocab_size,
@@ -68,21 +77,21 @@ impl Spec {
         format!("{} {} -> {}", self.label, self.k, self.matrix_rows)
     }
 
-    /// How its weights are stored.
-    pub fn form(&self, dtype: Dtype) -> Form {
-        Form::of(dtype, self.k)
+    /// With the form that `form` gives for its slot and columns.
+    pub fn stored(self, form: impl FnOnce(Slot, usize) -> Form) -> Spec {
+        Spec { form: form(self.slot, self.k), ..self }
     }
 
-    pub fn weight_bytes(&self, dtype: Dtype) -> u64 {
-        self.form(dtype).row_bytes(self.k) * self.matrix_rows as u64
+    pub fn weight_bytes(&self) -> u64 {
+        self.form.row_bytes(self.k) * self.matrix_rows as u64
     }
 
     /// Of a product with so many rows of activations: weights, inputs, outputs and the residual, each once.
-    pub fn cost(&self, dtype: Dtype, rows: usize) -> Cost {
+    pub fn cost(&self, rows: usize) -> Cost {
         let outputs = if self.epilogue == Epilogue::Residual { 2 * self.n_out } else { self.n_out };
         let activations = (rows * (self.k + outputs) * 4) as u64;
         let flops = 2 * (rows * self.k * self.matrix_rows) as u64;
-        Cost { bytes: self.weight_bytes(dtype) + activations, flops: Some(flops) }
+        Cost { bytes: self.weight_bytes() + activations, flops: Some(flops) }
     }
 }
 
@@ -121,14 +130,14 @@ pub async fn make(
     b: &mut Builder<'_>,
     operands: &mut Operands<'_>,
     config: &ModelConfig,
-    (spec, form): (&Spec, Form),
+    spec: &Spec,
     (activations, state): (&Activations, &wgpu::Buffer),
 ) -> Result<Made> {
     let blocks = match spec.epilogue {
         Epilogue::Gated(_) => spec.n_out.div_ceil(2),
         _ => spec.n_out.div_ceil(4),
     };
-    let matrix = operands.matrix(b.kernel_set, form, blocks, spec.k).await?;
+    let matrix = operands.matrix(b.kernel_set, spec.form, blocks, spec.k).await?;
     let vectors = operands.vectors(spec.k, spec.matrix_rows, spec.has_bias).await?;
     let a = activations;
     let product = Product {

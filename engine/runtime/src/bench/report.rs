@@ -2,13 +2,13 @@
 
 use serde::{Deserialize, Serialize};
 
-use understory_model::MeasuredShape;
 use understory_protocol::{Dtype, KernelSet};
 
 /// All kernels of one kernel set at the shapes of one model.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct KernelReport {
-    pub shape: MeasuredShape,
+    /// the model whose sizes these are
+    pub shape: String,
     pub profile: KernelSet,
     pub dtype: Dtype,
     /// of all shaders' text ([`understory_shaders::hash`])
@@ -20,6 +20,8 @@ pub struct KernelReport {
     /// GFLOP/s in f32, a fused multiply-add counting two
     pub peak: Ceiling,
     pub rows: Vec<KernelRow>,
+    /// microseconds of a greedy token by what takes them, at the shortest context
+    pub token_us: Vec<(String, f64)>,
     /// all products of a layer for n rows at once, ascending by n, beginning with 1
     pub verify: Vec<VerifyPoint>,
 }
