@@ -11,7 +11,8 @@ use crate::methods;
 pub struct Subject<'a> {
     pub model: &'a str,
     pub draft: Option<&'a str>,
-    pub dtype: &'a str,
+    /// of the weights on the device
+    pub types: &'a str,
     pub profile: &'a str,
     pub device: &'a AdapterReport,
 }
@@ -20,7 +21,7 @@ pub struct Subject<'a> {
 pub fn table(subject: &Subject<'_>, generation: &Generation) -> String {
     let metrics = &generation.metrics;
     let mut rows = vec![
-        ("model", format!("{}, {} weights ({})", subject.model, subject.dtype, bytes(metrics.weights_bytes))),
+        ("model", format!("{}, {} weights ({})", subject.model, subject.types, bytes(metrics.weights_bytes))),
         ("device", device(subject)),
     ];
     if subject.device.software {

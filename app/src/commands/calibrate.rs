@@ -68,7 +68,7 @@ fn text(loaded: &Loaded, calibration: &CostCalibration) -> String {
         "{}, {} weights, {draft}, on {} ({}), {} kernels{software}\n\n\
          self-test   {}\nplain step  {} ms\nfixed       {} ms a round beside its passes\nmeasured    {took}\n\n{}",
         subject.model,
-        subject.dtype,
+        subject.types,
         device.name,
         device.backend,
         subject.profile,

@@ -40,6 +40,8 @@ pub struct Loaded {
     pub label: String,
     pub draft: Option<String>,
     pub dtype: Dtype,
+    /// types of the weights on the device
+    pub types: String,
     pub profile: KernelSet,
     pub engine: Engine,
 }
@@ -73,7 +75,8 @@ pub async fn load(args: &LoadArgs, draft: Option<&str>, console: &Console) -> Re
     phases.process_start = console.process_start_ms;
     phases.device.get_or_insert(device_ms);
     let profile = engine.kernel_set();
-    Ok(Loaded { label, draft: draft.map(|draft| draft.label), dtype: options.dtype, profile, engine })
+    let types = engine.weight_types().join(", ");
+    Ok(Loaded { label, draft: draft.map(|draft| draft.label), dtype: options.dtype, types, profile, engine })
 }
 
 /// [`load`] for `plan`, with the costs that its method needs to know.
@@ -92,7 +95,7 @@ impl Loaded {
 
     pub fn subject(&self) -> Subject<'_> {
         let (model, draft) = (self.label.as_str(), self.draft.as_deref());
-        Subject { model, draft, dtype: self.dtype.name(), profile: self.profile.name(), device: self.device() }
+        Subject { model, draft, types: &self.types, profile: self.profile.name(), device: self.device() }
     }
 
     /// The request that `args` and `plan` make of `text`.

@@ -238,6 +238,10 @@ impl Engine {
     pub fn gpu(&self) -> &Gpu {
         &self.gpu
     }
+    /// How the weights of the target are stored on the device, each type once.
+    pub fn weight_types(&self) -> Vec<&'static str> {
+        self.forward.weights.types()
+    }
     /// The kernels in use.
     pub fn kernel_set(&self) -> KernelSet {
         self.forward.kernel_set()

@@ -11,10 +11,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 use understory_lab::report::{Phase, Sample, StartState};
-use understory_protocol::{Failure, GenerateRequest, Method};
+use understory_protocol::{Dtype, Failure, GenerateRequest, Method};
 
 use super::sample::{Taken, take};
-use crate::cli::{BenchArgs, BenchStartArgs, DtypeArg, KernelSetArg};
+use crate::cli::{BenchArgs, BenchStartArgs, KernelSetArg};
 use crate::commands::load;
 use crate::exit::{self, Elsewhere, Stop};
 use crate::output::{self, Console};
@@ -107,7 +107,7 @@ pub fn spawn(
     let load = &args.load;
     let mut command = Command::new(program);
     command.args(["bench-start", "--offline", "--model", &load.model, "--draft", draft.unwrap_or("none")]);
-    command.args(["--dtype", if load.dtype == DtypeArg::F16 { "f16" } else { "f32" }]);
+    command.args(["--dtype", Dtype::from(load.dtype).name()]);
     if let Some(device) = load.device {
         command.args(["--device", &device.to_string()]);
     }

@@ -67,7 +67,7 @@ pub fn text(loaded: &Loaded, lossless: Lossless, outcome: &Outcome) -> String {
     let mut text = format!(
         "{}, {} weights, {draft}, on {} ({}), {} kernels\nself-test: {}\n\n{}",
         subject.model,
-        subject.dtype,
+        subject.types,
         subject.device.name,
         subject.device.backend,
         subject.profile,

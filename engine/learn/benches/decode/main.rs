@@ -71,7 +71,7 @@ impl Decoder {
             }
             Self::Understory(engine, dtype) => {
                 let generation = generate(engine, prompt, n_out).await?;
-                let dtype = if *dtype == Dtype::F16 { "f16" } else { "f32" };
+                let dtype = dtype.name();
                 let device = engine.gpu().report().name.clone();
                 ("understory", dtype, device, generation.metrics.emit_ms, generation.token_ids)
             }

@@ -46,6 +46,14 @@ impl Form {
         }
     }
 
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Plain(Plain::F16) => "f16",
+            Self::Plain(Plain::F32) => "f32",
+            Self::Blocks(block_type) => block_type.name(),
+        }
+    }
+
     /// Bytes of a row of `cols` values before padding, as the device holds them.
     pub fn row_bytes(self, cols: usize) -> u64 {
         match self {

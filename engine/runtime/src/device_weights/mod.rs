@@ -69,3 +69,26 @@ pub struct DeviceWeights {
     /// bytes of all of these
     pub bytes: u64,
 }
+
+impl DeviceWeights {
+    /// How the matrices are stored: each type once, in the order of their first use.
+    pub fn types(&self) -> Vec<&'static str> {
+        let of_layer = |layer: &'_ DeviceLayer| {
+            [&layer.qkv, &layer.attn_out, &layer.mlp_up, &layer.mlp_down]
+                .map(|matrix| types(matrix).collect::<Vec<_>>())
+        };
+        let layers = self.layers.iter().flat_map(of_layer).flatten();
+        let all = types(&self.embedding).chain(layers).chain(self.lm_head.iter().flat_map(types));
+        let mut seen = Vec::new();
+        for name in all {
+            if !seen.contains(&name) {
+                seen.push(name);
+            }
+        }
+        seen
+    }
+}
+
+fn types(matrix: &Matrix) -> impl Iterator<Item = &'static str> {
+    matrix.parts.iter().map(|part| part.form.name())
+}
