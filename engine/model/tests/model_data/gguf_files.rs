@@ -330,3 +330,22 @@ fn begin_tokens_by_default() {
     };
     assert!(begins("llama-bpe") && !begins("qwen2") && !begins("gpt-2") && !begins("default"));
 }
+
+/// The tokenizer's hash is of what describes the tokenizer, whatever the weights; that of the weights is of the file.
+#[test]
+fn fingerprints_of_gguf_models() {
+    let of = |writer: &Writer| {
+        let bytes = writer.bytes();
+        let whole = fingerprints::file(&GgufFiles::one(bytes.clone()), "model.gguf").unwrap();
+        let files = GgufFiles::one(bytes);
+        assert_eq!(fingerprints::weights(&files).unwrap(), whole);
+        (whole.unwrap(), fingerprints::tokenizer(&files).unwrap().unwrap())
+    };
+    let half = of(&converted(&fixture("llama"), true));
+    let full = of(&converted(&fixture("llama"), false));
+    let mut other = converted(&fixture("llama"), true);
+    other.set("tokenizer.ggml.add_bos_token", Meta::Bool(true));
+    let other = of(&other);
+    assert!(half.0 != full.0 && half.1 == full.1);
+    assert!(half.0 != other.0 && half.1 != other.1);
+}
