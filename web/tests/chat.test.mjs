@@ -85,7 +85,7 @@ async function load(name) {
   await show("Models");
   await page.getByRole("group", { name: "Draft", exact: true }).getByLabel("From", { exact: true }).selectOption("none");
   const target = page.getByRole("group", { name: "Target", exact: true });
-  await target.getByLabel("From", { exact: true }).selectOption("a folder of this computer");
+  await target.getByLabel("From", { exact: true }).selectOption("a folder or file of this computer");
   await target.getByLabel("Folder", { exact: true }).setInputFiles(join(folder, name));
   await target.getByText(`“${name}” is chosen.`).waitFor();
   await button("Load").and(page.locator(":enabled")).click({ timeout: 240_000 });

@@ -296,7 +296,7 @@ test("a folder without a model says all that it lacks", { timeout: 240_000 }, ()
   fresh(async (page) => {
     await hand(page, join(FIXTURES, "..", "web", "static"), "static");
     const failed = await load(page, { from: "folder", name: "static" });
-    assert.match(failed.message, /folder `static` cannot be used: it has no config\.json, no tokenizer\.json, neither model/);
+    assert.match(failed.message, /`static` cannot be used: it has no config\.json, no tokenizer\.json, neither model/);
     const unknown = await load(page, { from: "folder", name: "elsewhere" });
     assert.match(unknown.message, /`elsewhere` is not open; choose it again/);
   }));

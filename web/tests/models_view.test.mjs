@@ -46,9 +46,9 @@ test("the bundled pair is loaded and kept", { timeout: 300_000 }, async () => {
 });
 
 test("a load that fails says why, and a choice that is not made is asked for", { timeout: 60_000 }, async () => {
-  await from("Target", "a folder of this computer");
+  await from("Target", "a folder or file of this computer");
   await button("Load").click();
-  await page.getByRole("alert").getByText("no folder is chosen for the target").waitFor();
+  await page.getByRole("alert").getByText("no folder or file is chosen for the target").waitFor();
   await from("Target", "a repository of the hub");
   await group("Target").getByLabel("Repository", { exact: true }).fill("forest/elsewhere");
   await page.getByText("Hub", { exact: true }).click();
@@ -78,7 +78,7 @@ test("a repository's model loads without a draft, and methods that need one are 
 
 test("a folder that is chosen, or dropped, takes the model's place", { timeout: 240_000 }, async () => {
   await show("Models");
-  await from("Target", "a folder of this computer");
+  await from("Target", "a folder or file of this computer");
   await group("Target").getByLabel("Folder", { exact: true }).setInputFiles(join(FIXTURES, "qwen3"));
   await group("Target").getByText("“qwen3” is chosen.").waitFor();
   await button("Load").click();
@@ -115,7 +115,7 @@ test("a file that was cut short is named, with how it comes again", { timeout: 2
   await writeFile(join(folder, "model.safetensors"), weights.subarray(0, weights.length - 4096));
   await group("Target").getByLabel("Folder", { exact: true }).setInputFiles(folder);
   await button("Load").and(page.locator(":enabled")).click();
-  await advised("Copy or download model.safetensors anew, whole, and choose the folder again under Models.");
+  await advised("Copy or download model.safetensors anew, whole, and choose the model again under Models.");
 });
 
 test("a kept model goes back into the form, and is deleted", { timeout: 120_000 }, async () => {

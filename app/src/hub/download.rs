@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use understory_model::gguf::is_gguf;
 use understory_model::repository::{CONFIG, Entry, Hash, Limits, Listing, OPTIONAL, TOKENIZER, WEIGHTS, WEIGHTS_INDEX};
 
 use super::failure::DownloadFailure;
@@ -37,7 +36,7 @@ impl Hub {
         let client = Client::new(endpoint, self.token.as_deref(), limits.connect, ends);
         let client = client.map_err(|trouble| DownloadFailure::of(trouble, None))?;
         let listing = list(&client, &self.endpoint, name, limits)?;
-        let gguf = chosen(&listing, name).map_err(DownloadFailure::Unsuitable)?;
+        let gguf = listing.model_files(name.gguf.as_ref()).map_err(DownloadFailure::Unsuitable)?;
         let snapshot = Snapshot::of_commit(&self.cache, name, &listing.sha);
         let fetch = Fetch { hub: self, repo: &name.repo, client, limits, listing, snapshot };
         match &gguf {
@@ -48,21 +47,6 @@ impl Hub {
         recorded.map_err(|error| DownloadFailure::from_io(error, "the revision's entry".into()))?;
         let folder = fetch.snapshot.folder;
         Ok(gguf.as_ref().and_then(|files| files.first()).map_or_else(|| folder.clone(), |file| folder.join(file)))
-    }
-}
-
-/// The files of the GGUF model that is meant; `None`: the repository is a model in safetensors.
-fn chosen(listing: &Listing, name: &HubName) -> Result<Option<Vec<String>>, String> {
-    let whole = match &name.gguf {
-        None => listing.check(),
-        Some(_) => Err(String::new()),
-    };
-    let Err(lacking) = whole else { return Ok(None) };
-    let has_any = listing.siblings.iter().any(|entry| is_gguf(&entry.name));
-    match listing.gguf_files(name.gguf.as_ref()) {
-        Ok(files) => Ok(Some(files)),
-        Err(_) if name.gguf.is_none() && !has_any => Err(lacking),
-        Err(reason) => Err(reason),
     }
 }
 

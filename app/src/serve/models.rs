@@ -40,8 +40,8 @@ impl ModelSources {
                 Ok(Found { label, files: Box::new(open(&hub.fetch(&name)?)?) })
             }
             ModelSource::Folder { name } => bail!(
-                "the folder `{name}` was opened in the browser, which cannot hand it to `understory serve`; use the \
-                 engine in this browser for it, or the command line: understory generate --model FOLDER"
+                "`{name}` was opened in the browser, which cannot hand it to `understory serve`; use the engine in this \
+                 browser for it, or the command line: understory generate --model PATH"
             ),
         }
     }

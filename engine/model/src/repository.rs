@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Deserialize;
 use understory_protocol::foreign::shown;
 
-pub use self::gguf_choice::{GgufChoice, gguf_files};
+pub use self::gguf_choice::{GgufChoice, gguf_files, model_files};
 pub use self::listing::{Entry, Hash, LISTING_BYTES, Listing, is_hash};
 pub use self::paths::is_plain_path;
 pub use self::patience::{Limits, Patience, content_range};

@@ -104,7 +104,7 @@ pub enum ModelSource {
     Bundled { name: String },
     /// A repository of the Hugging Face Hub, `owner/name`; without a revision, `main`.
     Hub { repo: String, revision: Option<String> },
-    /// A folder that the front end was handed before, by its name.
+    /// A folder, or files without one, that the front end was handed before, by their name.
     Folder { name: String },
 }
 

@@ -20,6 +20,8 @@ const BLOCK: u64 = 8 << 20;
 pub struct BlobFiles {
     name: String,
     files: HashMap<String, Blob>,
+    /// the first file of a model in GGUF
+    gguf: Option<String>,
     /// the last blocks read, the newest first
     ahead: RefCell<Vec<Block>>,
 }
@@ -28,8 +30,8 @@ pub struct BlobFiles {
 type Block = (String, u64, Vec<u8>);
 
 impl BlobFiles {
-    pub fn new(name: String, files: HashMap<String, Blob>) -> Self {
-        Self { name, files, ahead: RefCell::default() }
+    pub fn new(name: String, files: HashMap<String, Blob>, gguf: Option<String>) -> Self {
+        Self { name, files, gguf, ahead: RefCell::default() }
     }
 
     /// Appends what `wanted` has of block `number` of a file to `bytes`.
@@ -63,6 +65,10 @@ fn slice(blob: &Blob, bytes: Range<u64>) -> Result<Blob, JsValue> {
 impl ModelFiles for BlobFiles {
     fn name(&self) -> String {
         self.name.clone()
+    }
+
+    fn gguf(&self) -> Option<String> {
+        self.gguf.clone()
     }
 
     fn read(&self, file: &str) -> understory_protocol::Result<Option<FileBytes<'_>>> {

@@ -1,8 +1,9 @@
-//! Where models come from: beside the page, from the hub, out of a folder that the page handed over.
+//! Where models come from: beside the page, from the hub, out of a folder or files that the page handed over.
 
 mod bundled;
 pub mod folders;
 mod hub;
+mod remote_header;
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -129,7 +130,7 @@ async fn gather(
     for (file, _) in large {
         files.extend([bring(file).await?]);
     }
-    Ok(BlobFiles::new(manifest.source.label(), files))
+    Ok(BlobFiles::new(manifest.source.label(), files, manifest.gguf()))
 }
 
 /// Says what a `config.json` says, if it can be understood: opening the model tells what is wrong with it.

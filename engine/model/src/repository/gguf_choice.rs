@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::is_plain_path;
+use super::{check_names, is_plain_path};
 use crate::gguf::{first_of, is_gguf, model_name, parts};
 
 /// How one of several GGUF models is named.
@@ -46,6 +46,22 @@ impl GgufChoice {
             }
         }
     }
+}
+
+/// What of files with these names is the model: `None` means all that a model in safetensors has, otherwise the files of
+/// a GGUF model, the first one first. Unless one is chosen, a complete model in safetensors goes before GGUF files.
+///
+/// # Errors
+/// Those of [`gguf_files`], and those of [`check_names`] where no GGUF file is there or asked for.
+pub fn model_files(names: &[&str], choice: Option<&GgufChoice>) -> Result<Option<Vec<String>>, String> {
+    if choice.is_none() {
+        match check_names(names) {
+            Ok(()) => return Ok(None),
+            Err(lacking) if !names.iter().any(|name| is_gguf(name)) => return Err(lacking),
+            Err(_) => {}
+        }
+    }
+    gguf_files(names, choice).map(Some)
 }
 
 /// The files of the one GGUF model among `names` that is meant: the chosen one, or the only one. Projectors for images
@@ -114,6 +130,12 @@ mod tests {
         }
         assert!(gguf_files(&names, None).unwrap_err().contains("several"));
         assert!(gguf_files(&names[..1], None).is_ok() && gguf_files(&["a.bin"], None).is_err());
+        assert!(model_files(&names, None).unwrap_err().contains("several"));
+        assert_eq!(model_files(&names[..1], None).unwrap(), Some(vec!["m-Q4_K_M.gguf".into()]));
+        assert!(model_files(&["a.bin"], None).unwrap_err().contains("config.json"));
+        let both = ["m.gguf", "config.json", "tokenizer.json", "model.safetensors"];
+        assert_eq!(model_files(&both, None).unwrap(), None);
+        assert_eq!(model_files(&both, Some(&GgufChoice::File("m.gguf".into()))).unwrap(), Some(vec!["m.gguf".into()]));
         let part = GgufChoice::File("BF16/m-00002-of-00002.gguf".into());
         assert_eq!(gguf_files(&names, Some(&part)).unwrap().len(), 2);
         assert!(gguf_files(&names[..6], Some(&part)).unwrap_err().contains("m-00002"));

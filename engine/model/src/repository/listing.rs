@@ -5,7 +5,7 @@ use serde::Deserialize;
 use understory_protocol::foreign::shown;
 
 use super::paths::{is_outside, is_plain_path};
-use super::{GgufChoice, HubName, check_names, gguf_files};
+use super::{GgufChoice, HubName, model_files};
 
 /// Bytes that an answer may have.
 pub const LISTING_BYTES: usize = 16 << 20;
@@ -107,20 +107,12 @@ impl Listing {
         self.siblings.iter().find(|entry| entry.name == file)
     }
 
-    /// As [`gguf_files`].
+    /// As [`model_files`].
     ///
     /// # Errors
-    /// Those of [`gguf_files`].
-    pub fn gguf_files(&self, choice: Option<&GgufChoice>) -> Result<Vec<String>, String> {
-        gguf_files(&self.siblings.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>(), choice)
-    }
-
-    /// As [`check_names`].
-    ///
-    /// # Errors
-    /// Those of [`check_names`].
-    pub fn check(&self) -> Result<(), String> {
-        check_names(&self.siblings.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>())
+    /// Those of [`model_files`].
+    pub fn model_files(&self, choice: Option<&GgufChoice>) -> Result<Option<Vec<String>>, String> {
+        model_files(&self.siblings.iter().map(|entry| entry.name.as_str()).collect::<Vec<_>>(), choice)
     }
 
     /// Whether this is the commit that `name` asks for; a branch or a tag may mean any.

@@ -1,4 +1,4 @@
-//! A folder of the person's own, chosen or dropped.
+//! A folder of the person's own, or GGUF files, chosen or dropped.
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
@@ -19,10 +19,13 @@ pub fn FolderPicker(role: Role) -> impl IntoView {
     };
     let choose = move |event: web_sys::Event| {
         let input = event.target().and_then(|input| input.dyn_into::<web_sys::HtmlInputElement>().ok());
+        let Some(input) = input else { return };
         // A dialogue that was left without a choice changes nothing.
-        if let Some(folder) = input.and_then(|input| folders::chosen(&input.files()?)) {
+        if let Some(folder) = input.files().and_then(|files| folders::chosen(&files)) {
             take(Ok(folder));
         }
+        // The line below says what is chosen; both inputs would, each its own.
+        input.set_value("");
     };
     let drop = move |event: web_sys::DragEvent| {
         event.prevent_default();
@@ -36,17 +39,35 @@ pub fn FolderPicker(role: Role) -> impl IntoView {
         event.prevent_default();
         over.set(true);
     };
-    let id = format!("{}-folder", role.label().to_ascii_lowercase());
+    let hint = format!("{}-files", role.label());
+    let input = |label: &'static str, is_folder: bool| {
+        let id = format!("{hint}-{is_folder}");
+        view! {
+            <div class="field">
+                <label for=id.clone()>{label}</label>
+                <input
+                    id=id
+                    type="file"
+                    multiple=true
+                    accept=(!is_folder).then_some(".gguf")
+                    aria-describedby=hint.clone()
+                    prop:webkitdirectory=is_folder
+                    on:change=choose
+                />
+            </div>
+        }
+    };
     view! {
         <div class="drop" class:over=over on:dragover=drag on:dragleave=move |_| over.set(false) on:drop=drop>
-            <div class="field">
-                <label for=id.clone()>"Folder"</label>
-                <input id=id type="file" prop:webkitdirectory=true on:change=choose />
-            </div>
-            <p class="hint">
+            <div class="fields">{[input("Folder", true), input("GGUF file", false)]}</div>
+            <p class="hint" id=hint.clone()>
                 {move || match name.get() {
                     Some(name) => format!("“{name}” is chosen. Its files stay where they are."),
-                    None => "Choose a folder in Hugging Face layout, or drop it or its files here.".into(),
+                    None => {
+                        "Choose a folder in Hugging Face layout or a GGUF file (of a split model, all of its files), or \
+                         drop it here."
+                            .into()
+                    }
                 }}
             </p>
         </div>

@@ -1,30 +1,41 @@
-//! Folders that a person chose in a file dialogue or dropped on the page.
+//! Folders, and files without one, that a person chose in a file dialogue or dropped on the page.
 
 use js_sys::{Array, Promise, Reflect};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use web_sys::{DataTransfer, File, FileList, FileSystemDirectoryEntry, FileSystemEntry, FileSystemFileEntry};
 
-/// A folder of the person's own; paths are relative to it.
+/// A folder of the person's own, or files without one; paths are relative to it.
 pub struct Folder {
     pub name: String,
     pub files: Vec<(String, File)>,
 }
 
-/// The name of files that were dropped without their folder.
+/// The name of several files without their folder, none of them GGUF.
 const LOOSE: &str = "dropped files";
 /// Folders below the one that was dropped are looked into so far, to say where a model lies.
 const DEEPEST: usize = 1;
 
-/// The folder that a file dialogue gave; `None` where it is empty.
+/// The folder, or the files, that a file dialogue gave; `None` where it gave none.
 pub fn chosen(list: &FileList) -> Option<Folder> {
     let (mut name, mut files) = (None, vec![]);
     for (path, file) in listed(list) {
-        let (folder, path) = path.split_once('/')?;
+        let (folder, path) = path.split_once('/').unwrap_or(("", &path));
         name = Some(folder.to_owned());
         files.push((path.to_owned(), file));
     }
-    Some(Folder { name: name?, files })
+    match name? {
+        name if name.is_empty() => Some(loose(files)),
+        name => Some(Folder { name, files }),
+    }
+}
+
+/// Files without their folder, called after the only one, or after the first GGUF file.
+fn loose(files: Vec<(String, File)>) -> Folder {
+    let is_gguf = |name: &&String| name.to_ascii_lowercase().ends_with(".gguf");
+    let names = || files.iter().map(|(name, _)| name);
+    let name = if files.len() == 1 { names().next() } else { names().filter(is_gguf).min() };
+    Folder { name: name.cloned().unwrap_or_else(|| LOOSE.into()), files }
 }
 
 /// What was dropped. It has to be asked for at once: the browser forgets it when the event is over.
@@ -52,7 +63,7 @@ pub async fn read(entries: Vec<FileSystemEntry>) -> Result<Folder, String> {
     for entry in entries {
         files.push((entry.name(), file(entry).await.map_err(unreadable)?));
     }
-    Ok(Folder { name: LOOSE.into(), files })
+    Ok(loose(files))
 }
 
 /// The chosen files with their names, which begin with the folder's where one was chosen.

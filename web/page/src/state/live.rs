@@ -63,6 +63,7 @@ impl Live {
                 self.conversation.set(vec![]);
                 self.settings.switches.set(BTreeMap::new());
                 self.problem.set(None);
+                self.settings.chat.set(has_template);
             }
             if !has_template {
                 self.settings.chat.set(false);

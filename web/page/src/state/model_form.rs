@@ -46,7 +46,7 @@ impl SourceKind {
             (SourceKind::Bundled, Role::Target) => "tales (bundled)",
             (SourceKind::Bundled, Role::Draft) => "tales-draft (bundled)",
             (SourceKind::Hub, _) => "a repository of the hub",
-            (SourceKind::Folder, _) => "a folder of this computer",
+            (SourceKind::Folder, _) => "a folder or file of this computer",
             (SourceKind::None, _) => "none",
         }
     }
@@ -104,7 +104,7 @@ impl ModelFields {
             }
             SourceKind::Folder => {
                 let folder = self.folder.get_untracked();
-                let name = folder.ok_or_else(|| format!("no folder is chosen for the {of}: choose or drop one"))?;
+                let name = folder.ok_or_else(|| format!("no folder or file is chosen for the {of}: choose or drop one"))?;
                 ModelSource::Folder { name }
             }
         }))
@@ -165,8 +165,17 @@ impl ModelForm {
     /// Puts a kept model into the form.
     pub fn fill(self, role: Role, model: &StoredModel) {
         self.fields(role).set(&model.source);
+        self.fit_draft(role);
         if let Some(endpoint) = &model.endpoint {
             self.endpoint.set(endpoint.clone());
+        }
+    }
+
+    /// After the model of this role was chosen: for another target the draft becomes the one that fits it, or none.
+    pub fn fit_draft(self, role: Role) {
+        if role == Role::Target {
+            let is_bundled = self.target.from.get_untracked() == SourceKind::Bundled;
+            self.draft.from.set(if is_bundled { SourceKind::Bundled } else { SourceKind::None });
         }
     }
 
@@ -201,13 +210,14 @@ impl ModelForm {
         self.session.start();
     }
 
-    /// Takes a folder for the model of this role.
+    /// Takes a folder, or files, for the model of this role.
     pub fn take_folder(self, role: Role, mut folder: Folder) {
         let other = self.fields(if role == Role::Target { Role::Draft } else { Role::Target });
         if other.folder.with_untracked(|name| name.as_ref() == Some(&folder.name)) {
             folder.name = format!("{} ({})", folder.name, role.label().to_ascii_lowercase());
         }
         self.fields(role).folder.set(Some(folder.name.clone()));
+        self.fit_draft(role);
         self.problem.set(None);
         self.session.hand(folder);
     }

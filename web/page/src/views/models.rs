@@ -81,13 +81,15 @@ fn loaded(page: Page) -> String {
 
 #[component]
 fn SourceFields(role: Role) -> impl IntoView {
-    let fields = expect_context::<Page>().models.fields(role);
+    let form = expect_context::<Page>().models;
+    let fields = form.fields(role);
     let prefix = role.label().to_ascii_lowercase();
     let id = format!("{prefix}-from");
     let choose = move |event| {
         let chosen = event_target_value(&event);
         if let Some(from) = SourceKind::all(role).iter().find(|from| from.label(role) == chosen) {
             fields.from.set(*from);
+            form.fit_draft(role);
         }
     };
     let option = move |of: &SourceKind| {
@@ -104,8 +106,11 @@ fn SourceFields(role: Role) -> impl IntoView {
             </div>
             {move || match fields.from.get() {
                 SourceKind::Hub => view! {
-                    <Text id=format!("{prefix}-repo") label="Repository" value=fields.repo hint="owner/name" />
+                    <div on:change=move |_| form.fit_draft(role)>
+                        <Text id=format!("{prefix}-repo") label="Repository" value=fields.repo hint="owner/name" />
+                    </div>
                     <Text id=format!("{prefix}-revision") label="Revision" value=fields.revision hint="main" />
+                    <p class="hint">"Of several GGUF models one: owner/name:Q4_K_M or owner/name/FILE.gguf"</p>
                 }
                 .into_any(),
                 SourceKind::Folder => view! { <FolderPicker role /> }.into_any(),

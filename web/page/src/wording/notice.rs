@@ -123,11 +123,13 @@ fn advice(kind: &FailureKind, at: &Circumstances) -> Cow<'static, str> {
                  choose another one."
             }
             Origin::Folder => {
-                "Copy the model's files anew, all from one model, and choose the folder again under Models."
+                "Copy the model's files anew, all from one model, and choose them again under Models."
             }
             Origin::Bundled => bundled_again(at),
         },
-        Kind::ModelUnsupported => "Choose a model of a kind that is known, under Models.",
+        Kind::ModelUnsupported => {
+            "Under Models, choose another model, or the same one with weights of a type that is known."
+        }
         Kind::F16Overflow => "Under Models, switch “Weights in f32 instead of f16” on and load the model again.",
         Kind::PairMismatch => "Under Models, choose “none” under Draft, or a draft of the target's own family.",
         Kind::ChatTemplate => {
@@ -144,7 +146,10 @@ fn advice(kind: &FailureKind, at: &Circumstances) -> Cow<'static, str> {
                 "See that repository, revision, endpoint and access token under Models are right, and load again: what came \
                  so far is kept. Or go on with the bundled pair."
             }
-            Origin::Folder => "Choose the folder again under Models, or go on with the bundled pair.",
+            Origin::Folder => {
+                "Under Models, choose a folder with one model, or a GGUF file (of a split model, all of its files). Or go on \
+                 with the bundled pair."
+            }
             Origin::Bundled => bundled_again(at),
         },
         Kind::Crashed => {
@@ -170,7 +175,7 @@ fn file_again(file: &str, at: &Circumstances) -> String {
             "Under Models, delete the model from “Kept in this browser” and load it again, which downloads {file} anew."
         ),
         Origin::Folder => {
-            format!("Copy or download {file} anew, whole, and choose the folder again under Models.")
+            format!("Copy or download {file} anew, whole, and choose the model again under Models.")
         }
         Origin::Bundled => bundled_again(at).into(),
     }
@@ -287,7 +292,7 @@ mod tests {
         assert!(
             said(Origin::Hub).contains("“Kept in this browser”") && said(Origin::Hub).contains("model.safetensors")
         );
-        assert!(said(Origin::Folder).contains("choose the folder again"));
+        assert!(said(Origin::Folder).contains("choose the model again"));
         assert!(said(Origin::Bundled).contains("Start the engine again"));
     }
 

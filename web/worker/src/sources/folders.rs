@@ -1,13 +1,15 @@
-//! Folders of the person's own, as the page handed them over: `{folder: NAME, files: [[PATH, File], ...]}`, a message
-//! beside the JSON texts, sent before the request that names the folder. Paths are relative to the folder. The files
-//! stay where they are: nothing is copied, and they are read piece by piece as the store's are.
+//! Folders of the person's own, and files without their folder, as the page handed them over: `{folder: NAME, files:
+//! [[PATH, File], ...]}`, a message beside the JSON texts, sent before the request that names the folder. Paths are
+//! relative to the folder. The files stay where they are: nothing is copied, and they are read piece by piece as the
+//! store's are.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;
 
 use js_sys::{Array, Reflect};
-use understory_model::repository::{WEIGHTS, WEIGHTS_INDEX, check_names, shards};
+use understory_model::gguf::model_name;
+use understory_model::repository::{WEIGHTS, WEIGHTS_INDEX, model_files, shards};
 use wasm_bindgen::prelude::*;
 use web_sys::Blob;
 
@@ -38,26 +40,28 @@ impl Folders {
     /// What is missing in it.
     pub fn files(&self, name: &str) -> Result<BlobFiles, String> {
         let folders = self.0.borrow();
-        let files = folders.get(name).ok_or_else(|| format!("the folder `{name}` is not open; choose it again"))?;
-        let unsuitable = |reason: String| format!("the folder `{name}` cannot be used: {reason}");
-        check(files).map_err(unsuitable)?;
-        Ok(BlobFiles::new(name.into(), files.clone()))
+        let files = folders.get(name).ok_or_else(|| format!("`{name}` is not open; choose it again"))?;
+        let gguf = check(files).map_err(|reason| format!("`{name}` cannot be used: {reason}"))?;
+        let of_file = |file: &String| model_name(file.rsplit('/').next().unwrap_or(file)).to_owned();
+        let label = gguf.as_ref().map_or_else(|| name.into(), of_file);
+        Ok(BlobFiles::new(label, files.clone(), gguf))
     }
 }
 
-fn check(files: &HashMap<String, Blob>) -> Result<(), String> {
+/// The first file of a model in GGUF; `None`: the model is in safetensors.
+fn check(files: &HashMap<String, Blob>) -> Result<Option<String>, String> {
     let names: Vec<&str> = files.keys().map(String::as_str).collect();
-    check_names(&names).map_err(|missing| {
+    let gguf = model_files(&names, None).map_err(|missing| {
         let mut below: Vec<&str> = names.iter().filter_map(|name| name.strip_suffix("/config.json")).collect();
         below.sort_unstable();
         let hint = below.first().map_or(String::new(), |folder| format!("; there is a model in its folder `{folder}`"));
         format!("{missing}{hint}")
     })?;
-    if files.contains_key(WEIGHTS) {
-        return Ok(());
+    if gguf.is_some() || files.contains_key(WEIGHTS) {
+        return Ok(gguf.and_then(|files| files.into_iter().next()));
     }
     let index = read_blob(&files[WEIGHTS_INDEX]).map_err(|error| format!("{WEIGHTS_INDEX}: {}", shown(&error)))?;
     let mut missing = shards(&index)?;
     missing.retain(|shard| !files.contains_key(shard));
-    if missing.is_empty() { Ok(()) } else { Err(format!("it lacks {}", missing.join(", "))) }
+    if missing.is_empty() { Ok(None) } else { Err(format!("it lacks {}", missing.join(", "))) }
 }

@@ -10,7 +10,7 @@ use understory_model::repository::{
 use understory_protocol::{HubAccess, ModelSource};
 use web_sys::Url;
 
-use super::{Observer, gather};
+use super::{Observer, gather, remote_header};
 use crate::files::BlobFiles;
 use crate::http::{self, Refused};
 use crate::store::{Contents, Manifest, Store};
@@ -37,12 +37,16 @@ pub async fn files(
 ) -> Result<BlobFiles, String> {
     let full = revision.map_or(repo.to_owned(), |revision| format!("{repo}@{revision}"));
     let name = HubName::parse(&full)
-        .ok_or_else(|| format!("`{full}` names no repository: expected owner/name, and a branch, a tag or a commit"))?;
-    if name.gguf.is_some() {
-        return Err(format!("`{full}` names a GGUF file; from the hub the page reads models in safetensors"));
-    }
+        .ok_or_else(|| {
+            format!(
+                "`{full}` names no repository: expected owner/name, owner/name/FILE.gguf or owner/name:Q4_K_M, and a \
+                 branch, a tag or a commit"
+            )
+        })?;
     let revision = (name.revision != HubName::MAIN).then(|| name.revision.clone());
-    let source = ModelSource::Hub { repo: name.repo.clone(), revision };
+    // With the GGUF model that is chosen: each is a model of its own.
+    let repo = HubName { revision: HubName::MAIN.into(), ..name.clone() }.to_string();
+    let source = ModelSource::Hub { repo, revision };
     let token = access.token.as_ref().map(|token| token.trim().to_owned()).filter(|token| !token.is_empty());
     Repository { name, endpoint: endpoint(&access.endpoint)?, token, source, store }.files(observer).await
 }
@@ -68,11 +72,11 @@ impl Repository<'_> {
             return self.gather(manifest, observer).await;
         }
         let listing = self.listing().await?;
-        let unsuitable = |reason: String| format!("{} cannot be used: {reason}", self.name);
-        listing.check().map_err(unsuitable)?;
-        let manifest = match kept {
-            Some(kept) if kept.is_complete && kept.commit.as_ref() == Some(&listing.sha) => kept,
-            _ => self.manifest(&listing).await?,
+        let gguf = listing.model_files(self.name.gguf.as_ref()).map_err(|reason| self.unsuitable(&reason))?;
+        let manifest = match (kept, gguf) {
+            (Some(kept), _) if kept.is_complete && kept.commit.as_ref() == Some(&listing.sha) => kept,
+            (_, Some(files)) => self.gguf_manifest(&listing, files, observer).await?,
+            (_, None) => self.manifest(&listing).await?,
         };
         let files = self.gather(&manifest, observer).await?;
         // Another tab may have deleted the model meanwhile; its files are here again.
@@ -80,16 +84,47 @@ impl Repository<'_> {
         Ok(files)
     }
 
-    /// The manifest with all files, which is kept. The small files come first: they say whether the model can be run,
-    /// and which weights it has.
-    async fn manifest(&self, listing: &Listing) -> Result<Manifest, String> {
-        let mut first = Manifest {
+    fn unsuitable(&self, reason: &str) -> String {
+        format!("{} cannot be used: {reason}", self.name)
+    }
+
+    /// The manifest with the files of a GGUF model, which is kept. The header of the first comes before: it says whether
+    /// the model can be run.
+    async fn gguf_manifest(
+        &self,
+        listing: &Listing,
+        files: Vec<String>,
+        observer: &mut Observer<'_>,
+    ) -> Result<Manifest, String> {
+        let mut manifest = self.empty(listing);
+        manifest.is_complete = true;
+        for file in &files {
+            manifest.files.insert(file.clone(), self.contents(listing, file)?);
+        }
+        if let Some(first) = manifest.gguf() {
+            let (url, len) = (self.url(&listing.sha, &first), manifest.files[&first].bytes);
+            let config = remote_header::config(&url, self.token.as_deref(), &first, len).await;
+            let config = config.map_err(|refused| self.explain(refused, Some(&first)))?;
+            (observer.on_config)(&config.map_err(|error| self.unsuitable(&error.to_string()))?);
+        }
+        self.store.keep(&manifest).await?;
+        Ok(manifest)
+    }
+
+    fn empty(&self, listing: &Listing) -> Manifest {
+        Manifest {
             source: self.source.clone(),
             endpoint: Some(self.endpoint.clone()),
             commit: Some(listing.sha.clone()),
             files: [].into(),
             is_complete: false,
-        };
+        }
+    }
+
+    /// The manifest with all files, which is kept. The small files come first: they say whether the model can be run,
+    /// and which weights it has.
+    async fn manifest(&self, listing: &Listing) -> Result<Manifest, String> {
+        let mut first = self.empty(listing);
         let has = |file: &&str| listing.entry(file).is_some();
         let weights = if has(&WEIGHTS) { WEIGHTS } else { WEIGHTS_INDEX };
         let mut small = OPTIONAL.to_vec();
@@ -121,7 +156,7 @@ impl Repository<'_> {
     async fn complete(&self, first: &Manifest, weights: &str, listing: &Listing) -> Result<Manifest, (String, bool)> {
         let mut ignore = Observer { on_config: &mut |_| {}, on_progress: &mut |_, _| {} };
         let files = self.gather(first, &mut ignore).await.map_err(|message| (message, false))?;
-        let hopeless = |reason: String| (format!("{} cannot be used: {reason}", self.name), true);
+        let hopeless = |reason: String| (self.unsuitable(&reason), true);
         ModelConfig::from_files(&files).map_err(|error| hopeless(error.to_string()))?;
         let mut manifest = Manifest { is_complete: true, ..first.clone() };
         let mut more = vec![TOKENIZER.to_owned()];
@@ -141,7 +176,7 @@ impl Repository<'_> {
 
     fn contents(&self, listing: &Listing, file: &str) -> Result<Contents, String> {
         let entry = listing.entry(file).ok_or_else(|| {
-            format!("{} cannot be used: {WEIGHTS_INDEX} names {file}, which it does not have", self.name)
+            self.unsuitable(&format!("{WEIGHTS_INDEX} names {file}, which it does not have"))
         })?;
         // The store tells the kinds of hashes by their lengths.
         let digits = |hash: Hash<'_>| match hash {
@@ -172,12 +207,13 @@ impl Repository<'_> {
 
     async fn gather(&self, manifest: &Manifest, observer: &mut Observer<'_>) -> Result<BlobFiles, String> {
         let commit = manifest.commit.as_deref().unwrap_or(HubName::MAIN);
-        let address = |file: &str| {
-            let path: Vec<String> = file.split('/').map(|part| encode_uri_component(part).into()).collect();
-            let url = format!("{}/{}/resolve/{commit}/{}", self.endpoint, self.name.repo, path.join("/"));
-            (url, self.token.clone())
-        };
+        let address = |file: &str| (self.url(commit, file), self.token.clone());
         gather(manifest, self.store, address, |refused, file| self.explain(refused, Some(file)), observer).await
+    }
+
+    fn url(&self, commit: &str, file: &str) -> String {
+        let path: Vec<String> = file.split('/').map(|part| encode_uri_component(part).into()).collect();
+        format!("{}/{}/resolve/{commit}/{}", self.endpoint, self.name.repo, path.join("/"))
     }
 
     /// What a refusal means, and what to do.

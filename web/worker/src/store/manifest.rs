@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
+use understory_model::gguf::is_gguf;
 use understory_model::repository::HubName;
 use understory_protocol::{ModelSource, StoredModel};
 
@@ -40,6 +41,11 @@ impl Manifest {
 
     pub fn contents(&self) -> impl Iterator<Item = &Contents> {
         self.files.values()
+    }
+
+    /// The first file of a model in GGUF, which has nothing else.
+    pub fn gguf(&self) -> Option<String> {
+        self.files.keys().next().filter(|file| is_gguf(file)).cloned()
     }
 
     pub fn bytes(&self) -> u64 {
