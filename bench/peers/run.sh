@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
-# Greedy decoding of a bundled model by llama.cpp (CPU with 2 threads; Vulkan on lavapipe or on what
+# Greedy decoding of a bundled model, or of one GGUF file, by llama.cpp (CPU with 2 threads; Vulkan on lavapipe or on what
 # VK_ICD_FILENAMES names) and, when asked for, by Understory and by its burn reference: one process a run, the
 # engines interleaved, their order reversed every other round (A B C, C B A, ...), so that a drifting machine
 # favours none. Raw runs go to a file, a table to stdout.
 #
-#   bench/peers/run.sh [--runs N] [--prompt TEXT] [--n-out N] [--model DIR] [--understory PATH] [--out DIR]
+#   bench/peers/run.sh [--runs N] [--prompt TEXT] [--n-out N] [--model DIR|FILE.gguf] [--understory PATH] [--out DIR]
 #                      [--burn]         the burn reference too (compiles it the first time)
 #                      [--n-prompt N]   repeat or cut the prompt to N tokens (llama.cpp only)
 #
@@ -39,8 +39,12 @@ done
 
 PEERS_DIR=$("$here/setup.sh")
 export PEERS_DIR
+types=f16
 gguf=$PEERS_DIR/$(basename "$model").gguf
-if [ ! -e "$gguf" ] || [ "$model/model.safetensors" -nt "$gguf" ]; then
+if [ "${model%.gguf}" != "$model" ]; then
+    types='as the file has them'
+    gguf=$model
+elif [ ! -e "$gguf" ] || [ "$model/model.safetensors" -nt "$gguf" ]; then
     "$PEERS_DIR/venv/bin/python" "$here/to_gguf.py" "$model" "$gguf.part"
     mv "$gguf.part" "$gguf"
 fi
@@ -72,7 +76,7 @@ fi
     [ -z "$understory" ] || "$understory" devices --json | node -e '
         const used = JSON.parse(require("fs").readFileSync(0, "utf8")).find((adapter) => adapter.preferred);
         console.log(`adapter: ${used.name}, ${used.backend}, ${used.driver} ${used.driver_info}, ${used.profile} kernels`);'
-    echo "case: $(basename "$model"), f16, greedy, n_out $n_out, n_prompt ${n_prompt:-as tokenised}, llama.cpp with $threads CPU threads"
+    echo "case: $(basename "$model"), weights $types, greedy, n_out $n_out, n_prompt ${n_prompt:-as tokenised}, llama.cpp with $threads CPU threads"
     echo "prompt: $prompt"
 } >"$out/machine.txt"
 

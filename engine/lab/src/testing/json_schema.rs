@@ -40,8 +40,11 @@ pub fn validate(root: &Value, schema: &Value, value: &Value, place: &str) -> Res
                 true
             }
             "required" => {
-                let has = |name: &Value| value.get(name.as_str().expect("a name")).is_some();
-                !value.is_object() || list(rule).iter().all(has)
+                let lacks = |name: &&Value| value.is_object() && value.get(name.as_str().expect("a name")).is_none();
+                if let Some(name) = list(rule).iter().find(lacks) {
+                    return Err(format!("{place}: lacks {name}"));
+                }
+                true
             }
             "properties" => {
                 for (name, schema) in rule.as_object().expect("schemas by name") {
@@ -55,7 +58,10 @@ pub fn validate(root: &Value, schema: &Value, value: &Value, place: &str) -> Res
                 let known = |name: &String| schema["properties"].get(name).is_some();
                 let mut others = value.as_object().into_iter().flatten().filter(|(name, _)| !known(name));
                 match rule {
-                    Value::Bool(allowed) => *allowed || others.next().is_none(),
+                    Value::Bool(allowed) => match others.next().filter(|_| !allowed) {
+                        Some((name, _)) => return Err(format!("{place}: has '{name}', which is not allowed")),
+                        None => true,
+                    },
                     of => {
                         others.try_for_each(|(name, value)| validate(root, of, value, &format!("{place}/{name}")))?;
                         true
@@ -65,7 +71,7 @@ pub fn validate(root: &Value, schema: &Value, value: &Value, place: &str) -> Res
             unknown => panic!("keyword {unknown} of the schema is not checked"),
         };
         if !holds {
-            return Err(format!("{place}: {keyword} {rule} does not hold"));
+            return Err(format!("{place}: {value} breaks {keyword} {rule}"));
         }
     }
     Ok(())

@@ -126,14 +126,14 @@ fn what_does_not_follow_the_schema_is_found() {
         assert!(message.starts_with(&format!("{place}: ")) && message.contains(wrong), "{message}");
     };
     found(&|r| r["extra"] = json!(1), "", "'extra'");
-    found(&|r| r["run_id"] = json!(""), "/run_id", "shorter than 1");
-    found(&|r| r["schema"]["version"] = json!(2), "/schema/version", "1 was expected");
+    found(&|r| r["run_id"] = json!(""), "/run_id", "minLength 1");
+    found(&|r| r["schema"]["version"] = json!(2), "/schema/version", "const 1");
     found(&|r| r["device"]["adapter"]["software"] = json!("no"), "/device/adapter/software", "\"boolean\"");
     found(&|r| drop(r["engine"].as_object_mut().unwrap().remove("build")), "/engine", "\"build\"");
     let sample = |r: &mut Value, field: &str, to: Value| r["cases"][0]["samples"][2][field] = to;
     found(&|r| sample(r, "finish_reason", json!("done")), "/cases/0/samples/2/finish_reason", "\"done\"");
-    found(&|r| sample(r, "repetition", json!(1.5)), "/cases/0/samples/2/repetition", "maximum of 1");
-    found(&|r| sample(r, "round", json!(-1)), "/cases/0/samples/2/round", "minimum of 0");
+    found(&|r| sample(r, "repetition", json!(1.5)), "/cases/0/samples/2/repetition", "maximum 1");
+    found(&|r| sample(r, "round", json!(-1)), "/cases/0/samples/2/round", "minimum 0");
     found(&|r| sample(r, "round", json!(0.5)), "/cases/0/samples/2/round", "\"integer\"");
     assert!(check(&|r| r["speculation"]["costs"]["verify_ms"][0] = json!([1, 2, 3])).starts_with("/speculation"));
     assert!(check(&|r| r["cases"][0]["case"]["method"]["name"] = json!("guess")).starts_with("/cases/0/case/method"));
