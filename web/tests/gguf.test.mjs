@@ -122,6 +122,15 @@ test("a file that is chosen takes the target's place, without the other one's dr
   assert.deepEqual(written, greedy_ids.slice(0, 12));
 });
 
+test("the form with files to choose fits a narrow screen", { timeout: 60_000 }, async () => {
+  const before = page.viewportSize();
+  await page.setViewportSize({ width: 375, height: 800 });
+  const right = await group("Target").locator("input[type=file]").evaluateAll((all) => all.map((input) => input.getBoundingClientRect().right));
+  assert.equal(right.length, 2);
+  assert.ok(right.every((right) => right <= 375), String(right));
+  await page.setViewportSize(before);
+});
+
 test("the bundled target gets its draft back", { timeout: 60_000 }, async () => {
   await origin("Target").selectOption("tales (bundled)");
   assert.equal(await chosen("Draft"), "tales-draft (bundled)");
