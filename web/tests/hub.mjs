@@ -22,7 +22,7 @@ export async function startHub(folder, repo) {
   for (const name of await readdir(folder)) {
     if (name !== "golden.json") files.set(name, await readFile(join(folder, name)));
   }
-  const isLarge = (name) => name.endsWith(".safetensors");
+  const isLarge = (name) => /\.(safetensors|gguf)$/.test(name);
   const hub = {
     repo,
     files,

@@ -39,18 +39,16 @@ pub fn FolderPicker(role: Role) -> impl IntoView {
         event.prevent_default();
         over.set(true);
     };
-    let hint = format!("{}-files", role.label());
-    let input = |label: &'static str, is_folder: bool| {
-        let id = format!("{hint}-{is_folder}");
+    let input = |label: &'static str, what: &'static str| {
+        let (id, is_folder) = (format!("{}-{what}", role.label().to_ascii_lowercase()), what == "folder");
         view! {
             <div class="field">
                 <label for=id.clone()>{label}</label>
                 <input
                     id=id
                     type="file"
-                    multiple=true
-                    accept=(!is_folder).then_some(".gguf")
-                    aria-describedby=hint.clone()
+                    prop:accept=if is_folder { "" } else { ".gguf" }
+                    prop:multiple=true
                     prop:webkitdirectory=is_folder
                     on:change=choose
                 />
@@ -59,8 +57,8 @@ pub fn FolderPicker(role: Role) -> impl IntoView {
     };
     view! {
         <div class="drop" class:over=over on:dragover=drag on:dragleave=move |_| over.set(false) on:drop=drop>
-            <div class="fields">{[input("Folder", true), input("GGUF file", false)]}</div>
-            <p class="hint" id=hint.clone()>
+            <div class="fields">{[input("Folder", "folder"), input("GGUF file", "file")]}</div>
+            <p class="hint">
                 {move || match name.get() {
                     Some(name) => format!("“{name}” is chosen. Its files stay where they are."),
                     None => {

@@ -104,7 +104,8 @@ impl ModelFields {
             }
             SourceKind::Folder => {
                 let folder = self.folder.get_untracked();
-                let name = folder.ok_or_else(|| format!("no folder or file is chosen for the {of}: choose or drop one"))?;
+                let name =
+                    folder.ok_or_else(|| format!("no folder or file is chosen for the {of}: choose or drop one"))?;
                 ModelSource::Folder { name }
             }
         }))

@@ -89,7 +89,6 @@ fn SourceFields(role: Role) -> impl IntoView {
         let chosen = event_target_value(&event);
         if let Some(from) = SourceKind::all(role).iter().find(|from| from.label(role) == chosen) {
             fields.from.set(*from);
-            form.fit_draft(role);
         }
     };
     let option = move |of: &SourceKind| {
@@ -98,7 +97,7 @@ fn SourceFields(role: Role) -> impl IntoView {
         view! { <option value=label prop:selected=move || fields.from.get() == of>{label}</option> }
     };
     view! {
-        <fieldset>
+        <fieldset on:change=move |_| form.fit_draft(role)>
             <legend>{role.label()}</legend>
             <div class="field">
                 <label for=id.clone()>"From"</label>
@@ -106,9 +105,7 @@ fn SourceFields(role: Role) -> impl IntoView {
             </div>
             {move || match fields.from.get() {
                 SourceKind::Hub => view! {
-                    <div on:change=move |_| form.fit_draft(role)>
-                        <Text id=format!("{prefix}-repo") label="Repository" value=fields.repo hint="owner/name" />
-                    </div>
+                    <Text id=format!("{prefix}-repo") label="Repository" value=fields.repo hint="owner/name" />
                     <Text id=format!("{prefix}-revision") label="Revision" value=fields.revision hint="main" />
                     <p class="hint">"Of several GGUF models one: owner/name:Q4_K_M or owner/name/FILE.gguf"</p>
                 }

@@ -122,9 +122,7 @@ fn advice(kind: &FailureKind, at: &Circumstances) -> Cow<'static, str> {
                 "Under Models, delete the model from “Kept in this browser” and load it again; if its files stay so, \
                  choose another one."
             }
-            Origin::Folder => {
-                "Copy the model's files anew, all from one model, and choose them again under Models."
-            }
+            Origin::Folder => "Copy the model's files anew, all from one model, and choose them again under Models.",
             Origin::Bundled => bundled_again(at),
         },
         Kind::ModelUnsupported => {

@@ -36,13 +36,12 @@ pub async fn files(
     observer: &mut Observer<'_>,
 ) -> Result<BlobFiles, String> {
     let full = revision.map_or(repo.to_owned(), |revision| format!("{repo}@{revision}"));
-    let name = HubName::parse(&full)
-        .ok_or_else(|| {
-            format!(
-                "`{full}` names no repository: expected owner/name, owner/name/FILE.gguf or owner/name:Q4_K_M, and a \
+    let name = HubName::parse(&full).ok_or_else(|| {
+        format!(
+            "`{full}` names no repository: expected owner/name, owner/name/FILE.gguf or owner/name:Q4_K_M, and a \
                  branch, a tag or a commit"
-            )
-        })?;
+        )
+    })?;
     let revision = (name.revision != HubName::MAIN).then(|| name.revision.clone());
     // With the GGUF model that is chosen: each is a model of its own.
     let repo = HubName { revision: HubName::MAIN.into(), ..name.clone() }.to_string();
@@ -88,8 +87,8 @@ impl Repository<'_> {
         format!("{} cannot be used: {reason}", self.name)
     }
 
-    /// The manifest with the files of a GGUF model, which is kept. The header of the first comes before: it says whether
-    /// the model can be run.
+    /// The manifest with the files of a GGUF model, which is kept. Their headers come before: they say whether the model
+    /// can be run.
     async fn gguf_manifest(
         &self,
         listing: &Listing,
@@ -102,10 +101,12 @@ impl Repository<'_> {
             manifest.files.insert(file.clone(), self.contents(listing, file)?);
         }
         if let Some(first) = manifest.gguf() {
-            let (url, len) = (self.url(&listing.sha, &first), manifest.files[&first].bytes);
-            let config = remote_header::config(&url, self.token.as_deref(), &first, len).await;
-            let config = config.map_err(|refused| self.explain(refused, Some(&first)))?;
-            (observer.on_config)(&config.map_err(|error| self.unsuitable(&error.to_string()))?);
+            let address = |file: &str| (self.url(&listing.sha, file), self.token.clone());
+            let config = remote_header::config(&manifest, first, address).await;
+            let config = config.map_err(|(file, refused)| self.explain(refused, Some(&file)))?;
+            if let Some(config) = config {
+                (observer.on_config)(&config.map_err(|error| self.unsuitable(&error.to_string()))?);
+            }
         }
         self.store.keep(&manifest).await?;
         Ok(manifest)
@@ -175,9 +176,9 @@ impl Repository<'_> {
     }
 
     fn contents(&self, listing: &Listing, file: &str) -> Result<Contents, String> {
-        let entry = listing.entry(file).ok_or_else(|| {
-            self.unsuitable(&format!("{WEIGHTS_INDEX} names {file}, which it does not have"))
-        })?;
+        let entry = listing
+            .entry(file)
+            .ok_or_else(|| self.unsuitable(&format!("{WEIGHTS_INDEX} names {file}, which it does not have")))?;
         // The store tells the kinds of hashes by their lengths.
         let digits = |hash: Hash<'_>| match hash {
             Hash::Sha256(digits) => Some(digits.to_owned()),
