@@ -40,7 +40,7 @@ impl<'a> Operands<'a> {
     /// A matrix of `blocks` blocks of four rows and `cols` columns, split as weights are.
     pub async fn matrix(&mut self, kernel_set: KernelSet, form: Form, blocks: usize, cols: usize) -> Result<Matrix> {
         let k = cols.next_multiple_of(8);
-        // Codes may be anything; scales are halves, and those in f32 are small numbers then, too.
+        // Codes may be anything; scales are halves, and pairs of these small numbers in f32, too.
         let (pattern, [codes, high, scales]) = match form {
             Form::Plain(Plain::F16) => (&self.f16s, [k / 2, 0, 0]),
             Form::Plain(Plain::F32) => (&self.f32s, [k, 0, 0]),
