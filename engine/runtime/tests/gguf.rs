@@ -91,7 +91,7 @@ fn check(model: &Model) {
 #[test]
 fn blocks_of_a_published_model_are_lossless() {
     let Some(path) = SMOLLM2.get() else { return };
-    let prompt = ids(&SMOLLM2.golden()[0], "token_ids");
+    let prompt = ids(&SMOLLM2.golden()[2], "token_ids");
     // Emulated on a CPU, the kernels for GPUs take seconds a row.
     for (profile, tokens, rows) in [(KernelSet::Cpu, 17, [2, 4, 8, 16].as_slice()), (KernelSet::Gpu, 4, &[4])] {
         let mut engine = open(&path, &LoadOptions { dtype: Dtype::F16, profile: Some(profile) });

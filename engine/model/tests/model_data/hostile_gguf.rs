@@ -141,7 +141,6 @@ fn a_wrong_file_is_refused_by_what_is_wrong() {
         (set("tokenizer.ggml.merges", Meta::Texts(vec!["a".into()])), "not two pieces"),
         (set("tokenizer.ggml.model", text("llama")), "tokenizer.ggml.scores"),
         (set("tokenizer.ggml.tokens", Meta::Bool(true)), "is no list"),
-        (set("tokenizer.chat_template", text("{% for %}")), "chat template"),
         (set("split.count", Meta::U32(3)), "split."),
     ];
     for (number, (bytes, part)) in cases.into_iter().enumerate() {
