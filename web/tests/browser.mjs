@@ -66,3 +66,19 @@ export function launch() {
 export function launchProfile(folder, options = {}) {
   return chromium.launchPersistentContext(folder, { ...CHROMIUM, ...options });
 }
+
+/** Keeps what the worker says of each generation in `window.generations`, as the page gets it. */
+export async function keepGenerations(page) {
+  await page.addInitScript(() => {
+    window.generations = [];
+    window.Worker = class extends Worker {
+      constructor(...args) {
+        super(...args);
+        this.addEventListener("message", ({ data }) => {
+          const { body } = JSON.parse(data);
+          if (body?.reply === "generated") window.generations.push(body);
+        });
+      }
+    };
+  });
+}

@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
-import { launch, serve } from "./browser.mjs";
+import { keepGenerations, launch, serve } from "./browser.mjs";
 
 const BIN = process.env.UNDERSTORY_BIN;
 const FIXTURE = fileURLToPath(new URL("../../fixtures/qwen3/", import.meta.url));
@@ -43,19 +43,7 @@ before(async () => {
   browser = await launch();
   page = await browser.newPage();
   page.on("pageerror", (error) => faults.push(String(error)));
-  // The worker's replies, as the page gets them.
-  await page.addInitScript(() => {
-    window.generations = [];
-    window.Worker = class extends Worker {
-      constructor(...args) {
-        super(...args);
-        this.addEventListener("message", ({ data }) => {
-          const { body } = JSON.parse(data);
-          if (body?.reply === "generated") window.generations.push(body);
-        });
-      }
-    };
-  });
+  await keepGenerations(page);
   await page.goto(`${server.url}#models`);
 });
 

@@ -7,7 +7,7 @@ import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { launch, serve } from "./browser.mjs";
+import { keepGenerations, launch, serve } from "./browser.mjs";
 import { golden, model, split } from "./gguf.mjs";
 import { startHub } from "./hub.mjs";
 import { ask, greedy, load, openWorker } from "./worker.mjs";
@@ -44,19 +44,7 @@ before(async () => {
   browser = await launch();
   page = await browser.newPage();
   page.on("pageerror", (error) => faults.push(String(error)));
-  // The worker's replies, as the page gets them.
-  await page.addInitScript(() => {
-    window.generations = [];
-    window.Worker = class extends Worker {
-      constructor(...args) {
-        super(...args);
-        this.addEventListener("message", ({ data }) => {
-          const { body } = JSON.parse(data);
-          if (body?.reply === "generated") window.generations.push(body);
-        });
-      }
-    };
-  });
+  await keepGenerations(page);
   await page.goto(`${server.url}#models`);
 });
 

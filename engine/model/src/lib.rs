@@ -23,4 +23,3 @@ pub mod weights;
 
 pub use measured_shape::MeasuredShape;
 pub use pair::check_pair;
-pub use stored::StoredType;

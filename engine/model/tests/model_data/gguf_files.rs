@@ -1,50 +1,16 @@
 //! GGUF models that were converted from the fixtures: the same model as its folder.
 
-use std::collections::BTreeMap;
-
 use understory_model::chat::ChatTemplate;
 use understory_model::config::{ModelConfig, Rope};
-use understory_model::files::{FileBytes, FolderFiles, ModelFiles};
+use understory_model::files::{FolderFiles, ModelFiles};
 use understory_model::tokenizer::Tokenizer;
 use understory_model::weights::{LayerSlot, ModelWeights, Slot, StoredType};
 use understory_model::{fingerprints, gguf};
-use understory_protocol::{Error, Result};
+use understory_protocol::Error;
 
 use super::gguf_models::convert::converted;
 use super::gguf_models::writer::{Meta, Writer};
 use super::{MemoryFiles, fixture, model_folders};
-
-/// GGUF files in memory.
-#[derive(Clone, Default)]
-pub struct GgufFiles(pub BTreeMap<String, Vec<u8>>);
-
-impl GgufFiles {
-    pub fn one(bytes: Vec<u8>) -> Self {
-        Self([("model.gguf".to_owned(), bytes)].into())
-    }
-}
-
-impl ModelFiles for GgufFiles {
-    fn name(&self) -> String {
-        "memory".into()
-    }
-
-    fn gguf(&self) -> Option<String> {
-        self.0.keys().next().cloned()
-    }
-
-    fn read(&self, file: &str) -> Result<Option<FileBytes<'_>>> {
-        Ok(self.0.get(file).map(|bytes| FileBytes::Borrowed(bytes)))
-    }
-
-    fn len(&self, file: &str) -> Result<Option<u64>> {
-        Ok(self.0.get(file).map(|bytes| bytes.len() as u64))
-    }
-
-    fn range(&self, file: &str, offset: u64, len: u64) -> Result<FileBytes<'_>> {
-        Ok(FileBytes::Borrowed(&self.0[file][offset as usize..(offset + len) as usize]))
-    }
-}
 
 /// Frequencies that were divided after they were rounded have another last bit.
 fn near(a: &[Rope], b: &[Rope]) -> bool {
@@ -62,7 +28,7 @@ fn a_converted_model_is_the_same_model() {
         let config = ModelConfig::from_files(&original).unwrap();
         let weights = ModelWeights::open(&original, &config).unwrap();
         for half in [true, false] {
-            let files = GgufFiles::one(converted(&folder, half).bytes());
+            let files = MemoryFiles::gguf(converted(&folder, half).bytes());
             let read = ModelConfig::from_files(&files).unwrap();
             assert!(near(&read.ropes, &config.ropes), "{folder:?}");
             assert!(!read.norm.unit_offset);
@@ -148,7 +114,7 @@ fn blocks_stay_whole_when_rows_are_put_back() {
     };
     blocks("blk.1.attn_q.weight", 2, 18);
     blocks("blk.1.attn_v.weight", 8, 34);
-    let files = GgufFiles::one(writer.bytes());
+    let files = MemoryFiles::gguf(writer.bytes());
     let config = ModelConfig::from_files(&files).unwrap();
     let weights = ModelWeights::open(&files, &config).unwrap();
     let slot = Slot::Layer(1, LayerSlot::Qkv);
@@ -175,7 +141,7 @@ fn blocks_stay_whole_when_rows_are_put_back() {
 #[test]
 fn a_converted_tokenizer_gives_the_same_ids() {
     for folder in model_folders(false) {
-        let files = GgufFiles::one(converted(&folder, true).bytes());
+        let files = MemoryFiles::gguf(converted(&folder, true).bytes());
         let config = ModelConfig::from_files(&files).unwrap();
         let tokenizer = Tokenizer::from_files(&files, &config).unwrap();
         let golden: serde_json::Value = serde_json::from_str(&MemoryFiles::load(&folder).text("golden.json")).unwrap();
@@ -199,10 +165,10 @@ fn versions_alignments_and_split_files() {
         weights.read_rows(Slot::Layer(1, LayerSlot::MlpDown), 0..9, &mut values).unwrap();
         (config, values)
     };
-    let expected = read(&GgufFiles::one(whole.bytes()));
+    let expected = read(&MemoryFiles::gguf(whole.bytes()));
     let mut other = Writer { version: 2, alignment: 4096, ..whole.clone() };
     other.set("general.alignment", Meta::U32(4096));
-    assert_eq!(read(&GgufFiles::one(other.bytes())), expected);
+    assert_eq!(read(&MemoryFiles::gguf(other.bytes())), expected);
 
     let folder = tempfile::tempdir().unwrap();
     let n = whole.tensors.len();
@@ -265,7 +231,7 @@ fn a_folder_with_gguf_files() {
 fn chat_templates_and_special_tokens() {
     let mut writer = converted(&fixture("llama"), true);
     let render = |writer: &Writer| {
-        let files = GgufFiles::one(writer.bytes());
+        let files = MemoryFiles::gguf(writer.bytes());
         let template = ChatTemplate::from_files(&files)?;
         let conversation = understory_model::chat::Conversation::from_messages(&[], true)?;
         template.map(|template| template.render(&conversation, &|| false)).transpose()
@@ -276,7 +242,7 @@ fn chat_templates_and_special_tokens() {
     assert!(matches!(render(&writer), Err(Error::ChatTemplate { .. })));
     writer.set("tokenizer.chat_template", Meta::Text("{{ bos_token }}!{{ pad_token }}".into()));
     writer.set("tokenizer.ggml.padding_token_id", Meta::U32(20));
-    let files = GgufFiles::one(writer.bytes());
+    let files = MemoryFiles::gguf(writer.bytes());
     let tokenizer = Tokenizer::from_files(&files, &ModelConfig::from_files(&files).unwrap()).unwrap();
     let expected = format!("<|endoftext|>!{}", tokenizer.token_text(20).unwrap());
     assert_eq!(render(&writer).unwrap(), Some(expected));
@@ -301,7 +267,7 @@ fn a_tokenizer_by_scores() {
     writer.set("tokenizer.ggml.bos_token_id", Meta::U32(1));
     writer.set("tokenizer.ggml.eos_token_id", Meta::U32(2));
     let open = |writer: &Writer| {
-        let files = GgufFiles::one(writer.bytes());
+        let files = MemoryFiles::gguf(writer.bytes());
         Tokenizer::from_files(&files, &ModelConfig::from_files(&files).unwrap()).unwrap()
     };
     let tokenizer = open(&writer);
@@ -324,7 +290,7 @@ fn begin_tokens_by_default() {
     let begins = |pre: &str| {
         let mut writer = converted(&fixture("llama"), true);
         writer.set("tokenizer.ggml.pre", Meta::Text(pre.into()));
-        let files = GgufFiles::one(writer.bytes());
+        let files = MemoryFiles::gguf(writer.bytes());
         let config = ModelConfig::from_files(&files).unwrap();
         Tokenizer::from_files(&files, &config).unwrap().encode("a", true).unwrap().len() == 2
     };
@@ -336,8 +302,8 @@ fn begin_tokens_by_default() {
 fn fingerprints_of_gguf_models() {
     let of = |writer: &Writer| {
         let bytes = writer.bytes();
-        let whole = fingerprints::file(&GgufFiles::one(bytes.clone()), "model.gguf").unwrap();
-        let files = GgufFiles::one(bytes);
+        let whole = fingerprints::file(&MemoryFiles::gguf(bytes.clone()), "model.gguf").unwrap();
+        let files = MemoryFiles::gguf(bytes);
         assert_eq!(fingerprints::weights(&files).unwrap(), whole);
         (whole.unwrap(), fingerprints::tokenizer(&files).unwrap().unwrap())
     };

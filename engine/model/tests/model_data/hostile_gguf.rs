@@ -13,10 +13,9 @@ use understory_model::tokenizer::Tokenizer;
 use understory_model::weights::ModelWeights;
 use understory_protocol::{Error, Result};
 
-use super::fixture;
-use super::gguf_files::GgufFiles;
 use super::gguf_models::convert::converted;
 use super::gguf_models::writer::{Meta, Tensor, Writer};
+use super::{MemoryFiles, fixture};
 
 static GOOD: LazyLock<Writer> = LazyLock::new(|| converted(&fixture("llama"), true));
 
@@ -37,17 +36,17 @@ fn open(files: &dyn ModelFiles) -> Result<()> {
 }
 
 fn refused(bytes: Vec<u8>) -> String {
-    open(&GgufFiles::one(bytes)).expect_err("refused").to_string()
+    open(&MemoryFiles::gguf(bytes)).expect_err("refused").to_string()
 }
 
 #[test]
 fn a_file_cut_short_is_an_error_wherever_it_is_cut() {
     let (whole, header) = (GOOD.bytes(), GOOD.header().len());
-    assert!(open(&GgufFiles::one(whole.clone())).is_ok());
+    assert!(open(&MemoryFiles::gguf(whole.clone())).is_ok());
     let last = whole.len() - GOOD.tensors.last().unwrap().bytes.len() / 2;
     let within = (0..1500).chain((1500..header).step_by(41)).chain(header - 300..header + 40);
     for keep in within.chain([last, whole.len() - 64]) {
-        match open(&GgufFiles::one(whole[..keep].to_vec())) {
+        match open(&MemoryFiles::gguf(whole[..keep].to_vec())) {
             Err(Error::Truncated { actual, .. }) => assert_eq!(actual, keep as u64),
             other => panic!("{keep} of {} bytes: {other:?}", whole.len()),
         }
@@ -155,7 +154,7 @@ fn other_ways_to_say_the_same() {
     let read = |change: &dyn Fn(&mut Writer)| {
         let mut writer = GOOD.clone();
         change(&mut writer);
-        ModelConfig::from_files(&GgufFiles::one(writer.bytes())).unwrap()
+        ModelConfig::from_files(&MemoryFiles::gguf(writer.bytes())).unwrap()
     };
     let good = read(&|_| {});
     assert_eq!(read(&|writer| writer.set("llama.attention.head_count_kv", Meta::I32s(vec![2, 2]))), good);
@@ -181,7 +180,7 @@ fn other_ways_to_say_the_same() {
             Some(value) => writer.set(key, value),
             None => writer.remove(key),
         }
-        let config = ModelConfig::from_files(&GgufFiles::one(writer.bytes())).unwrap();
+        let config = ModelConfig::from_files(&MemoryFiles::gguf(writer.bytes())).unwrap();
         config.layers.iter().map(|layer| layer.window.is_some()).collect::<Vec<_>>()
     };
     let pattern = "gemma3.attention.sliding_window_pattern";
@@ -201,7 +200,7 @@ proptest! {
         for (place, byte) in places {
             bytes[place.index(header)] = byte;
         }
-        let _ = open(&GgufFiles::one(bytes));
+        let _ = open(&MemoryFiles::gguf(bytes));
     }
 
     /// The same for values of keys of the right names.
@@ -214,6 +213,6 @@ proptest! {
         let mut writer = GOOD.clone();
         let nth = key.index(writer.metadata.len());
         writer.metadata[nth].1 = Meta::Raw(kind, value);
-        let _ = open(&GgufFiles::one(writer.bytes()));
+        let _ = open(&MemoryFiles::gguf(writer.bytes()));
     }
 }

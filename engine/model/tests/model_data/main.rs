@@ -22,6 +22,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use understory_model::files::{FileBytes, FolderFiles, ModelFiles};
+use understory_model::gguf::is_gguf;
 use understory_protocol::Result;
 
 /// The repository's root.
@@ -53,6 +54,11 @@ impl MemoryFiles {
         let file =
             |entry: std::fs::DirEntry| (entry.file_name().into_string().unwrap(), std::fs::read(entry.path()).unwrap());
         Self(entries.map(file).collect())
+    }
+
+    /// One GGUF file.
+    fn gguf(bytes: Vec<u8>) -> Self {
+        Self::default().with("model.gguf", bytes)
     }
 
     fn with(mut self, file: &str, bytes: impl Into<Vec<u8>>) -> Self {
@@ -89,6 +95,10 @@ impl MemoryFiles {
 impl ModelFiles for MemoryFiles {
     fn name(&self) -> String {
         "memory".into()
+    }
+
+    fn gguf(&self) -> Option<String> {
+        self.0.keys().find(|name| is_gguf(name)).cloned()
     }
 
     fn read(&self, file: &str) -> Result<Option<FileBytes<'_>>> {

@@ -6,9 +6,9 @@
 
 use std::collections::HashMap;
 
+use understory_model::MeasuredShape;
 use understory_model::config::{ModelConfig, NormKind};
-use understory_model::weights::{ModelWeights, Slot};
-use understory_model::{MeasuredShape, StoredType};
+use understory_model::weights::{ModelWeights, Slot, StoredType};
 use understory_protocol::formulas::median;
 use understory_protocol::{Dtype, KernelSet, Result};
 use web_time::Instant;

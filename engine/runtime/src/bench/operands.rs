@@ -4,7 +4,7 @@
 use understory_protocol::{KernelSet, Result};
 
 use crate::device_weights::{Form, Matrix, MatrixPart, Plain, PlaneOffsets, Planes, Store, Vectors};
-use crate::gpu::{Buffer, Gpu, Texels};
+use crate::gpu::{Buffer, Gpu};
 
 const DOING: &str = "allocating what is measured";
 /// Bytes written at once; the same ones all over, but never the host's page of zeros.
@@ -47,9 +47,7 @@ impl<'a> Operands<'a> {
             Form::Blocks(block_type) => (&self.f16s, Planes::words(block_type, cols)),
         };
         let block_bytes = 16 * (codes + high + scales) as u64;
-        let limits = &self.gpu.report().limits;
-        let per_part =
-            limits.max_storage_buffer_binding_size.min(limits.max_buffer_size).min(Texels::MAX_BYTES) / block_bytes;
+        let per_part = Store::max_bytes(self.gpu) / block_bytes;
         let mut parts = Vec::new();
         for block0 in (0..blocks).step_by(per_part.max(1) as usize) {
             let blocks = (per_part as usize).min(blocks - block0);

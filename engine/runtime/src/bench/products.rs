@@ -6,9 +6,9 @@ use understory_protocol::Result;
 
 use super::kernels::Cost;
 use super::operands::Operands;
-use crate::device_weights::{Form, Matrix, Plain, Vectors};
+use crate::device_weights::{BOUND_BYTES, Form, Matrix, Plain, Vectors};
 use crate::gpu::Dispatch;
-use crate::kernels::{self, BOUND_BYTES, Builder, Epilogue, Product};
+use crate::kernels::{self, Builder, Epilogue, Product};
 
 /// One product of the model.
 #[derive(Clone)]

@@ -2,9 +2,8 @@
 
 use std::ops::Range;
 
-use understory_model::StoredType;
 use understory_model::quantised::{BlockType, Rounding};
-use understory_model::weights::Slot;
+use understory_model::weights::{Slot, StoredType};
 use understory_protocol::{Dtype, Error, Result};
 
 use super::form::{Plain, rounding};

@@ -1,6 +1,6 @@
 //! How the values of a part of a matrix are stored.
 
-use understory_model::quantised::{BlockType, Rounding, Scales};
+use understory_model::quantised::{BlockType, Rounding};
 use understory_protocol::Dtype;
 
 use super::planes::Planes;
@@ -93,12 +93,12 @@ pub(super) fn rounding(dtype: Dtype, cols: usize) -> Option<Rounding> {
     .filter(|rounding| cols.is_multiple_of(rounding.block_type().block_len()))
 }
 
-/// The number of the kind of [`Scales`] in `lib/weights.wesl`.
+/// How a type's scales are stored: `KIND` in `lib/weights.wesl`.
 fn scale_kind(block_type: BlockType) -> u32 {
-    match block_type.unpack(&vec![0; block_type.block_bytes()]).scales {
-        Scales::Centred { .. } => 0,
-        Scales::Affine { .. } => 1,
-        Scales::SuperAffine { .. } => 2,
-        Scales::SuperCentred { .. } => 3,
+    match block_type {
+        BlockType::Q4_0 | BlockType::Q5_0 | BlockType::Q8_0 => 0,
+        BlockType::Q4_1 | BlockType::Q5_1 => 1,
+        BlockType::Q4K | BlockType::Q5K => 2,
+        BlockType::Q6K => 3,
     }
 }

@@ -12,7 +12,7 @@ mod upload;
 pub use form::{Form, Plain};
 pub use layout::interleaved;
 pub use planes::{PlaneOffsets, Planes, ScaleTooLarge};
-pub use store::{Store, bound_rows, reads_texels};
+pub use store::{BOUND_BYTES, Store, bound_rows, reads_texels};
 pub use upload::upload;
 
 use crate::gpu::Buffer;

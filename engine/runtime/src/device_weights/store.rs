@@ -6,6 +6,8 @@ use crate::gpu::{Buffer, Gpu, Texels};
 
 /// `vec4` of activations that a uniform binding holds: `x` in `lib/matmul_io.wesl`.
 const BOUND_WORDS: usize = 4096;
+/// Bytes of that binding, which buffers of activations have beyond their rows: it has one size, wherever it begins.
+pub const BOUND_BYTES: usize = 16 * BOUND_WORDS;
 
 /// What holds the words of a part of a matrix.
 pub enum Store {
@@ -24,6 +26,12 @@ impl Store {
             true => Ok(Self::Texels(gpu.texels_from(doing, &buffer)?)),
             false => Ok(Self::Buffer(buffer)),
         }
+    }
+
+    /// Bytes of a part at most, whatever holds it.
+    pub fn max_bytes(gpu: &Gpu) -> u64 {
+        let limits = &gpu.report().limits;
+        limits.max_storage_buffer_binding_size.min(limits.max_buffer_size).min(Texels::MAX_BYTES)
     }
 
     pub fn is_texels(&self) -> bool {

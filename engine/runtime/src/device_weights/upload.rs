@@ -11,7 +11,7 @@ use understory_protocol::{Dtype, Error, KernelSet, Result};
 use super::layout::{MatrixLayout, Overflow, RowOrder, gate_up_vector, padded};
 use super::planes::{PlaneOffsets, Planes};
 use super::{DeviceLayer, DeviceWeights, Form, Matrix, MatrixPart, Plain, Store, Vectors};
-use crate::gpu::{Buffer, Gpu, Texels};
+use crate::gpu::{Buffer, Gpu};
 
 /// f32 values converted and handed over at once.
 pub(super) const PIECE_VALUES: usize = 1 << 20;
@@ -216,8 +216,7 @@ impl Upload<'_> {
 
     /// Blocks of four rows that one binding holds.
     pub(super) fn blocks_per_part(&self, block_bytes: u64) -> Result<usize> {
-        let limits = &self.gpu.report().limits;
-        let binding = limits.max_storage_buffer_binding_size.min(limits.max_buffer_size).min(Texels::MAX_BYTES);
+        let binding = Store::max_bytes(self.gpu);
         match (binding / block_bytes) as usize {
             0 => {
                 Err(Error::DeviceLimit { what: "four rows of a weight".into(), needed: block_bytes, offered: binding })

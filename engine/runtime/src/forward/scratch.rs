@@ -3,9 +3,8 @@
 use understory_model::config::ModelConfig;
 use understory_protocol::{KernelSet, Result};
 
-use crate::device_weights::reads_texels;
+use crate::device_weights::{BOUND_BYTES, reads_texels};
 use crate::gpu::{Buffer, Gpu};
-use crate::kernels::BOUND_BYTES;
 use crate::kernels::state::STATE_WORDS;
 
 const DOING: &str = "allocating activations";

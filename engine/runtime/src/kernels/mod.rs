@@ -24,7 +24,7 @@ pub use embed::embed;
 pub use first::first_kernels;
 pub use grow::{GrowParams, grow};
 pub use norm_residual::norm_residual;
-pub use product::{BOUND_BYTES, Epilogue, Product, product};
+pub use product::{Epilogue, Product, product};
 pub use rope::{Rope, rope};
 pub use sample::{SampleParams, Sampler, row_sampler, sampler};
 pub use state::{NO_TOKEN, RING, SPLIT};

@@ -5,7 +5,7 @@ use understory_model::config::{Activation, NormKind};
 use understory_protocol::{KernelSet, Result};
 
 use super::{Builder, norm_feature};
-use crate::device_weights::{Form, Matrix, MatrixPart, Vectors, bound_rows};
+use crate::device_weights::{BOUND_BYTES, Form, Matrix, MatrixPart, Vectors, bound_rows};
 use crate::gpu::{Dispatch, Grid, When};
 
 /// What happens to finished outputs.
@@ -41,9 +41,6 @@ pub struct Product<'a> {
     /// Room for the rows of x, normed, where the matrix lies in a texture: `[rows, padded columns]`.
     pub normed: &'a wgpu::Buffer,
 }
-
-/// Bytes that buffers of activations have beyond their rows: a uniform binding has one size, wherever it begins.
-pub const BOUND_BYTES: usize = 1 << 16;
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -135,7 +132,7 @@ pub async fn product(b: &mut Builder<'_>, op: Product<'_>) -> Result<Vec<Dispatc
         x = op.normed;
     }
     for part in &op.matrix.parts {
-        for bound in bindings(b, &op, part, x) {
+        for bound in bindings(&op, part, x) {
             dispatches.push(part_product(b, &op, part, &bound).await?);
         }
     }
@@ -149,7 +146,7 @@ struct Bound<'a> {
     count: u32,
 }
 
-fn bindings<'a>(b: &Builder<'_>, op: &Product<'_>, part: &MatrixPart, x: &'a wgpu::Buffer) -> Vec<Bound<'a>> {
+fn bindings<'a>(op: &Product<'_>, part: &MatrixPart, x: &'a wgpu::Buffer) -> Vec<Bound<'a>> {
     let k8 = op.matrix.k8 as usize;
     let Some(count) = bound_rows(k8).filter(|_| part.store.is_texels()) else {
         return vec![Bound { x: x.as_entire_binding(), first: 0, count: u32::MAX }];
@@ -164,7 +161,6 @@ fn bindings<'a>(b: &Builder<'_>, op: &Product<'_>, part: &MatrixPart, x: &'a wgp
         let binding = wgpu::BufferBinding { buffer: x, offset, size: bytes };
         Bound { x: wgpu::BindingResource::Buffer(binding), first: first as u32, count: count as u32 }
     };
-    debug_assert!(b.kernel_set == KernelSet::Cpu);
     (0..rows).step_by(count).map(bound).collect()
 }
 

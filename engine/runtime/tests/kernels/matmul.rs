@@ -2,9 +2,9 @@
 
 use understory_model::config::{Activation, NormKind};
 use understory_protocol::KernelSet;
-use understory_runtime::device_weights::{Form, Plain, Vectors};
+use understory_runtime::device_weights::{BOUND_BYTES, Form, Plain, Vectors};
 use understory_runtime::gpu::{Buffer, RowClass};
-use understory_runtime::kernels::{BOUND_BYTES, Epilogue, NO_TOKEN, Product, product};
+use understory_runtime::kernels::{Epilogue, NO_TOKEN, Product, product};
 
 use crate::device::{BLOCKS, Device, KERNEL_SETS, forms, pad};
 use crate::random::Random;
