@@ -8,7 +8,7 @@ use naga::{
     valid::{Capabilities, ValidationFlags, Validator},
 };
 
-use crate::rules::{Violation, check};
+use crate::rules::{Violation, check, texels};
 
 /// What naga knows of a module with one compute entry point.
 #[derive(Debug)]
@@ -70,7 +70,7 @@ fn bindings(module: &Module) -> Vec<Binding> {
             let access = match variable.space {
                 AddressSpace::Storage { access } if access.contains(StorageAccess::STORE) => "ReadWrite",
                 AddressSpace::Storage { .. } => "Read",
-                AddressSpace::Handle => "Texels",
+                AddressSpace::Handle => texels(&module.types[variable.ty].inner).expect("checked by the rules"),
                 _ => "Uniform",
             };
             Some(Binding {

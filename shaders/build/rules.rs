@@ -10,6 +10,7 @@ use crate::literals::{MAX_FLOAT_LITERAL, Token, decimal_value, tokens};
 pub const ENABLES: &[&str] = &[];
 /// Storage buffers a stage: WebGPU guarantees 8, Firefox never gives more than 9.
 pub const MAX_STORAGE_BUFFERS: usize = 8;
+const MAX_STORAGE_TEXTURES: usize = 4;
 /// Bytes of `var<workgroup>` that WebGPU guarantees.
 pub const MAX_WORKGROUP_BYTES: u32 = 16384;
 /// Invocations of a workgroup that WebGPU guarantees, all together and along each axis.
@@ -76,7 +77,7 @@ fn check_text(wgsl: &str) -> Vec<Violation> {
 /// Rules on bindings.
 fn check_resources(module: &Module, info: &ModuleInfo, entry: usize) -> Vec<Violation> {
     let mut found = Vec::new();
-    let mut storage_buffers = 0;
+    let (mut storage_buffers, mut storage_textures) = (0, 0);
     for (handle, variable) in module.global_variables.iter() {
         let Some(binding) = &variable.binding else { continue };
         let offset = module.global_variables.get_span(handle).to_range().map(|range| range.start);
@@ -90,8 +91,10 @@ fn check_resources(module: &Module, info: &ModuleInfo, entry: usize) -> Vec<Viol
                     report(format!("binding `{name}` has an access other than read and read_write"));
                 }
             }
-            AddressSpace::Handle if is_texels(&module.types[variable.ty].inner) => {}
-            _ => report(format!("binding `{name}` is neither a uniform nor a storage buffer nor a texture_2d<u32>")),
+            AddressSpace::Handle if let Some(access) = texels(&module.types[variable.ty].inner) => {
+                storage_textures += usize::from(access == "WriteTexels");
+            }
+            _ => report(format!("binding `{name}` is neither a uniform nor a storage buffer nor a texture of words")),
         }
         if binding.group != 0 {
             report(format!("binding `{name}` is in group {}; kernels use group 0 only", binding.group));
@@ -107,14 +110,23 @@ fn check_resources(module: &Module, info: &ModuleInfo, entry: usize) -> Vec<Viol
         let message = format!("{storage_buffers} storage buffers; WebGPU guarantees {MAX_STORAGE_BUFFERS} a stage");
         found.push(Violation { message, offset: None });
     }
+    if storage_textures > MAX_STORAGE_TEXTURES {
+        let message = format!("{storage_textures} storage textures; WebGPU guarantees {MAX_STORAGE_TEXTURES} a stage");
+        found.push(Violation { message, offset: None });
+    }
     found
 }
 
-/// The one kind of texture that kernels read.
-fn is_texels(inner: &TypeInner) -> bool {
-    use naga::{ImageClass, ImageDimension, ScalarKind};
-    let class = ImageClass::Sampled { kind: ScalarKind::Uint, multi: false };
-    *inner == TypeInner::Image { dim: ImageDimension::D2, arrayed: false, class }
+/// The textures that kernels read and write, as variants of the library's `Access`; `None`: any other.
+pub fn texels(inner: &TypeInner) -> Option<&'static str> {
+    use naga::{ImageClass, ImageDimension, ScalarKind, StorageFormat};
+    let TypeInner::Image { dim: ImageDimension::D2, arrayed: false, class } = *inner else { return None };
+    match class {
+        ImageClass::Sampled { kind: ScalarKind::Uint, multi: false } => Some("Texels"),
+        ImageClass::Sampled { kind: ScalarKind::Float, multi: false } => Some("FloatTexels"),
+        ImageClass::Storage { format: StorageFormat::Rgba32Float, access: StorageAccess::STORE } => Some("WriteTexels"),
+        _ => None,
+    }
 }
 
 /// Rules on workgroups.

@@ -60,6 +60,10 @@ pub enum Access {
     ReadWrite,
     /// a two-dimensional texture of unsigned words, read only
     Texels,
+    /// the same of floats
+    FloatTexels,
+    /// a two-dimensional texture of floats, write only
+    WriteTexels,
 }
 
 /// Every permutation of every kernel, sorted by kernel and features.

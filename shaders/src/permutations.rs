@@ -51,6 +51,8 @@ pub const KERNELS: &[Kernel] = &[
     kernel("candidates", &[PROFILE]),
     kernel("catch_up", &[PROFILE]),
     kernel("commit", &[&["layers1", "layers2", "layers3"], &["", "draft"]]),
+    kernel("commit_gather", &[&["cpu"], &["layers1", "layers2"], &["", "draft"]]),
+    kernel("commit_scatter", &[&["cpu"], &["layers1", "layers2"], &["", "draft"]]),
     kernel("embed", &[WEIGHTS, WEIGHTS_PROFILE, &["rms", "layer"], &["", "positions", "tree"]]),
     kernel("grow", &[]),
     kernel("matmul", &[WEIGHTS, &["gpu"], PRODUCT, &["cb1", "cb4"]]),
@@ -61,6 +63,7 @@ pub const KERNELS: &[Kernel] = &[
     kernel("norm_residual", &[PROFILE, &["rms"]]),
     kernel("peak", &[]),
     kernel("rope", &[&["", "rotary"], &["", "qknorm"], TREE]),
+    kernel("rope_cpu", &[&["cpu"], &["", "rotary"], &["", "qknorm"], TREE]),
     kernel("sample", &[PROFILE, &["", "greedy"], &["", "rows"]]),
 ];
 

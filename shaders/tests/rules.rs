@@ -96,7 +96,7 @@ fn unused_bindings() {
 #[test]
 fn other_groups_and_resources() {
     assert_refused("@group(0) @binding(1)", "@group(1) @binding(1)", "`y` is in group 1");
-    let texture = "@group(0) @binding(3) var image: texture_2d<f32>;\nvar<workgroup>";
+    let texture = "@group(0) @binding(3) var image: texture_3d<f32>;\nvar<workgroup>";
     let message = refusal("var<workgroup>", texture);
     assert!(message.contains("`image` is neither a uniform nor a storage buffer"), "{message}");
 }

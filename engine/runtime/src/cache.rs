@@ -2,9 +2,9 @@
 //! tokens that those rows belong to, so that a next request with the same beginning need not compute it again.
 
 use understory_model::config::ModelConfig;
-use understory_protocol::Result;
+use understory_protocol::{KernelSet, Result};
 
-use crate::gpu::{Buffer, Gpu};
+use crate::gpu::{Gpu, Words};
 
 /// Positions by which the cache grows.
 const STEP: usize = 256;
@@ -12,12 +12,21 @@ const DOING: &str = "growing the KV cache";
 
 /// K and V of one layer, `[capacity, n_kv_heads, head_stride]` f32.
 pub struct LayerCache {
-    pub k: Buffer,
-    pub v: Buffer,
+    pub k: Words,
+    pub v: Words,
+}
+
+impl LayerCache {
+    /// Of `bytes` each; [`Gpu::check_allocations`] says whether there is memory for them.
+    fn new(gpu: &Gpu, bytes: u64, kernel_set: KernelSet) -> Result<Self> {
+        let words = || Words::new(gpu, DOING, bytes, kernel_set);
+        Ok(Self { k: words()?, v: words()? })
+    }
 }
 
 pub struct KvCache {
     pub layers: Vec<LayerCache>,
+    kernel_set: KernelSet,
     capacity: usize,
     /// f32 in a row of K, and of V
     row: usize,
@@ -27,9 +36,9 @@ pub struct KvCache {
 
 impl KvCache {
     /// An empty cache; buffers come with the first [`Self::reserve`].
-    pub fn new(config: &ModelConfig) -> Self {
+    pub fn new(config: &ModelConfig, kernel_set: KernelSet) -> Self {
         let row = config.n_kv_heads * config.head_dim.next_multiple_of(4);
-        Self { layers: Vec::new(), capacity: 0, row, tokens: Vec::new() }
+        Self { layers: Vec::new(), kernel_set, capacity: 0, row, tokens: Vec::new() }
     }
 
     /// Positions that fit.
@@ -64,16 +73,14 @@ impl KvCache {
         let bytes = (capacity * self.row * 4) as u64;
         for i in 0..config.n_layers() {
             match self.layers.get_mut(i) {
-                None => {
-                    let (k, v) = (gpu.storage_deferred(DOING, bytes)?, gpu.storage_deferred(DOING, bytes)?);
-                    self.layers.push(LayerCache { k, v });
-                }
+                None => self.layers.push(LayerCache::new(gpu, bytes, self.kernel_set)?),
                 Some(old) => {
                     // One layer at a time: the old and the new cache never both exist in full.
-                    let grown = LayerCache { k: gpu.storage(DOING, bytes).await?, v: gpu.storage(DOING, bytes).await? };
+                    let grown = LayerCache::new(gpu, bytes, self.kernel_set)?;
+                    gpu.check_allocations(DOING).await?;
                     let mut encoder = gpu.device().create_command_encoder(&Default::default());
-                    encoder.copy_buffer_to_buffer(&old.k, 0, &grown.k, 0, old.k.size());
-                    encoder.copy_buffer_to_buffer(&old.v, 0, &grown.v, 0, old.v.size());
+                    old.k.copy_to(&mut encoder, &grown.k);
+                    old.v.copy_to(&mut encoder, &grown.v);
                     gpu.queue().submit([encoder.finish()]);
                     *old = grown;
                 }

@@ -210,9 +210,10 @@ impl Engine {
         let mut all = Vec::new();
         if bytes > 0 {
             let mut staging = Staging::new(&self.gpu, bytes).await?;
-            for buffer in cache.layers.iter().flat_map(|layer| [&layer.k, &layer.v]) {
+            for words in cache.layers.iter().flat_map(|layer| [&layer.k, &layer.v]) {
+                let buffer = words.snapshot(&self.gpu, doing).await?;
                 let encoder = self.gpu.device().create_command_encoder(&Default::default());
-                all.extend(staging.read_floats(&self.gpu, doing, encoder, buffer, bytes).await?);
+                all.extend(staging.read_floats(&self.gpu, doing, encoder, &buffer, bytes).await?);
             }
         }
         Ok(all)

@@ -5,7 +5,7 @@ use understory_model::config::NormKind;
 use understory_protocol::{Result, Sampling};
 
 use super::kernels::{Bench, Cost, Pass, all};
-use crate::gpu::Dispatch;
+use crate::gpu::{Dispatch, Words};
 use crate::kernels::{self, Attention, Rope, split_keys};
 
 const CONTEXTS: [usize; 4] = [128, 512, 1024, 2048];
@@ -42,6 +42,11 @@ impl Bench<'_> {
         ATTENTION_ROWS.len() * attention + 6
     }
 
+    /// What kernels write and attention reads.
+    async fn words(&mut self, values: usize) -> Result<Words> {
+        self.operands.rows(self.kernel_set, values).await
+    }
+
     pub async fn embed(&mut self) -> Result<()> {
         let (d, vocab, norm) = (self.config.hidden_size, self.config.vocab_size, self.config.norm.kind);
         let form = self.table;
@@ -62,9 +67,9 @@ impl Bench<'_> {
         let head_stride = config.head_dim.next_multiple_of(4);
         let row = config.q_dim() + 2 * config.kv_dim();
         let qkv = self.operands.floats(row).await?;
-        let q = self.operands.floats(config.n_heads * head_stride).await?;
-        let k_cache = self.operands.floats(config.n_kv_heads * head_stride).await?;
-        let v_cache = self.operands.floats(config.n_kv_heads * head_stride).await?;
+        let q = self.words(config.n_heads * head_stride).await?;
+        let k_cache = self.words(config.n_kv_heads * head_stride).await?;
+        let v_cache = self.words(config.n_kv_heads * head_stride).await?;
         let rotary_dim = config.ropes.first().map(|rope| rope.rotary_dim);
         let angles = self.operands.floats(rotary_dim.unwrap_or(0)).await?;
         let state = self.state.clone();
@@ -73,9 +78,9 @@ impl Bench<'_> {
             state: &state,
             angles: rotary_dim.map(|dim| (&angles, dim)),
             qk_gamma: None,
-            q: &q,
-            k_cache: &k_cache,
-            v_cache: &v_cache,
+            q: q.binding(),
+            k_cache: k_cache.binding(),
+            v_cache: v_cache.binding(),
         };
         let dispatch = kernels::rope(&mut self.builder(config.norm.kind), config, rope).await?;
         let shape = format!("{} + 2 x {} heads of {}", config.n_heads, config.n_kv_heads, config.head_dim);
@@ -89,26 +94,28 @@ impl Bench<'_> {
         let most = self.contexts().max().unwrap_or(1);
         let cache_row = config.n_kv_heads * head_stride;
         let rows = ATTENTION_ROWS[ATTENTION_ROWS.len() - 1];
-        let q = self.operands.floats(rows * config.n_heads * head_stride).await?;
+        let q = self.words(rows * config.n_heads * head_stride).await?;
         let out = self.operands.floats(rows * config.q_dim().next_multiple_of(8)).await?;
         let n_splits = self.splits(most);
         let part_values = config.n_heads * (head_stride + 4);
         let parts = self.operands.floats(rows * part_values * n_splits as usize).await?;
         let state = self.state.clone();
         let mut dispatches = Vec::new();
+        let mut caches = Vec::new();
         for layer in &config.layers[..self.layers] {
-            let k_cache = self.operands.floats(most * cache_row).await?;
-            let v_cache = self.operands.floats(most * cache_row).await?;
+            let cache = [self.words(most * cache_row).await?, self.words(most * cache_row).await?];
             let attention = Attention {
-                q: &q,
-                k_cache: &k_cache,
-                v_cache: &v_cache,
+                q: q.binding(),
+                k_cache: cache[0].binding(),
+                v_cache: cache[1].binding(),
                 state: &state,
                 out: &out,
                 out_stride: config.q_dim(),
                 parts: (n_splits > 1).then_some((&parts, n_splits)),
             };
             dispatches.extend(kernels::attention(&mut self.builder(config.norm.kind), config, layer, attention).await?);
+            // On the device's account for as long as it is measured.
+            caches.push(cache);
         }
         let cases: Vec<_> = self.contexts().flat_map(|c| ATTENTION_ROWS.map(|rows| (c, rows))).collect();
         for (context, rows) in cases {

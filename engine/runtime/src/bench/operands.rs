@@ -4,7 +4,7 @@
 use understory_protocol::{KernelSet, Result};
 
 use crate::device_weights::{Form, Matrix, MatrixPart, Plain, PlaneOffsets, Planes, Store, Vectors};
-use crate::gpu::{Buffer, Gpu};
+use crate::gpu::{Buffer, Gpu, Words};
 
 const DOING: &str = "allocating what is measured";
 /// Bytes written at once; the same ones all over, but never the host's page of zeros.
@@ -24,6 +24,16 @@ impl<'a> Operands<'a> {
         // Exponents 2^-6 and 2^-5, any mantissa.
         let f16s = hashes().take(PIECE_BYTES / 2).flat_map(|h| ((h as u16 & 0x07ff) + 0x2400).to_le_bytes()).collect();
         Self { gpu, buffers: Vec::new(), f32s, f16s }
+    }
+
+    /// `values` f32 as kernels write them and attention reads them.
+    pub async fn rows(&mut self, kernel_set: KernelSet, values: usize) -> Result<Words> {
+        let words = Words::new(self.gpu, DOING, values as u64 * 4, kernel_set)?;
+        let contents = filled(self.gpu, words.size(), &self.f32s).await?;
+        let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
+        words.fill(&mut encoder, &contents);
+        self.gpu.queue().submit([encoder.finish()]);
+        Ok(words)
     }
 
     /// `values` f32.

@@ -99,7 +99,7 @@ impl Forward {
         )
         .await?;
         on_progress(1, 3);
-        let cache = KvCache::new(&config);
+        let cache = KvCache::new(&config, kernel_set);
         let mut forward = Forward {
             config,
             weights,
@@ -159,7 +159,7 @@ impl Forward {
         // The plan's bind groups hold the old buffers.
         self.plan = None;
         if let Err(e) = self.cache.reserve(gpu, &self.config, positions).await {
-            self.cache = KvCache::new(&self.config);
+            self.cache = KvCache::new(&self.config, self.kernel_set);
             return Err(e);
         }
         self.plan = Some(self.make_plan(gpu).await?);

@@ -1,6 +1,7 @@
 //! The dispatches of a pass, with bind groups over the KV cache's buffers.
 
 use understory_model::config::{self, ModelConfig, Residual};
+use understory_protocol::method::MAX_NODES;
 use understory_protocol::{KernelSet, Result};
 
 use super::{Forward, MAX_INVARIANT_ROWS};
@@ -21,7 +22,7 @@ pub(super) struct Plan {
     /// embedding and layers
     pub body: Vec<Dispatch>,
     /// KV commit, where the model takes part in speculation
-    pub commit: Vec<Dispatch>,
+    pub commit: kernels::Commit,
     /// (cos, sin) by position, one table a rope
     _angles: Vec<Buffer>,
     /// parts of split attention, and the rows it has room for
@@ -92,15 +93,15 @@ impl Forward {
                 state: &s.state,
                 angles: kind.rope.map(|r| (&*angles[r], config.ropes[r].rotary_dim)),
                 qk_gamma: layer.qk_gamma.as_deref(),
-                q: &s.q,
-                k_cache: &kv.k,
-                v_cache: &kv.v,
+                q: s.q.binding(),
+                k_cache: kv.k.binding(),
+                v_cache: kv.v.binding(),
             };
             body.push(kernels::rope(&mut b, config, rope).await?);
             let attention = Attention {
-                q: &s.q,
-                k_cache: &kv.k,
-                v_cache: &kv.v,
+                q: s.q.binding(),
+                k_cache: kv.k.binding(),
+                v_cache: kv.v.binding(),
                 state: &s.state,
                 out: &s.attn,
                 out_stride: config.q_dim().next_multiple_of(8),
@@ -159,8 +160,11 @@ impl Forward {
             }
         }
         let commit = match &self.commit {
-            Some(of) => kernels::commit(&mut b, &self.cache.layers, self.cache.row(), &of.state, of.draft).await?,
-            None => Vec::new(),
+            Some(of) => {
+                let layers: Vec<_> = self.cache.layers.iter().map(|layer| [&layer.k, &layer.v]).collect();
+                kernels::commit(&mut b, &layers, [self.cache.row(), MAX_NODES], &of.state, of.draft).await?
+            }
+            None => kernels::Commit::default(),
         };
         Ok(Plan { body, commit, _angles: angles, _parts: parts, parts_rows })
     }

@@ -4,7 +4,7 @@ use understory_model::config::ModelConfig;
 use understory_protocol::{KernelSet, Result};
 
 use crate::device_weights::{BOUND_BYTES, reads_texels};
-use crate::gpu::{Buffer, Gpu};
+use crate::gpu::{Buffer, Gpu, Words};
 use crate::kernels::state::STATE_WORDS;
 
 const DOING: &str = "allocating activations";
@@ -22,7 +22,7 @@ pub(super) struct Scratch {
     /// a half-block's output before its own norm
     pub half: Option<(Buffer, Buffer)>,
     pub qkv: Buffer,
-    pub q: Buffer,
+    pub q: Words,
     pub attn: Buffer,
     pub hidden: Buffer,
     /// the residual stream, normed, where weights lie in textures
@@ -81,7 +81,7 @@ impl Scratch {
                 false => None,
             },
             qkv: rows_of(r.qkv)?,
-            q: rows_of(r.q)?,
+            q: Words::new(gpu, DOING, (4 * rows * r.q) as u64, kernel_set)?,
             attn: bound(r.attn)?,
             hidden: bound(r.hidden)?,
             normed: bound(if texels { r.x } else { 0 })?,

@@ -78,7 +78,7 @@ impl Forward {
     /// Records the move of the accepted path's KV rows; returns its dispatches. Their plan has it since there is
     /// [`TreeSupport`].
     pub fn record_commit(&self, _: &TreeSupport, pass: &mut wgpu::ComputePass<'_>) -> usize {
-        record(pass, &self.plan().commit, RowClass::One, 1, 1)
+        record(pass, &self.plan().commit.dispatches, RowClass::One, 1, 1)
     }
 
     /// Launch glue for this model's kernels of a round.

@@ -24,7 +24,7 @@ struct PendingAllocation {
 /// The account of a device's buffers.
 pub(super) struct Memory {
     pending: Mutex<Vec<PendingAllocation>>,
-    allocated_bytes: Arc<AtomicU64>,
+    pub(super) allocated_bytes: Arc<AtomicU64>,
     peak_bytes: AtomicU64,
     limit_bytes: u64,
 }
@@ -37,29 +37,6 @@ impl Default for Memory {
             peak_bytes: AtomicU64::new(0),
             limit_bytes: u64::MAX,
         }
-    }
-}
-
-/// Words of 16 bytes in a row of a texture: `lib/weights.wesl` has the same.
-const TEXELS_ROW: u32 = 4096;
-/// Rows that every device has.
-const TEXELS_ROWS: u32 = 8192;
-
-/// Words of 16 bytes in a texture, row after row; on the device's account as a [`Buffer`].
-pub struct Texels {
-    pub view: wgpu::TextureView,
-    bytes: u64,
-    account: Arc<AtomicU64>,
-}
-
-impl Texels {
-    /// The most that one texture holds.
-    pub const MAX_BYTES: u64 = 16 * (TEXELS_ROW * TEXELS_ROWS) as u64;
-}
-
-impl Drop for Texels {
-    fn drop(&mut self) {
-        self.account.fetch_sub(self.bytes, Ordering::Relaxed);
     }
 }
 
@@ -133,7 +110,12 @@ impl Gpu {
     }
 
     /// Makes what takes `size` bytes, and puts them on the account.
-    fn allocate<T>(&self, doing: &'static str, size: u64, make: impl FnOnce(&wgpu::Device) -> T) -> Result<T> {
+    pub(super) fn allocate<T>(
+        &self,
+        doing: &'static str,
+        size: u64,
+        make: impl FnOnce(&wgpu::Device) -> T,
+    ) -> Result<T> {
         let allocated_bytes = self.allocated_bytes();
         let refusal = Error::OutOfDeviceMemory { doing, asked_bytes: size, allocated_bytes };
         if allocated_bytes + size > self.memory.limit_bytes {
@@ -145,54 +127,6 @@ impl Gpu {
         let now = self.memory.allocated_bytes.fetch_add(size, Ordering::Relaxed) + size;
         self.memory.peak_bytes.fetch_max(now, Ordering::Relaxed);
         Ok(made)
-    }
-
-    /// A texture of the words in `buffer`, in the way of [`Self::create_buffer_deferred`].
-    ///
-    /// # Errors
-    /// [`Error::OutOfDeviceMemory`] where that is known at once.
-    ///
-    /// # Panics
-    /// Beyond [`Texels::MAX_BYTES`].
-    pub fn texels_from(&self, doing: &'static str, buffer: &Buffer) -> Result<Texels> {
-        assert!(buffer.size() <= Texels::MAX_BYTES, "{} bytes of texels", buffer.size());
-        let words = (buffer.size() / 16) as u32;
-        let (full, rest) = (words / TEXELS_ROW, words % TEXELS_ROW);
-        let extent = |width, height| wgpu::Extent3d { width, height, depth_or_array_layers: 1 };
-        let size = extent(TEXELS_ROW, words.div_ceil(TEXELS_ROW));
-        let bytes = 16 * u64::from(size.width) * u64::from(size.height);
-        let texture = self.allocate(doing, bytes, |device| {
-            device.create_texture(&wgpu::TextureDescriptor {
-                label: Some(doing),
-                size,
-                mip_level_count: 1,
-                sample_count: 1,
-                dimension: wgpu::TextureDimension::D2,
-                format: wgpu::TextureFormat::Rgba32Uint,
-                usage: wgpu::TextureUsages::TEXTURE_BINDING | wgpu::TextureUsages::COPY_DST,
-                view_formats: &[],
-            })
-        })?;
-        let mut encoder = self.device().create_command_encoder(&Default::default());
-        for (row, size) in [(0, extent(TEXELS_ROW, full)), (full, extent(rest, 1))] {
-            if size.width > 0 && size.height > 0 {
-                let layout = wgpu::TexelCopyBufferLayout {
-                    offset: 16 * u64::from(row) * u64::from(TEXELS_ROW),
-                    bytes_per_row: Some(16 * TEXELS_ROW),
-                    rows_per_image: None,
-                };
-                let from = wgpu::TexelCopyBufferInfo { buffer, layout };
-                let origin = wgpu::Origin3d { x: 0, y: row, z: 0 };
-                encoder.copy_buffer_to_texture(
-                    from,
-                    wgpu::TexelCopyTextureInfo { origin, ..texture.as_image_copy() },
-                    size,
-                );
-            }
-        }
-        self.queue().submit([encoder.finish()]);
-        let view = texture.create_view(&Default::default());
-        Ok(Texels { view, bytes, account: self.memory.allocated_bytes.clone() })
     }
 
     /// Waits for the answers that [`Self::create_buffer_deferred`] did not wait for.

@@ -8,10 +8,12 @@ mod memory;
 mod pipelines;
 mod readback;
 mod recorder;
+mod texels;
 
 pub use adapter::list_adapters;
 pub use device::Gpu;
-pub use memory::{Buffer, Texels};
+pub use memory::Buffer;
 pub use pipelines::{Constants, DEFER_COMPILATION, Pipeline, PipelineName, Pipelines};
 pub use readback::Staging;
 pub use recorder::{Dispatch, Grid, RowClass, When, record};
+pub use texels::{Texels, Words};

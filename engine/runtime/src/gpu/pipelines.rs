@@ -172,14 +172,21 @@ fn bind_group_layout(gpu: &Gpu, bindings: &[Binding]) -> wgpu::BindGroupLayout {
 
 fn binding_type(access: Access) -> wgpu::BindingType {
     let buffer = |ty| wgpu::BindingType::Buffer { ty, has_dynamic_offset: false, min_binding_size: None };
+    let texture = |sample_type| wgpu::BindingType::Texture {
+        sample_type,
+        view_dimension: wgpu::TextureViewDimension::D2,
+        multisampled: false,
+    };
     match access {
         Access::Uniform => buffer(wgpu::BufferBindingType::Uniform),
         Access::Read => buffer(wgpu::BufferBindingType::Storage { read_only: true }),
         Access::ReadWrite => buffer(wgpu::BufferBindingType::Storage { read_only: false }),
-        Access::Texels => wgpu::BindingType::Texture {
-            sample_type: wgpu::TextureSampleType::Uint,
+        Access::Texels => texture(wgpu::TextureSampleType::Uint),
+        Access::FloatTexels => texture(wgpu::TextureSampleType::Float { filterable: false }),
+        Access::WriteTexels => wgpu::BindingType::StorageTexture {
+            access: wgpu::StorageTextureAccess::WriteOnly,
+            format: wgpu::TextureFormat::Rgba32Float,
             view_dimension: wgpu::TextureViewDimension::D2,
-            multisampled: false,
         },
     }
 }

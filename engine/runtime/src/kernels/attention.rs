@@ -4,7 +4,7 @@ use bytemuck::{Pod, Zeroable};
 use understory_model::config::{LayerKind, ModelConfig};
 use understory_protocol::{KernelSet, Result};
 
-use super::{Builder, split_keys, when};
+use super::{Builder, Resource, split_keys, when, whole};
 use crate::gpu::{Dispatch, Grid, When};
 
 #[repr(C)]
@@ -38,14 +38,23 @@ pub const CPU_QUERIES: usize = 8;
 
 /// The buffers of one layer's attention.
 pub struct Attention<'a> {
-    pub q: &'a wgpu::Buffer,
-    pub k_cache: &'a wgpu::Buffer,
-    pub v_cache: &'a wgpu::Buffer,
+    /// as the rotation leaves them ([`crate::gpu::Words`])
+    pub q: wgpu::BindingResource<'a>,
+    pub k_cache: wgpu::BindingResource<'a>,
+    pub v_cache: wgpu::BindingResource<'a>,
     pub state: &'a wgpu::Buffer,
     pub out: &'a wgpu::Buffer,
     pub out_stride: usize,
     /// partial results of splits, and how many splits of a row it holds; always there with the kernel set `cpu`
     pub parts: Option<(&'a wgpu::Buffer, u32)>,
+}
+
+impl<'a> Attention<'a> {
+    fn resources(&self, out: &'a wgpu::Buffer) -> Vec<Resource<'a>> {
+        let mut resources = whole(&[("state", self.state), ("out", out)]);
+        resources.extend([("q", self.q.clone()), ("k_cache", self.k_cache.clone()), ("v_cache", self.v_cache.clone())]);
+        resources
+    }
 }
 
 /// Attention of one layer: one dispatch, or split and reduced where the context is long.
@@ -67,13 +76,11 @@ pub async fn attention(
         out_stride: op.out_stride as u32,
         n_splits: op.parts.map_or(1, |(_, n)| n),
     };
-    let buffers =
-        |out| [("q", op.q), ("k_cache", op.k_cache), ("v_cache", op.v_cache), ("state", op.state), ("out", out)];
     let grid = Grid::RowsSplits(n_heads);
     let mut whole = Vec::new();
     if b.kernel_set == KernelSet::Gpu {
         let features: [&[&str]; 2] = [&["gpu"], &["gpu", "tree"]];
-        whole.push(b.one_and_tree("attention", features, grid, &params, &buffers(op.out)).await?);
+        whole.push(b.one_and_tree_with("attention", features, grid, &params, &op.resources(op.out)).await?);
     }
     let Some((parts, n_splits)) = op.parts else { return Ok(whole) };
     let reduce_params = ReduceParams {
@@ -94,7 +101,7 @@ pub async fn attention(
         let group = n_heads / params.n_kv_heads;
         let grid = |tree| Grid::KeyTiles { kv_heads: params.n_kv_heads, group, queries: CPU_QUERIES as u32, tree };
         let row_grid = Grid::RowsSplitsFlat { per_split: n_heads, group: 8 };
-        let one = b.one("attention_row_cpu", &["cpu"], row_grid, &params, &buffers(parts)).await?;
+        let one = b.one_with("attention_row_cpu", &["cpu"], row_grid, &params, &op.resources(parts)).await?;
         let few = (b.pipelines.get_deferred(b.gpu, "attention_cpu", &["cpu"]).await?, grid(false));
         let tree = (b.pipelines.get_deferred(b.gpu, "attention_cpu", &["cpu", "tree"]).await?, grid(true));
         let [first, ..] = one.variants;
@@ -102,7 +109,7 @@ pub async fn attention(
         return Ok(vec![split, reduce]);
     }
     let features: [&[&str]; 2] = [&["gpu", "split"], &["gpu", "split", "tree"]];
-    let split = b.one_and_tree("attention", features, grid, &params, &buffers(parts)).await?;
+    let split = b.one_and_tree_with("attention", features, grid, &params, &op.resources(parts)).await?;
     let mut dispatches: Vec<_> = whole.into_iter().map(|d| when(d, When::OneSplit)).collect();
     dispatches.extend([when(split, When::ManySplits), when(reduce, When::ManySplits)]);
     Ok(dispatches)

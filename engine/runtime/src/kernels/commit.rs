@@ -1,11 +1,12 @@
-//! `commit.wesl`: KV rows of the accepted path move into place.
+//! `commit.wesl` and its forms for CPU adapters: KV rows of the accepted path move into place.
 
 use bytemuck::{Pod, Zeroable};
-use understory_protocol::Result;
+use understory_protocol::{KernelSet, Result};
 
-use super::Builder;
-use crate::cache::LayerCache;
-use crate::gpu::{Dispatch, Grid};
+use super::{Builder, whole};
+use crate::gpu::{Buffer, Dispatch, Grid, Words};
+
+const DOING: &str = "planning a pass";
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -14,29 +15,51 @@ struct Params {
     pad: [u32; 3],
 }
 
-/// Layers that one dispatch moves: a stage binds eight storage buffers at most.
-const LAYERS: usize = 3;
+/// Layers that one dispatch moves: a stage binds eight storage buffers at most, and writes four textures.
+fn layers_together(kernel_set: KernelSet) -> usize {
+    match kernel_set {
+        KernelSet::Gpu => 3,
+        KernelSet::Cpu => 2,
+    }
+}
 
-/// One dispatch for each three layers. `state` is the target's; `draft`: `layers` are the draft's. `row`: f32 of a row.
+/// Dispatches, and room for the rows between the two halves of a move.
+#[derive(Default)]
+pub struct Commit {
+    pub dispatches: Vec<Dispatch>,
+    _rows: Option<Buffer>,
+}
+
+/// The move in K and V of each of `layers`. `state` is the target's; `draft`: `layers` are the draft's. `row`: f32 of a row; `rows`:
+/// those that a path may have.
 pub async fn commit(
     b: &mut Builder<'_>,
-    layers: &[LayerCache],
-    row: usize,
+    layers: &[[&Words; 2]],
+    [row, rows]: [usize; 2],
     state: &wgpu::Buffer,
     draft: bool,
-) -> Result<Vec<Dispatch>> {
+) -> Result<Commit> {
     let params = Params { words: row as u32 / 4, pad: [0; 3] };
     let grid = Grid::Fixed([params.words.div_ceil(64), 1, 1]);
+    let together = layers_together(b.kernel_set);
+    let between = match b.kernel_set {
+        KernelSet::Gpu => None,
+        KernelSet::Cpu => Some(b.gpu.storage_deferred(DOING, (4 * 2 * together * rows * row) as u64)?),
+    };
+    let kernels: &[_] = if between.is_some() { &["commit_gather", "commit_scatter"] } else { &["commit"] };
     let mut dispatches = Vec::new();
-    for group in layers.chunks(LAYERS) {
-        let names = [("k0", "v0"), ("k1", "v1"), ("k2", "v2")];
-        let mut buffers: Vec<(&str, &wgpu::Buffer)> = vec![("state", state)];
-        for (layer, (k, v)) in group.iter().zip(names) {
-            buffers.extend([(k, &*layer.k), (v, &*layer.v)]);
+    for group in layers.chunks(together) {
+        let mut resources = whole(&[("state", state)]);
+        resources.extend(between.as_ref().map(|rows| ("rows", rows.as_entire_binding())));
+        for (layer, names) in group.iter().zip([["k0", "v0"], ["k1", "v1"], ["k2", "v2"]]) {
+            resources.extend(names.into_iter().zip(layer.map(Words::binding)));
         }
         let mut features = vec![["layers1", "layers2", "layers3"][group.len() - 1]];
+        features.extend((b.kernel_set == KernelSet::Cpu).then_some("cpu"));
         features.extend(draft.then_some("draft"));
-        dispatches.push(b.one("commit", &features, grid, &params, &buffers).await?);
+        for kernel in kernels {
+            dispatches.push(b.one_with(kernel, &features, grid, &params, &resources).await?);
+        }
     }
-    Ok(dispatches)
+    Ok(Commit { dispatches, _rows: between })
 }

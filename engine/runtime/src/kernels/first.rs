@@ -6,6 +6,7 @@ use understory_protocol::{Dtype, KernelSet};
 
 use super::norm_feature;
 use super::product::{Epilogue, features, few_rows_kernel};
+use super::rope::rope_features;
 use crate::device_weights::{Form, reads_texels};
 use crate::gpu::{Constants, PipelineName};
 
@@ -38,8 +39,8 @@ pub fn first_kernels(config: &ModelConfig, dtype: Dtype, kernel_set: KernelSet) 
     }
     add(product(config.hidden_size, Epilogue::Store));
     for layer in &config.layers {
-        let features = [optional("rotary", layer.rope.is_some()), optional("qknorm", config.qk_norm)];
-        add(plain("rope", &features.into_iter().flatten().collect::<Vec<_>>()));
+        let kernel = if kernel_set == KernelSet::Cpu { "rope_cpu" } else { "rope" };
+        add(plain(kernel, &rope_features(kernel_set, layer.rope.is_some(), config.qk_norm)));
     }
     match kernel_set {
         KernelSet::Gpu => add(plain("attention", &["gpu"])),

@@ -19,7 +19,7 @@ pub use accept::{AcceptParams, accept};
 pub use attention::{Attention, CPU_QUERIES, attention};
 pub use candidates::{CANDIDATES, CandidatesParams, candidates};
 pub use catch_up::{CatchUpParams, catch_up};
-pub use commit::commit;
+pub use commit::{Commit, commit};
 pub use embed::embed;
 pub use first::first_kernels;
 pub use grow::{GrowParams, grow};
@@ -72,6 +72,14 @@ fn norm_feature(norm: NormKind) -> &'static str {
     }
 }
 
+/// What is bound under a name of the kernel.
+type Resource<'a> = (&'a str, wgpu::BindingResource<'a>);
+
+/// Whole buffers by name.
+fn whole<'a>(buffers: &[(&'a str, &'a wgpu::Buffer)]) -> Vec<Resource<'a>> {
+    buffers.iter().map(|&(name, buffer)| (name, buffer.as_entire_binding())).collect()
+}
+
 /// What every operation needs to be built.
 pub struct Builder<'a> {
     pub gpu: &'a Gpu,
@@ -94,8 +102,21 @@ impl Builder<'_> {
         params: &P,
         buffers: &[(&str, &wgpu::Buffer)],
     ) -> Result<Dispatch> {
+        self.one_with(kernel, features, grid, params, &whole(buffers)).await
+    }
+
+    /// As [`Self::one`], with textures among what is bound.
+    async fn one_with<P: bytemuck::NoUninit>(
+        &mut self,
+        kernel: &'static str,
+        features: &[&str],
+        grid: Grid,
+        params: &P,
+        resources: &[Resource<'_>],
+    ) -> Result<Dispatch> {
         let pipeline = self.pipelines.get(self.gpu, kernel, features).await?;
-        self.uniform(pipeline, grid, params, buffers)
+        let (bind_group, params) = self.bind_with(&pipeline, params, resources)?;
+        Ok(Dispatch::uniform(pipeline, grid, bind_group, params))
     }
 
     /// One dispatch of `pipeline` that is the same for every row class.
@@ -119,8 +140,20 @@ impl Builder<'_> {
         params: &P,
         buffers: &[(&str, &wgpu::Buffer)],
     ) -> Result<Dispatch> {
+        self.one_and_tree_with(kernel, [features, tree_features], grid, params, &whole(buffers)).await
+    }
+
+    /// As [`Self::one_and_tree`], with textures among what is bound.
+    async fn one_and_tree_with<P: bytemuck::NoUninit>(
+        &mut self,
+        kernel: &'static str,
+        [features, tree_features]: [&[&str]; 2],
+        grid: Grid,
+        params: &P,
+        resources: &[Resource<'_>],
+    ) -> Result<Dispatch> {
         let tree = self.pipelines.get_deferred(self.gpu, kernel, tree_features).await?;
-        Ok(self.one(kernel, features, grid, params, buffers).await?.with_tree(tree))
+        Ok(self.one_with(kernel, features, grid, params, resources).await?.with_tree(tree))
     }
 
     fn bind<P: bytemuck::NoUninit>(
@@ -129,10 +162,19 @@ impl Builder<'_> {
         params: &P,
         buffers: &[(&str, &wgpu::Buffer)],
     ) -> Result<(wgpu::BindGroup, Buffer)> {
+        self.bind_with(pipeline, params, &whole(buffers))
+    }
+
+    fn bind_with<P: bytemuck::NoUninit>(
+        &self,
+        pipeline: &Pipeline,
+        params: &P,
+        resources: &[Resource<'_>],
+    ) -> Result<(wgpu::BindGroup, Buffer)> {
         let uniform = self.gpu.uniform("kernel parameters", params)?;
-        let mut all = buffers.to_vec();
-        all.push(("p", &uniform));
-        Ok((pipeline.bind(self.gpu, &all), uniform))
+        let mut all = resources.to_vec();
+        all.push(("p", uniform.as_entire_binding()));
+        Ok((pipeline.bind_resources(self.gpu, &all), uniform))
     }
 
     /// Splits `groups` over x and y, as one dimension holds only so many: (x, y).

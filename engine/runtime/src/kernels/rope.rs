@@ -1,10 +1,10 @@
-//! `rope.wesl`: norm over heads, rotation, KV append.
+//! `rope.wesl` and its form for CPU adapters: norm over heads, rotation, KV append.
 
 use bytemuck::{Pod, Zeroable};
 use understory_model::config::ModelConfig;
-use understory_protocol::Result;
+use understory_protocol::{KernelSet, Result};
 
-use super::Builder;
+use super::{Builder, whole};
 use crate::gpu::{Dispatch, Grid};
 
 #[repr(C)]
@@ -27,9 +27,10 @@ pub struct Rope<'a> {
     /// (cos, sin) by position and pair, with the table's rotary_dim
     pub angles: Option<(&'a wgpu::Buffer, usize)>,
     pub qk_gamma: Option<&'a wgpu::Buffer>,
-    pub q: &'a wgpu::Buffer,
-    pub k_cache: &'a wgpu::Buffer,
-    pub v_cache: &'a wgpu::Buffer,
+    /// as attention reads them ([`crate::gpu::Words`])
+    pub q: wgpu::BindingResource<'a>,
+    pub k_cache: wgpu::BindingResource<'a>,
+    pub v_cache: wgpu::BindingResource<'a>,
 }
 
 pub async fn rope(b: &mut Builder<'_>, config: &ModelConfig, op: Rope<'_>) -> Result<Dispatch> {
@@ -44,18 +45,21 @@ pub async fn rope(b: &mut Builder<'_>, config: &ModelConfig, op: Rope<'_>) -> Re
         eps: config.norm.eps,
         pad: 0,
     };
-    let mut features = Vec::new();
-    let mut buffers =
-        vec![("qkv", op.qkv), ("state", op.state), ("q", op.q), ("k_cache", op.k_cache), ("v_cache", op.v_cache)];
-    if let Some((angles, _)) = op.angles {
-        features.push("rotary");
-        buffers.push(("angles", angles));
-    }
-    if let Some(gamma) = op.qk_gamma {
-        features.push("qknorm");
-        buffers.push(("qk_gamma", gamma));
-    }
-    let threads = (heads * config.head_dim.div_ceil(2)) as u32;
+    let (kernel, grid) = match b.kernel_set {
+        KernelSet::Gpu => ("rope", Grid::RowsY(((heads * config.head_dim.div_ceil(2)) as u32).div_ceil(64))),
+        KernelSet::Cpu => ("rope_cpu", Grid::RowsFlat { per_row: heads as u32, group: 8 }),
+    };
+    let features = rope_features(b.kernel_set, op.angles.is_some(), op.qk_gamma.is_some());
+    let mut resources = whole(&[("qkv", op.qkv), ("state", op.state)]);
+    resources.extend([("q", op.q), ("k_cache", op.k_cache), ("v_cache", op.v_cache)]);
+    resources.extend(op.angles.map(|(angles, _)| ("angles", angles.as_entire_binding())));
+    resources.extend(op.qk_gamma.map(|gamma| ("qk_gamma", gamma.as_entire_binding())));
     let tree = [features.as_slice(), &["tree"]].concat();
-    b.one_and_tree("rope", [&features, &tree], Grid::RowsY(threads.div_ceil(64)), &params, &buffers).await
+    b.one_and_tree_with(kernel, [&features, &tree], grid, &params, &resources).await
+}
+
+/// The features of the kernel for rows that are no tree's.
+pub(super) fn rope_features(kernel_set: KernelSet, rotary: bool, qk_norm: bool) -> Vec<&'static str> {
+    let there = [(kernel_set == KernelSet::Cpu, "cpu"), (rotary, "rotary"), (qk_norm, "qknorm")];
+    there.into_iter().filter_map(|(is, feature)| is.then_some(feature)).collect()
 }

@@ -122,10 +122,10 @@ impl Problem {
         let cache = |values: &[f32]| {
             let mut padded = pad(values, self.head_dim, stride);
             padded.extend(vec![f32::NAN; 70 * self.n_kv_heads * stride]);
-            device.buffer(&padded)
+            device.words(kernel_set, &padded)
         };
         let (k_cache, v_cache) = (cache(&self.k), cache(&self.v));
-        let q = device.buffer(&pad(&self.q, self.head_dim, stride));
+        let q = device.words(kernel_set, &pad(&self.q, self.head_dim, stride));
         let (class, state) = match &self.tree {
             Some(tree) => (RowClass::Tree, device.tree_state(tree)),
             None if self.rows == 1 => (RowClass::One, device.state(self.rows, self.context - self.rows)),
@@ -139,9 +139,9 @@ impl Problem {
         let window = (self.window > 0).then_some(self.window);
         let layer = LayerKind { rope: None, window, attention_scale: self.scale() };
         let op = Attention {
-            q: &q,
-            k_cache: &k_cache,
-            v_cache: &v_cache,
+            q: q.binding(),
+            k_cache: k_cache.binding(),
+            v_cache: v_cache.binding(),
             state: &state,
             out: &out,
             out_stride,

@@ -1,40 +1,15 @@
 //! `commit.wesl`: the KV rows of an accepted path lie where plain decoding would have written them, bit for bit.
 
 use understory_model::config::NormKind;
-use understory_protocol::KernelSet;
-use understory_runtime::gpu::{Buffer, Dispatch, Grid, RowClass};
+use understory_runtime::gpu::{RowClass, Words};
+use understory_runtime::kernels::commit;
 use understory_runtime::kernels::state::*;
 
-use crate::device::Device;
+use crate::device::{Device, KERNEL_SETS};
 use crate::random::Random;
 use crate::round::UNUSED;
 
 const NONE: u32 = 0xff;
-
-/// K and V of one layer, and what they held.
-struct Layer {
-    buffers: [Buffer; 2],
-    before: [Vec<f32>; 2],
-}
-
-/// The dispatches of a move of `row` f32 in each of `layers`, three layers in one.
-fn dispatches(device: &mut Device, layers: &[Layer], row: usize, state: &Buffer, draft: bool) -> Vec<Dispatch> {
-    let words = row as u32 / 4;
-    let make = |group: &[Layer]| {
-        let mut features = vec![["layers1", "layers2", "layers3"][group.len() - 1]];
-        features.extend(draft.then_some("draft"));
-        let b = device.builder(KernelSet::Gpu, NormKind::Rms);
-        let pipeline = pollster::block_on(b.pipelines.get(b.gpu, "commit", &features)).expect("builds");
-        let params = b.gpu.uniform("testing", &[words, 0, 0, 0]).expect("a buffer");
-        let mut buffers: Vec<(&str, &wgpu::Buffer)> = vec![("state", state), ("p", &params)];
-        for (layer, names) in group.iter().zip([["k0", "v0"], ["k1", "v1"], ["k2", "v2"]]) {
-            buffers.extend(names.into_iter().zip(layer.buffers.iter().map(|b| &**b)));
-        }
-        let bind_group = pipeline.bind(b.gpu, &buffers);
-        Dispatch::uniform(pipeline, Grid::Fixed([words.div_ceil(64), 1, 1]), bind_group, params)
-    };
-    layers.chunks(3).map(make).collect()
-}
 
 /// `n + 1` ascending rows below `end` from `first` on.
 fn path(random: &mut Random, first: usize, end: usize, n: usize) -> Vec<usize> {
@@ -85,24 +60,24 @@ fn rows_of_the_path_move_into_place() {
                 true => drafted.iter().take_while(|&&r| r != NONE).map(|&r| base + 1 - n_catch + r as usize).collect(),
             };
             let slots = base + 80;
-            let mut layer = || {
-                let before = [0; 2].map(|_| random.values(slots * row));
-                Layer { buffers: before.each_ref().map(|values| device.buffer(values)), before }
-            };
-            let layers: Vec<Layer> = (0..n_layers).map(|_| layer()).collect();
+            let mut values = || random.values(slots * row);
+            let before: Vec<[Vec<f32>; 2]> = (0..n_layers).map(|_| [values(), values()]).collect();
             let state = device.buffer(&state);
-            let dispatches = dispatches(&mut device, &layers, row, &state, draft);
-            device.run(&dispatches, RowClass::Tree, 1, 1);
-            for (i, layer) in layers.iter().enumerate() {
-                for (buffer, before) in layer.buffers.iter().zip(&layer.before) {
-                    let after = device.read::<f32>(buffer, slots * row);
-                    let what =
-                        format!("case {case}: layer {i} of {n_layers}, rows of {row}, draft {draft}, {sources:?}");
+            for kernel_set in KERNEL_SETS {
+                let what = format!("{kernel_set:?}, case {case}: {n_layers} layers, rows of {row}, draft {draft}");
+                let caches: Vec<[Words; 2]> =
+                    before.iter().map(|layer| layer.each_ref().map(|of| device.words(kernel_set, of))).collect();
+                let layers: Vec<_> = caches.iter().map(|layer| layer.each_ref()).collect();
+                let mut b = device.builder(kernel_set, NormKind::Rms);
+                let moves = pollster::block_on(commit(&mut b, &layers, [row, 63], &state, draft)).expect("builds");
+                device.run(&moves.dispatches, RowClass::Tree, 1, 1);
+                for (words, before) in caches.iter().flatten().zip(before.iter().flatten()) {
+                    let after = device.read_words(words, slots * row);
                     // What is committed, the root included, is not touched; beyond the path anything may lie.
                     assert!(after[..(base + 1) * row] == before[..(base + 1) * row], "{what}: committed rows");
                     for (k, &source) in sources.iter().enumerate() {
                         let (got, want) = (&after[(base + k) * row..][..row], &before[source * row..][..row]);
-                        assert!(got == want, "{what}: position {k} after the root");
+                        assert!(got == want, "{what}, {sources:?}: position {k} after the root");
                         moved += usize::from(source != base + k);
                     }
                 }

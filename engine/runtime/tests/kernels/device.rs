@@ -11,7 +11,7 @@ use understory_model::config::{Activation, Family, LayerKind, ModelConfig, Norm,
 use understory_model::quantised::BlockType;
 use understory_protocol::KernelSet;
 use understory_runtime::device_weights::{Form, Matrix, MatrixPart, Plain, PlaneOffsets, Planes, Store, interleaved};
-use understory_runtime::gpu::{Buffer, Dispatch, Gpu, Pipelines, RowClass, Staging, record};
+use understory_runtime::gpu::{Buffer, Dispatch, Gpu, Pipelines, RowClass, Staging, Words, record};
 use understory_runtime::kernels::Builder;
 
 use crate::MARK;
@@ -102,6 +102,23 @@ impl Device {
 
     pub fn buffer<T: bytemuck::NoUninit>(&self, values: &[T]) -> Buffer {
         pollster::block_on(self.gpu.storage_from("testing", bytemuck::cast_slice(values))).expect("a buffer")
+    }
+
+    /// What kernels write and attention reads.
+    pub fn words(&self, kernel_set: KernelSet, values: &[f32]) -> Words {
+        let words = Words::new(&self.gpu, "testing", 4 * values.len() as u64, kernel_set).expect("room");
+        let mut contents = values.to_vec();
+        contents.resize(words.size() as usize / 4, 0.0);
+        let contents = self.buffer(&contents);
+        let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
+        words.fill(&mut encoder, &contents);
+        self.gpu.queue().submit([encoder.finish()]);
+        words
+    }
+
+    /// The first `n` values of `words`.
+    pub fn read_words(&self, words: &Words, n: usize) -> Vec<f32> {
+        self.read(&pollster::block_on(words.snapshot(&self.gpu, "testing")).expect("a buffer"), n)
     }
 
     /// `n` f32 that no kernel wrote yet.
