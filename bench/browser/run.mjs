@@ -1,15 +1,17 @@
-// Greedy decoding of the bundled model by Understory, transformers.js and wllama in one headless Chromium: each engine
+// Greedy decoding of the bundled model, or of one GGUF file, by Understory, transformers.js (the bundled model alone) and
+// wllama in one headless Chromium: each engine
 // in a fresh profile a round, as a first visitor's (in a private window a page's files are another process's memory),
 // their order reversed every other round, so that a drifting machine favours none.
 //
-//   node bench/browser/run.mjs [--rounds N] [--warm N] [--n-out N] [--engines a,b] [--out DIR]
+//   node bench/browser/run.mjs [--rounds N] [--warm N] [--n-out N] [--engines a,b] [--model FILE.gguf]
+//                            [--out DIR]
 //
 // Raw runs go to DIR/raw.jsonl as they come, a table to DIR/summary.md. See bench/README.md.
 import { execFileSync } from "node:child_process";
 import { appendFileSync, createReadStream, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
 import { cpus, loadavg, release, tmpdir } from "node:os";
-import { extname, join, normalize } from "node:path";
+import { basename, dirname, extname, join, normalize, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { launchProfile } from "../../web/tests/browser.mjs";
@@ -41,7 +43,8 @@ const { values } = parseArgs({
     rounds: { type: "string", default: "5" },
     warm: { type: "string", default: "3" },
     "n-out": { type: "string", default: "48" },
-    engines: { type: "string", default: Object.keys(ENGINES).join(",") },
+    engines: { type: "string" },
+    model: { type: "string" },
     out: { type: "string", default: join(ROOT, "target/browser-bench") },
   },
 });
@@ -51,13 +54,16 @@ const count = (name) => {
   return n;
 };
 const [rounds, warm, nOut] = ["rounds", "warm", "n-out"].map(count);
-const names = values.engines.split(",");
+const offered = Object.keys(ENGINES).filter((name) => !values.model || !name.startsWith("transformers"));
+const names = values.engines?.split(",") ?? offered;
 for (const name of names) {
-  if (!ENGINES[name]) throw new Error(`--engines ${name}: expected of ${Object.keys(ENGINES).join(", ")}`);
+  if (!offered.includes(name)) throw new Error(`--engines ${name}: expected of ${offered.join(", ")}`);
 }
+const model = values.model && resolve(values.model);
+const query = model ? `&model=/model/${encodeURIComponent(basename(model))}` : "";
 
 const peers = execFileSync(join(HERE, "setup.sh"), { encoding: "utf8", stdio: ["ignore", "pipe", "inherit"] }).trim();
-const FOLDERS = { dist: join(ROOT, "web/dist"), peers, pages: join(HERE, "pages") };
+const FOLDERS = { dist: join(ROOT, "web/dist"), peers, pages: join(HERE, "pages"), ...(model && { model: dirname(model) }) };
 const TYPES = { ".html": "text/html", ".js": "text/javascript", ".mjs": "text/javascript", ".json": "application/json", ".wasm": "application/wasm" };
 
 // Isolated, as engines with threads need it.
@@ -83,7 +89,7 @@ const machine = [
   `machine: ${process.platform} ${release()}, ${cpus().length} cores, ${cpus()[0].model}`,
   `browser: Chromium ${await version()}, WebGPU on SwiftShader, cross-origin isolated`,
   `load before: ${loadavg().map((load) => load.toFixed(2)).join(" ")}`,
-  `case: tales, greedy, n_out ${nOut}; Understory f16, transformers.js fp32, wllama f16; one cold request, ${PAUSE_MS / 1000} s of pause, ${warm} warm requests a round; ${rounds} rounds`,
+  `case: ${model ? `${basename(model)}, as the file has it` : "tales; Understory f16, transformers.js fp32, wllama f16"}, greedy, n_out ${nOut}; one cold request, ${PAUSE_MS / 1000} s of pause, ${warm} warm requests a round; ${rounds} rounds`,
 ];
 
 /** What `use` makes of a browser with a fresh profile. */
@@ -110,7 +116,7 @@ async function measureIn(context, name, round) {
   const page = await context.newPage();
   await new Promise((resolve) => setTimeout(resolve, SETTLE_MS));
   try {
-    await page.goto(`${origin}/pages/${ENGINES[name]}`);
+    await page.goto(`${origin}/pages/${ENGINES[name]}${query}`);
     await page.waitForFunction("window.engine !== undefined");
     const run = ([prompts, n, pause]) => {
       const all = async () => {

@@ -9,9 +9,10 @@ root=$(cd "$here/../.." && pwd)
 dir=${PEERS_DIR:-$root/target/browser-peers}
 mkdir -p "$dir"
 dir=$(cd "$dir" && pwd)
-transformers=4.3.1 wllama=3.8.1
+transformers=4.3.1 wllama=3.13.0
 
-if ! [ -d "$dir/node_modules/@wllama/wllama" ]; then
+installed() { node -p "require('$dir/node_modules/$1/package.json').version" 2>/dev/null || true; }
+if [ "$(installed @wllama/wllama)" != "$wllama" ] || [ "$(installed @huggingface/transformers)" != "$transformers" ]; then
     echo "setup.sh: npm packages in $dir/node_modules" >&2
     # Their install scripts fetch native binaries that nothing here uses.
     npm install --prefix "$dir" --no-save --no-package-lock --ignore-scripts --omit=optional --no-audit --no-fund \

@@ -6,13 +6,14 @@ mod loading;
 mod tests;
 
 pub use loading::LoadContext;
-use loading::{Lap, load, read_model};
+use loading::{Lap, load};
 
 use understory_model::chat::ChatTemplate;
 use understory_model::check_pair;
 use understory_model::config::ModelConfig;
 use understory_model::files::ModelFiles;
 use understory_model::tokenizer::Tokenizer;
+use understory_model::weights::ModelWeights;
 use understory_protocol::{Costs, Error, Evaluation, KernelSet, LoadOptions, Phases, Progress, Result};
 
 use crate::evaluate;
@@ -58,10 +59,11 @@ impl Engine {
     ) -> Result<Engine> {
         let mut clock = Lap::new();
         let config = ModelConfig::from_files(files)?;
-        context.compile_for(&config, options);
+        let weights = ModelWeights::open(files, &config)?;
+        context.compile_stored(&config, &weights, options);
         let LoadContext { gpu, pipelines, device_ms } = context;
         let chat = ChatTemplate::from_files(files)?;
-        let (weights, tokenizer) = read_model(files, &config)?;
+        let tokenizer = Tokenizer::from_files(files, &config)?;
         let open = clock.lap();
         let (forward, upload) = load(&gpu, config, &weights, options, pipelines, &mut clock, on_progress).await?;
         files.release();
@@ -86,7 +88,8 @@ impl Engine {
         self.phases = Phases { draft_open: None, draft_upload: None, draft_pipelines: None, ..self.phases };
         let mut clock = Lap::new();
         let config = ModelConfig::from_files(files)?;
-        let (weights, tokenizer) = read_model(files, &config)?;
+        let weights = ModelWeights::open(files, &config)?;
+        let tokenizer = Tokenizer::from_files(files, &config)?;
         let target = (&self.tokenizer, self.forward.config.vocab_size);
         check_pair(target, (&tokenizer, config.vocab_size))?;
         let draft_open = clock.lap();

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 
 use understory_model::MeasuredShape;
 use understory_model::config::{ModelConfig, NormKind};
-use understory_model::weights::{ModelWeights, Slot, StoredType};
+use understory_model::weights::{ModelWeights, Slot};
 use understory_protocol::formulas::median;
 use understory_protocol::{Dtype, KernelSet, Result};
 use web_time::Instant;
@@ -20,8 +20,8 @@ use super::stopwatch::Stopwatch;
 use super::{copy_bandwidth, peak_arithmetic};
 use crate::device_weights::Form;
 use crate::gpu::{Dispatch, Gpu, Pipelines, RowClass, record};
-use crate::kernels::Builder;
 use crate::kernels::state::STATE_WORDS;
+use crate::kernels::{Builder, stored_forms};
 
 /// Bytes of weights that no cache holds.
 const BEYOND_CACHES: u64 = 1 << 30;
@@ -61,14 +61,11 @@ impl Subject {
     /// Sizes of a model and the forms in which its matrices are kept with `dtype`; where a matrix has parts in several,
     /// that of the first.
     pub fn of_model(name: String, config: ModelConfig, weights: &ModelWeights<'_>, dtype: Dtype) -> Self {
-        let form = |slot: &Slot| {
-            let (_, stored) = *weights.stored_parts(*slot).first()?;
-            match stored {
-                StoredType::Blocks(block_type) if dtype != Dtype::F32 => Some((*slot, Form::Blocks(block_type))),
-                _ => None,
-            }
+        let forms = {
+            let stored = stored_forms(&config, weights, dtype);
+            let form = |slot: &Slot| Some((*slot, *stored(*slot, weights.shape(*slot)?[1]).first()?));
+            weights.slots().iter().filter_map(form).collect()
         };
-        let forms = weights.slots().iter().filter_map(form).collect();
         Self { name, config, forms }
     }
 

@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use understory_model::quantised::{BlockType, Rounding};
-use understory_model::weights::{Slot, StoredType};
+use understory_model::weights::{ModelWeights, Slot, StoredType};
 use understory_protocol::{Dtype, Error, Result};
 
 use super::form::{Plain, rounding};
@@ -49,14 +49,53 @@ impl From<ScaleTooLarge> for Unfit {
     }
 }
 
+/// The forms in which the parts of a slot's matrix go to the device, unless a scale turns out to be too large for it.
+pub fn forms(weights: &ModelWeights<'_>, slot: Slot, order: RowOrder, dtype: Dtype) -> Vec<Form> {
+    match sources(weights, slot, order, dtype) {
+        Ok(sources) => sources.iter().map(|(_, source)| Form::Blocks(source.block_type())).collect(),
+        Err(plain) => vec![Form::Plain(plain)],
+    }
+}
+
+/// The rows of a matrix by where their blocks come from. `Err`: the form of its values where it has no blocks, or cannot
+/// have them: each block of four rows has one type, and gate and up rows lie in one.
+fn sources(
+    weights: &ModelWeights<'_>,
+    slot: Slot,
+    order: RowOrder,
+    dtype: Dtype,
+) -> Result<Vec<(Range<usize>, Source)>, Plain> {
+    let stored = weights.stored_parts(slot);
+    let cols = weights.shape(slot).map_or(0, |[_, cols]| cols);
+    let in_blocks = stored.iter().any(|(_, stored)| matches!(stored, StoredType::Blocks(_)));
+    // What is in blocks but cannot stay so keeps its values.
+    let plain = if in_blocks { Plain::F32 } else { Plain::of(dtype) };
+    if dtype == Dtype::F32 {
+        return Err(plain);
+    }
+    let mut sources: Vec<(Range<usize>, Source)> = Vec::new();
+    for (rows, stored) in stored {
+        let source = match stored {
+            StoredType::Blocks(block_type) => Source::Stored(block_type),
+            _ => Source::Rounded(rounding(dtype, cols).ok_or(plain)?),
+        };
+        match sources.last_mut() {
+            Some((before, same)) if *same == source => before.end = rows.end,
+            _ => sources.push((rows, source)),
+        }
+    }
+    let alike = sources.len() == 1;
+    let cut_well = order == RowOrder::AsStored && sources.iter().all(|(rows, _)| rows.start.is_multiple_of(4));
+    if alike || cut_well { Ok(sources) } else { Err(plain) }
+}
+
 impl Upload<'_> {
     /// A matrix in the forms of its parts.
     pub(super) async fn matrix(&mut self, slot: Slot, order: RowOrder) -> Result<Matrix> {
         let layout = MatrixLayout { order, ..self.layout(slot) };
-        let Some(sources) = self.sources(slot, &layout) else {
-            // What is in blocks but cannot stay so keeps its values.
-            let plain = if self.is_in_blocks(slot) { Plain::F32 } else { layout.plain };
-            return self.matrix_in(MatrixLayout { plain, ..layout }, slot).await;
+        let sources = match sources(self.weights, slot, order, self.dtype) {
+            Ok(sources) => sources,
+            Err(plain) => return self.matrix_in(MatrixLayout { plain, ..layout }, slot).await,
         };
         let mut parts = Vec::new();
         for (rows, source) in sources {
@@ -67,33 +106,6 @@ impl Upload<'_> {
             }
         }
         Ok(Matrix { parts, k8: layout.cols as u32 / 8, rows: layout.rows as u32 })
-    }
-
-    /// The rows of a matrix by where their blocks come from; `None` where it has no blocks, or cannot have them: each
-    /// block of four rows has one type, and gate and up rows lie in one.
-    fn sources(&self, slot: Slot, layout: &MatrixLayout) -> Option<Vec<(Range<usize>, Source)>> {
-        if self.dtype == Dtype::F32 {
-            return None;
-        }
-        let mut sources: Vec<(Range<usize>, Source)> = Vec::new();
-        for (rows, stored) in self.weights.stored_parts(slot) {
-            let source = match stored {
-                StoredType::Blocks(block_type) => Source::Stored(block_type),
-                _ => Source::Rounded(rounding(self.dtype, layout.cols)?),
-            };
-            match sources.last_mut() {
-                Some((before, same)) if *same == source => before.end = rows.end,
-                _ => sources.push((rows, source)),
-            }
-        }
-        let alike = sources.len() == 1;
-        let cut_well =
-            layout.order == RowOrder::AsStored && sources.iter().all(|(rows, _)| rows.start.is_multiple_of(4));
-        (alike || cut_well).then_some(sources)
-    }
-
-    fn is_in_blocks(&self, slot: Slot) -> bool {
-        self.weights.stored_parts(slot).iter().any(|(_, stored)| matches!(stored, StoredType::Blocks(_)))
     }
 
     /// Appends the parts that rows of one source make.

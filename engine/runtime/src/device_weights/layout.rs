@@ -19,6 +19,13 @@ pub enum RowOrder {
     GateUp,
 }
 
+impl RowOrder {
+    /// That of the first product of an MLP.
+    pub fn of_mlp(gated: bool) -> Self {
+        if gated { Self::GateUp } else { Self::AsStored }
+    }
+}
+
 /// A matrix `[rows, cols]` in blocks of 4 rows.
 #[derive(Clone, Copy, Debug)]
 pub struct MatrixLayout {

@@ -9,8 +9,9 @@ mod planes;
 mod store;
 mod upload;
 
+pub use blocks::forms;
 pub use form::{Form, Plain};
-pub use layout::interleaved;
+pub use layout::{RowOrder, interleaved};
 pub use planes::{PlaneOffsets, Planes, ScaleTooLarge};
 pub use store::{BOUND_BYTES, Store, bound_rows, reads_texels};
 pub use upload::upload;

@@ -90,7 +90,7 @@ impl Upload<'_> {
     async fn layer(&mut self, i: usize) -> Result<DeviceLayer> {
         use LayerSlot as L;
         let slot = |s| Slot::Layer(i, s);
-        let order = if self.config.mlp_gated { RowOrder::GateUp } else { RowOrder::AsStored };
+        let order = RowOrder::of_mlp(self.config.mlp_gated);
         let attn_norm = Some((slot(L::AttnNorm), slot(L::AttnNormBias)));
         let mlp_norm = Some((slot(L::MlpNorm), slot(L::MlpNormBias)));
         Ok(DeviceLayer {

@@ -1,8 +1,6 @@
 //! How a model comes onto a device.
 
 use understory_model::config::ModelConfig;
-use understory_model::files::ModelFiles;
-use understory_model::tokenizer::Tokenizer;
 use understory_model::weights::ModelWeights;
 use understory_protocol::{KernelSet, LoadOptions, Progress, Result};
 use web_time::Instant;
@@ -10,7 +8,7 @@ use web_time::Instant;
 use crate::device_weights;
 use crate::forward::Forward;
 use crate::gpu::{Gpu, Pipelines};
-use crate::kernels::first_kernels;
+use crate::kernels::{asked_forms, first_kernels, stored_forms};
 
 /// An open device, with kernels that may be on their way. Where compiling goes on aside (in a browser), they are asked
 /// for as soon as a model's configuration is known, and compile while its weights are fetched, checked and uploaded.
@@ -38,22 +36,24 @@ impl LoadContext {
         LoadContext { gpu, pipelines: Pipelines::default(), device_ms: None }
     }
 
-    /// Asks for the kernels of the first token of a model with this configuration; what the driver says against them
-    /// is reported when the model is opened.
+    /// Asks for the kernels of the first token of a model with this configuration whose files hold no blocks; what the
+    /// driver says against them is reported when the model is opened.
     pub fn compile_for(&mut self, config: &ModelConfig, options: &LoadOptions) {
         let kernel_set = kernel_set(options, &self.gpu);
-        self.pipelines.begin(&self.gpu, &first_kernels(config, options.dtype, kernel_set));
+        self.pipelines.begin(&self.gpu, &first_kernels(config, &asked_forms(options.dtype), kernel_set));
+    }
+
+    /// As [`Self::compile_for`], of a model whose weights are known.
+    pub(super) fn compile_stored(&mut self, config: &ModelConfig, weights: &ModelWeights<'_>, options: &LoadOptions) {
+        let kernel_set = kernel_set(options, &self.gpu);
+        let forms = stored_forms(config, weights, options.dtype);
+        self.pipelines.begin(&self.gpu, &first_kernels(config, &forms, kernel_set));
     }
 }
 
 /// The kernels asked for, or else those that fit the adapter.
 fn kernel_set(options: &LoadOptions, gpu: &Gpu) -> KernelSet {
     options.profile.unwrap_or(gpu.report().profile)
-}
-
-/// Reads and checks what a model's files say.
-pub(super) fn read_model<'a>(files: &'a dyn ModelFiles, config: &ModelConfig) -> Result<(ModelWeights<'a>, Tokenizer)> {
-    Ok((ModelWeights::open(files, config)?, Tokenizer::from_files(files, config)?))
 }
 
 /// Uploads a model and compiles its pipelines; the time that the upload took.
@@ -119,15 +119,20 @@ mod tests {
                 })
                 .expect("a fixture loads");
                 let mut used: Vec<_> = engine.forward.one_row_kernels().collect();
-                let mut named = first_kernels(engine.config(), options.dtype, kernel_set);
-                named.iter_mut().for_each(|(_, features, _)| features.sort_unstable());
                 used.sort();
                 used.dedup();
-                named.sort();
-                assert_eq!(named, used, "{} on {kernel_set:?}", folder.display());
-                seen += 1;
+                let config = engine.config();
+                let weights = ModelWeights::open(&files, config).expect("a fixture's weights");
+                let asked = first_kernels(config, &asked_forms(dtype), kernel_set);
+                let stored = first_kernels(config, &stored_forms(config, &weights, dtype), kernel_set);
+                for mut named in [asked, stored] {
+                    named.iter_mut().for_each(|(_, features, _)| features.sort_unstable());
+                    named.sort();
+                    assert_eq!(named, used, "{} on {kernel_set:?}", folder.display());
+                    seen += 1;
+                }
             }
         }
-        assert!(seen >= 24, "every family with both kernel sets");
+        assert!(seen >= 48, "every family with both kernel sets");
     }
 }

@@ -1,24 +1,48 @@
-//! Which kernels the first token needs: known from the configuration alone, so that they can compile while the weights
-//! are still on their way.
+//! Which kernels the first token needs: known from a model's configuration and from how its files hold its matrices, so
+//! that they can compile while the weights are still on their way.
 
 use understory_model::config::{Activation, ModelConfig};
+use understory_model::weights::{LayerSlot, ModelWeights, Slot};
 use understory_protocol::{Dtype, KernelSet};
 
 use super::norm_feature;
 use super::product::{Epilogue, features, few_rows_kernel};
 use super::rope::rope_features;
-use crate::device_weights::{Form, reads_texels};
+use crate::device_weights::{Form, RowOrder, forms, reads_texels};
 use crate::gpu::{Constants, PipelineName};
 
-/// Kernels of a pass over one row with a greedy choice, each once, in the order of the pass. `dtype` is that of all
-/// weights: what a model's files hold in blocks is known later.
-pub fn first_kernels(config: &ModelConfig, dtype: Dtype, kernel_set: KernelSet) -> Vec<PipelineName> {
+/// The forms of a slot's matrix, whose rows have so many columns.
+type Forms<'a> = dyn Fn(Slot, usize) -> Vec<Form> + 'a;
+
+/// Forms where no file has been looked at: what `dtype` asks for, of values that are in no blocks.
+pub fn asked_forms(dtype: Dtype) -> impl Fn(Slot, usize) -> Vec<Form> {
+    move |_, cols| vec![Form::of(dtype, cols)]
+}
+
+/// Forms of a model's matrices.
+pub fn stored_forms<'a>(
+    config: &'a ModelConfig,
+    weights: &'a ModelWeights<'_>,
+    dtype: Dtype,
+) -> impl Fn(Slot, usize) -> Vec<Form> + 'a {
+    move |slot, _| {
+        let order = match slot {
+            Slot::Layer(_, LayerSlot::MlpUp) => RowOrder::of_mlp(config.mlp_gated),
+            _ => RowOrder::AsStored,
+        };
+        forms(weights, slot, order, dtype)
+    }
+}
+
+/// Kernels of a pass over one row with a greedy choice, each once, in the order of the pass.
+pub fn first_kernels(config: &ModelConfig, forms: &Forms<'_>, kernel_set: KernelSet) -> Vec<PipelineName> {
     let norm = config.norm.kind;
-    let product = |cols: usize, epilogue| {
-        let form = Form::of(dtype, cols);
-        let texels = reads_texels(kernel_set, cols.div_ceil(8));
-        let features = [features(form, texels, kernel_set, norm, epilogue).as_slice(), &["cb1"]].concat();
-        (few_rows_kernel(kernel_set), features, form.constants())
+    let products = |slot, cols: usize, epilogue| {
+        forms(slot, cols).into_iter().map(move |form| {
+            let texels = reads_texels(kernel_set, cols.div_ceil(8));
+            let features = [features(form, texels, kernel_set, norm, epilogue).as_slice(), &["cb1"]].concat();
+            (few_rows_kernel(kernel_set), features, form.constants())
+        })
     };
     let optional = |feature, there: bool| there.then_some(feature);
     let mut kernels: Vec<PipelineName> = Vec::new();
@@ -28,37 +52,40 @@ pub fn first_kernels(config: &ModelConfig, dtype: Dtype, kernel_set: KernelSet) 
         }
     };
     let plain = |kernel, features: &[&'static str]| (kernel, features.to_vec(), Constants::new());
-    let table = Form::of(dtype, config.hidden_size);
     let texels = reads_texels(kernel_set, config.hidden_size.div_ceil(8));
-    let mut embed = vec![table.feature(), kernel_set.name(), norm_feature(norm)];
-    embed.extend(optional("texel", texels));
-    embed.extend(optional("positions", config.learned_positions));
-    add(("embed", embed, table.constants()));
+    for table in forms(Slot::Embedding, config.hidden_size) {
+        let mut embed = vec![table.feature(), kernel_set.name(), norm_feature(norm)];
+        embed.extend(optional("texel", texels));
+        embed.extend(optional("positions", config.learned_positions));
+        add(("embed", embed, table.constants()));
+    }
     if texels {
         add(plain("norm", &[kernel_set.name(), norm_feature(norm)]));
-    }
-    add(product(config.hidden_size, Epilogue::Store));
-    for layer in &config.layers {
-        let kernel = if kernel_set == KernelSet::Cpu { "rope_cpu" } else { "rope" };
-        add(plain(kernel, &rope_features(kernel_set, layer.rope.is_some(), config.qk_norm)));
-    }
-    match kernel_set {
-        KernelSet::Gpu => add(plain("attention", &["gpu"])),
-        KernelSet::Cpu => {
-            add(plain("attention_row_cpu", &["cpu"]));
-            add(plain("attention_reduce", &[]));
-        }
-    }
-    add(product(config.q_dim(), Epilogue::Residual));
-    if config.post_norms {
-        add(plain("norm_residual", &[kernel_set.name(), norm_feature(norm)]));
     }
     // Which activation it is, a parameter says.
     let activation = Activation::Silu;
     let up = if config.mlp_gated { Epilogue::Gated(activation) } else { Epilogue::Act(activation) };
-    add(product(config.hidden_size, up));
-    add(product(config.intermediate_size, Epilogue::Residual));
-    add(product(config.hidden_size, Epilogue::Logits));
+    for (i, layer) in config.layers.iter().enumerate() {
+        let slot = |slot| Slot::Layer(i, slot);
+        products(slot(LayerSlot::Qkv), config.hidden_size, Epilogue::Store).for_each(&mut add);
+        let rope = if kernel_set == KernelSet::Cpu { "rope_cpu" } else { "rope" };
+        add(plain(rope, &rope_features(kernel_set, layer.rope.is_some(), config.qk_norm)));
+        match kernel_set {
+            KernelSet::Gpu => add(plain("attention", &["gpu"])),
+            KernelSet::Cpu => {
+                add(plain("attention_row_cpu", &["cpu"]));
+                add(plain("attention_reduce", &[]));
+            }
+        }
+        products(slot(LayerSlot::AttnOut), config.q_dim(), Epilogue::Residual).for_each(&mut add);
+        if config.post_norms {
+            add(plain("norm_residual", &[kernel_set.name(), norm_feature(norm)]));
+        }
+        products(slot(LayerSlot::MlpUp), config.hidden_size, up).for_each(&mut add);
+        products(slot(LayerSlot::MlpDown), config.intermediate_size, Epilogue::Residual).for_each(&mut add);
+    }
+    let head = if config.tie_word_embeddings { Slot::Embedding } else { Slot::LmHead };
+    products(head, config.hidden_size, Epilogue::Logits).for_each(&mut add);
     add(plain("sample", &[kernel_set.name(), "greedy"]));
     kernels
 }
