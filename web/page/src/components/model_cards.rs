@@ -48,11 +48,11 @@ fn card(page: Page, model: &CatalogueModel, draft: Option<&CatalogueModel>) -> A
         let label = format!("Load the pair: {title} with {} as draft, {files}", draft.title);
         buttons.push(button(page, "Load the pair", label, &model.id, Some(&draft.id)));
     }
-    let lines = wording::lines(model, draft).map(|line| view! { <p>{line}</p> }.into_any());
+    let lines = wording::lines(model, draft).into_iter().map(|line| view! { <p>{line}</p> }.into_any());
     view! {
         <li class="panel">
             <h3>{title.clone()}</h3>
-            {Vec::from(lines)}
+            {lines.collect::<Vec<AnyView>>()}
             <p class="fit">{fit}</p>
             {gated}
             <div class="actions">{buttons}</div>

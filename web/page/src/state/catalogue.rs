@@ -59,7 +59,8 @@ impl Catalogue {
         let buffer =
             self.session.loaded.with(|loaded| loaded.as_ref().map(|loaded| loaded.device.limits.max_buffer_size));
         let room = Room {
-            at_least: memory.max(buffer),
+            // Of the computer's memory the system and the browser take their part.
+            at_least: memory.map(|memory| memory / 4 * 3).max(buffer),
             at_most: memory.filter(|memory| *memory < MOST_STATED_BYTES),
             storage: self.form.kept.with(|kept| {
                 let kept = kept.as_ref().filter(|_| in_browser)?;

@@ -27,9 +27,10 @@ fn needs(model: &CatalogueModel) -> String {
 }
 
 /// Each a paragraph of the card.
-pub fn lines(model: &CatalogueModel, draft: Option<&CatalogueModel>) -> [String; 4] {
-    let draft = draft.map_or("none here", |draft| &draft.title);
-    [what(model), needs(model), format!("Licence: {}", model.licence), format!("Draft: {draft}")]
+pub fn lines(model: &CatalogueModel, draft: Option<&CatalogueModel>) -> Vec<String> {
+    let mut lines = vec![what(model), needs(model), format!("Licence: {}", model.licence)];
+    lines.extend(draft.map(|draft| format!("Draft: {}", draft.title)));
+    lines
 }
 
 /// `kept`: all files are in the browser.
