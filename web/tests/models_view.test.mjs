@@ -132,6 +132,7 @@ test("a kept model goes back into the form, and is deleted", { timeout: 120_000 
 // A card of another entry, a size that is promised, or a click that asks for another name fails this.
 test("a card says what a model takes, and one click fetches and loads it", { timeout: 240_000 }, async () => {
   pythia = await startHub(join(FIXTURES, "gpt-neox"), "EleutherAI/pythia-70m");
+  await page.getByText("Hub", { exact: true }).click();
   await page.getByLabel("Endpoint", { exact: true }).fill(pythia.endpoint);
   const card = page.locator(".cards li").filter({ has: page.getByRole("heading", { name: "Pythia 70M", exact: true }) });
   const says = async (text) => assert.ok((await card.innerText()).includes(text), `${text}: ${await card.innerText()}`);
