@@ -51,8 +51,8 @@ fn list(folder: &Path, prefix: &str, files: &mut BTreeMap<String, PathBuf>) -> i
     Ok(())
 }
 
-/// Whether the file is one of `models/`, as it is there.
+/// Whether the file is one of a model in `models/`, as it is there. What lies in `models/` itself is the page's.
 fn is_bundled(root: &Path, name: &str, path: &Path) -> bool {
     let same = |original: PathBuf| fs::read(original).is_ok_and(|bytes| fs::read(path).is_ok_and(|copy| copy == bytes));
-    name.starts_with("models/") && same(root.join(name))
+    name.strip_prefix("models/").is_some_and(|file| file.contains('/')) && same(root.join(name))
 }

@@ -150,6 +150,37 @@ fn models_lists_the_bundled_ones_with_their_sizes() {
     insta::assert_snapshot!(table.succeeds().stdout);
 }
 
+/// Taking a repository with a part of its files for a model that is there fails this, and so does a table that leaves out
+/// which pairs there are.
+#[test]
+fn the_catalogue_says_what_is_in_the_cache() {
+    let home = tempfile::tempdir().unwrap();
+    let cached = |name: &str, files: &[&str]| {
+        let root = home.path().join("hub").join(format!("models--{}", name.replace('/', "--")));
+        let (refs, snapshot) = (root.join("refs"), root.join("snapshots").join("a".repeat(40)));
+        fs::create_dir_all(&refs).unwrap();
+        fs::create_dir_all(&snapshot).unwrap();
+        fs::write(refs.join("main"), "a".repeat(40)).unwrap();
+        files.iter().for_each(|file| fs::write(snapshot.join(file), "{}").unwrap());
+    };
+    cached("EleutherAI/pythia-70m", &["config.json", "tokenizer.json", "model.safetensors"]);
+    cached("EleutherAI/pythia-2.8b", &["config.json", "tokenizer.json"]);
+    cached("Qwen/Qwen3-0.6B-GGUF", &["Qwen3-0.6B-Q8_0.gguf"]);
+    let understory = |args: &[&str]| run(understory(args).env("HF_HOME", home.path()));
+    let listed = understory(&["models", "--catalogue", "--json"]).json();
+    let rows = listed.as_array().unwrap();
+    let names: Vec<&str> =
+        rows.iter().filter(|row| row["cached"] == true).map(|row| row["id"].as_str().unwrap()).collect();
+    assert_eq!(names, ["Qwen/Qwen3-0.6B-GGUF/Qwen3-0.6B-Q8_0.gguf", "EleutherAI/pythia-70m"]);
+    let mut of_file: Vec<serde_json::Value> =
+        serde_json::from_str(include_str!("../../models/catalogue.json")).unwrap();
+    of_file.iter_mut().zip(rows).for_each(|(model, row)| model["cached"] = row["cached"].clone());
+    assert_eq!(&of_file, rows);
+    let args = ["models", "--catalogue"];
+    insta::assert_snapshot!(transcript(&args, understory(&args).succeeds()));
+    understory(&["models", "--catalogue", "show", "tales"]).fails(2, &["--catalogue"]);
+}
+
 #[test]
 fn a_closed_stdout_ends_the_program_quietly() {
     let (reader, writer) = std::io::pipe().unwrap();

@@ -432,6 +432,9 @@ fn the_page_inside_the_program_is_served_or_missed_in_words() {
     assert_eq!(server.get("/page.js", "").header("content-type"), "text/javascript; charset=utf-8");
     let config = fs::read_to_string(support::fixture("../models/tales/config.json")).unwrap();
     assert_eq!(server.get("/models/tales/config.json", "").body, config);
+    // It lies among the models, and no model holds it.
+    let catalogue = fs::read_to_string(support::fixture("../models/catalogue.json")).unwrap();
+    assert_eq!(server.get("/models/catalogue.json", "").body, catalogue);
     assert_eq!(server.get("/models/tales/train.py", "").status, 404);
 }
 

@@ -12,7 +12,7 @@ import { startHub } from "./hub.mjs";
 const FIXTURES = fileURLToPath(new URL("../../fixtures/", import.meta.url));
 const REPO = "forest/sapling";
 
-let server, browser, hub, page, folder;
+let server, browser, hub, pythia, page, folder;
 const faults = [];
 
 before(async () => {
@@ -28,6 +28,7 @@ after(async () => {
   await browser?.close();
   server?.stop();
   hub?.stop();
+  pythia?.stop();
   if (folder) await rm(folder, { recursive: true, force: true });
 });
 
@@ -126,6 +127,41 @@ test("a kept model goes back into the form, and is deleted", { timeout: 120_000 
   await button(`Delete ${REPO}`).and(page.locator(":enabled")).click({ timeout: 60_000 });
   await button(`Delete ${REPO}`).waitFor({ state: "detached" });
   assert.equal((await kept()).length, 2);
+});
+
+// A card of another entry, a size that is promised, or a click that asks for another name fails this.
+test("a card says what a model takes, and one click fetches and loads it", { timeout: 240_000 }, async () => {
+  pythia = await startHub(join(FIXTURES, "gpt-neox"), "EleutherAI/pythia-70m");
+  await page.getByText("Hub", { exact: true }).click();
+  await page.getByLabel("Endpoint", { exact: true }).fill(pythia.endpoint);
+  const card = page.locator(".cards li").filter({ has: page.getByRole("heading", { name: "Pythia 70M", exact: true }) });
+  const says = async (text) => assert.ok((await card.innerText()).includes(text), `${text}: ${await card.innerText()}`);
+  await says("gpt_neox, 70.4 M parameters, safetensors f16");
+  await says("Download about 158 MiB, about 286 MiB of memory with 2048 tokens");
+  await says("Licence: Apache-2.0");
+  await says("Probably fits this device");
+  assert.equal(await card.getByText("Kept in this browser").count(), 0);
+  await button("Load Pythia 70M, safetensors f16").and(page.locator(":enabled")).waitFor();
+  await button("Load Pythia 70M, safetensors f16").focus();
+  await page.keyboard.press("Enter");
+  await page.getByText("Loaded: EleutherAI/pythia-70m, without a draft model.", { exact: true }).waitFor({ timeout: 120_000 });
+  assert.equal(pythia.requests.find(({ method }) => method === "GET").path, "/api/models/EleutherAI/pythia-70m/revision/main?blobs=true");
+  await card.getByText("Kept in this browser").waitFor({ timeout: 120_000 });
+});
+
+// A pair of another order, or a draft that is left out, fails this.
+test("one click asks for a pair, and a gated model says what to do", { timeout: 120_000 }, async () => {
+  pythia.reset();
+  await button("Load the pair: Pythia 2.8B with Pythia 70M as draft, safetensors f16").and(page.locator(":enabled")).click();
+  await advised("has no EleutherAI/pythia-2.8b at revision `main` (404)");
+  assert.ok(pythia.requests.some(({ path }) => path === "/api/models/EleutherAI/pythia-2.8b/revision/main?blobs=true"));
+  const repository = (role) => group(role).getByLabel("Repository", { exact: true }).inputValue();
+  assert.deepEqual([await repository("Target"), await repository("Draft")], ["EleutherAI/pythia-2.8b", "EleutherAI/pythia-70m"]);
+  const gated = page.locator(".cards li", { hasText: "Gated: accept the licence on its page" });
+  assert.equal(await gated.count(), 4);
+  assert.equal(await gated.getByRole("link").first().getAttribute("href"), "https://huggingface.co/meta-llama/Llama-3.2-1B-Instruct");
+  await page.setViewportSize({ width: 375, height: 800 });
+  assert.ok((await page.evaluate(() => document.documentElement.scrollWidth)) <= 375, "the cards are wider than a phone");
 });
 
 test("nothing failed unseen", () => assert.deepEqual(faults, []));

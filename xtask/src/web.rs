@@ -10,6 +10,8 @@ use sha2::{Digest, Sha256};
 use crate::{offline, process, wasm};
 
 const MODELS: [&str; 2] = ["tales", "tales-draft"];
+/// Models worth trying: a file of its own, so that the page's code stays small.
+const CATALOGUE: &str = "catalogue.json";
 const MODEL_FILES: [&str; 5] =
     ["config.json", "generation_config.json", "tokenizer.json", "tokenizer_config.json", "model.safetensors"];
 
@@ -41,6 +43,7 @@ pub fn build() -> Result<PathBuf> {
         }
         index.push(format!(r#""{model}":{{{}}}"#, files.join(",")));
     }
+    copy(&root.join("models").join(CATALOGUE), &dist.join("models").join(CATALOGUE))?;
     fs::write(dist.join("models/index.json"), format!("{{{}}}\n", index.join(",\n")))?;
     offline::write(&dist)?;
     Ok(dist)

@@ -7,9 +7,16 @@ use super::ListArgs;
 pub const EXAMPLES: &str = "\
 The cache is the one that other Hugging Face tools use: $HF_HOME/hub, or ~/.cache/huggingface/hub.
 
+A name of the catalogue goes after --model of `generate`, and that of its draft after --draft: the pair has one \
+tokenizer. A gated model needs its licence accepted on the hub, and a token of that account in HF_TOKEN. Sizes with \
+\"about\" are computed from the architecture. Memory is the files and a tenth of them, the KV cache of 2048 tokens, and \
+64 MiB.
+
 Examples:
   understory models
   understory models --json | jq '.[].name'
+  understory models --catalogue
+  understory models --catalogue --json | jq '.[] | select(.draft) | {id, draft}'
   understory models show ./SmolLM2-135M-Instruct.Q4_K_M.gguf
   understory models show tales --tensors";
 
@@ -18,6 +25,9 @@ Examples:
 pub struct ModelsArgs {
     #[command(subcommand)]
     pub action: Option<ModelsAction>,
+    /// List models worth trying, each with its size, licence and draft
+    #[arg(long)]
+    pub catalogue: bool,
     #[command(flatten)]
     pub list: ListArgs,
 }

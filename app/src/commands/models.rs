@@ -1,5 +1,6 @@
-//! `understory models`: what there is to run, and what a model is.
+//! `understory models`: what there is to run, what is worth trying, and what a model is.
 
+mod catalogue;
 mod show;
 
 use std::path::PathBuf;
@@ -32,6 +33,9 @@ struct Row {
 pub fn run(args: &ModelsArgs, console: &Console) -> Result<()> {
     if let Some(ModelsAction::Show(args)) = &args.action {
         return show::run(args, console);
+    }
+    if args.catalogue {
+        return catalogue::run(args.list.json, console);
     }
     let mut rows: Vec<Row> = BUNDLED.iter().map(bundled).collect();
     let cache = hub::cache_from_env()?;

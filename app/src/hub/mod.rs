@@ -17,7 +17,7 @@ mod progress;
 mod snapshot;
 mod transfer;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -122,4 +122,9 @@ pub fn home_from_env() -> Option<PathBuf> {
 pub fn cached_model(name: &HubName) -> Result<Option<PathBuf>> {
     let snapshot = Snapshot::find(&cache_from_env()?, name);
     Ok(snapshot.map(|snapshot| snapshot.model(name.gguf.as_ref()).unwrap_or(snapshot.folder)))
+}
+
+/// Whether the cache holds all that the model needs.
+pub fn is_cached(cache: &Path, name: &HubName) -> bool {
+    Snapshot::find(cache, name).is_some_and(|snapshot| snapshot.model(name.gguf.as_ref()).is_ok())
 }

@@ -7,6 +7,7 @@
 
 pub mod adapter;
 mod bench;
+pub mod catalogue;
 pub mod definitions;
 pub mod error;
 mod failure;

@@ -10,6 +10,7 @@ pub mod engine;
 pub mod field;
 pub mod figures;
 pub mod folder_picker;
+pub mod model_cards;
 pub mod problem;
 pub mod status;
 pub mod table;

@@ -1,10 +1,8 @@
 //! What `understory serve` says of itself, where it serves the page.
 
-use leptos::prelude::window;
 use serde::Deserialize;
-use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
-use web_sys::Response;
+
+use crate::platform::files;
 
 /// Beside the page, where `understory serve` serves it; on other hosts there is no such thing.
 const INFO: &str = "./engine/info";
@@ -39,7 +37,5 @@ impl ServerInfo {
 
 /// `None` on any host but `understory serve`, whatever it answers.
 pub async fn info() -> Option<ServerInfo> {
-    let response: Response = JsFuture::from(window().fetch_with_str(INFO)).await.ok()?.unchecked_into();
-    let text = JsFuture::from(response.ok().then(|| response.text().ok())??).await.ok()?.as_string()?;
-    serde_json::from_str(&text).ok()
+    serde_json::from_str(&files::text(INFO).await?).ok()
 }

@@ -1,10 +1,12 @@
 //! What the browser tells of itself and its device. What it does not tell is `None`.
 
-use js_sys::{Array, Function, Promise, Reflect};
+use js_sys::{Array, Function, Promise};
 use leptos::prelude::{document, window};
 use understory_protocol::{Browser, PageFacts, Power};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
+
+use super::values::{get, number, text};
 
 pub async fn all() -> PageFacts {
     let data = get(&window().navigator(), "userAgentData");
@@ -25,6 +27,11 @@ pub async fn all() -> PageFacts {
 /// Other sites cannot share this page's process, so its clock may be fine.
 pub fn isolated() -> Option<bool> {
     get(&window(), "crossOriginIsolated")?.as_bool()
+}
+
+/// Memory of this device as the browser states it: rounded, and no more than a limit of its own.
+pub fn memory_bytes() -> Option<u64> {
+    number(&window().navigator(), "deviceMemory").map(|gib| (gib * (1u64 << 30) as f64) as u64)
 }
 
 /// Where the browser tells of a battery. Without one it speaks of a full battery on mains, so a full one is not told.
@@ -68,18 +75,6 @@ fn by_agent(agent: &str) -> (Option<Browser>, Option<String>) {
     let systems = ["Android", "iPhone", "iPad", "Windows", "Mac OS X", "Linux"];
     let os = systems.into_iter().find(|system| agent.contains(system)).map(String::from);
     (browser, os)
-}
-
-fn get(of: &JsValue, name: &str) -> Option<JsValue> {
-    Reflect::get(of, &name.into()).ok().filter(|value| !value.is_undefined() && !value.is_null())
-}
-
-fn text(of: &JsValue, name: &str) -> Option<String> {
-    get(of, name)?.as_string()
-}
-
-fn number(of: &JsValue, name: &str) -> Option<f64> {
-    get(of, name)?.as_f64()
 }
 
 /// What a method's promise becomes; `None` where there is no such method or it is refused.

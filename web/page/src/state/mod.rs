@@ -3,6 +3,7 @@
 
 pub mod announcer;
 pub mod bench;
+pub mod catalogue;
 pub mod choice;
 pub mod comparison;
 pub mod engines;

@@ -205,6 +205,17 @@ impl ModelForm {
         }
     }
 
+    /// Puts repositories of the hub into the form, no draft being none, and loads them.
+    pub fn load_from_hub(self, target: &str, draft: Option<&str>) {
+        let source = |id: &str| ModelSource::Hub { repo: id.into(), revision: None };
+        self.target.set(&source(target));
+        match draft {
+            Some(draft) => self.draft.set(&source(draft)),
+            None => self.draft.from.set(SourceKind::None),
+        }
+        self.load();
+    }
+
     /// Ends a download with its worker; what came is kept.
     pub fn cancel(self) {
         self.session.choice.set(ModelChoice::default());

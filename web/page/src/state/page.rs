@@ -4,6 +4,7 @@ use leptos::prelude::*;
 
 use super::announcer::Announcer;
 use super::bench::Bench;
+use super::catalogue::Catalogue;
 use super::comparison::ComparisonRuns;
 use super::live::Live;
 use super::model_form::ModelForm;
@@ -21,6 +22,7 @@ pub struct Page {
     pub session: Session,
     pub settings: Settings,
     pub models: ModelForm,
+    pub catalogue: Catalogue,
     pub live: Live,
     pub comparison: ComparisonRuns,
     pub starts: Starts,
@@ -38,10 +40,12 @@ impl Page {
         let (session, settings, announcer, offline) =
             (Session::new(), Settings::new(), Announcer::new(), Offline::new());
         let live = Live::new(session, settings, announcer);
+        let models = ModelForm::new(session);
         Self {
             session,
             settings,
-            models: ModelForm::new(session),
+            models,
+            catalogue: Catalogue::new(session, models),
             live,
             comparison: ComparisonRuns::new(live),
             starts: Starts::new(session, offline, announcer),

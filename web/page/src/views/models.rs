@@ -1,9 +1,10 @@
-//! Models: which are loaded, others to load, and what the browser keeps of them.
+//! Models: which are loaded, others to load, what the browser keeps of them, and which are worth trying.
 
 use leptos::prelude::*;
 use understory_protocol::{ModelSource, Request, StoredModel};
 
 use crate::components::folder_picker::FolderPicker;
+use crate::components::model_cards::ModelCards;
 use crate::components::problem::problem;
 use crate::state::Page;
 use crate::state::model_form::{KeptModels, Role, SourceKind};
@@ -65,6 +66,7 @@ pub fn Models() -> impl IntoView {
             </form>
             <h2>"Kept in this browser"</h2>
             {move || form.kept.get().map(|kept| view! { <KeptList kept /> })}
+            <ModelCards />
         </section>
     }
 }
