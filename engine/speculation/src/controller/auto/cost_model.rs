@@ -183,6 +183,29 @@ impl CostModel {
         (best.0, best.1)
     }
 
+    /// `told` by what rounds took: a plain step, and verification of the sizes that ran, halfway from what was told to the
+    /// median of what was seen. `None`: nothing was seen. Drafting has no times of its own, and stays as it was.
+    pub fn refined(&self, told: &Costs) -> Option<Costs> {
+        let plain = self.corrections[slot(RoundMode::Plain)][0].factor;
+        // Lookup's rounds are verification and little else.
+        let of_size = |size: usize| self.corrections[slot(RoundMode::Lookup)][size].factor;
+        if plain.is_none() && (0..SIZES).all(|size| of_size(size).is_none()) {
+            return None;
+        }
+        let halfway = |ms: f64, factor: Option<f64>| ms * (1.0 + (factor.unwrap_or(1.0).clamp(0.25, 4.0) - 1.0) / 2.0);
+        let mut costs = Costs { plain_ms: halfway(told.plain_ms, plain), ..told.clone() };
+        for (rows, ms) in &mut costs.verify_ms {
+            // What disturbs plain steps disturbs passes of every size.
+            *ms = halfway(*ms, of_size(size(*rows as f64)).or(plain));
+        }
+        let mut least = 0.0;
+        for (_, ms) in &mut costs.verify_ms {
+            *ms = ms.max(least);
+            least = *ms;
+        }
+        Some(costs)
+    }
+
     pub fn plain_ms(&self) -> f64 {
         self.round_ms(RoundMode::Plain, 1.0, 0)
     }
