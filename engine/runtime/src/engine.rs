@@ -19,6 +19,7 @@ use crate::evaluate;
 use crate::forward::Forward;
 use crate::generate::{Decoder, LONGEST_MS};
 use crate::gpu::{Gpu, Staging};
+pub use crate::speculative::learning::Learned;
 use crate::speculative::speculator::Speculator;
 
 /// One model, loaded on one device, with the KV cache of its last request.
@@ -113,9 +114,9 @@ impl Engine {
         self.speculator.calibrate(&self.gpu, &mut self.forward, cached).await
     }
 
-    /// Begins with `kept`, costs once known for this [`Self::calibration_key`], in place of what is known: neither the
-    /// self-test nor the measurement is left to do then.
-    pub fn keep_costs(&mut self, kept: Costs) {
+    /// Begins with `kept`, once [`Self::learned`] for this [`Self::calibration_key`], in place of what is known: there is no
+    /// self-test then, and where it is complete no measurement.
+    pub fn begin_with(&mut self, kept: Learned) {
         self.speculator.keep(kept);
     }
 
@@ -128,7 +129,12 @@ impl Engine {
         self.speculator.learn_one(&self.gpu, &mut self.forward, LONGEST_MS).await
     }
 
-    /// What passes cost, once that is known: measured or kept, and refined by the rounds of texts.
+    /// What is known of costs so far, some of it perhaps only predicted; `None` before the self-test is done.
+    pub fn learned(&self) -> Option<Learned> {
+        self.speculator.learned(&self.forward)
+    }
+
+    /// What passes cost, once all of it is known: measured or kept, and refined by the rounds of texts.
     pub fn costs(&self) -> Option<&Costs> {
         self.speculator.learning().complete()
     }
@@ -176,12 +182,15 @@ impl Engine {
     /// What [`Costs`] depend on, as text: adapter and driver, kernels, the shapes of both models, their storage.
     pub fn calibration_key(&self) -> String {
         let report = self.gpu.report();
+        // The files of a model in blocks have each their own.
+        let storage =
+            |model: &Forward| format!("{:?} {:?} {}", model.shape(), model.weights.types(), model.weights.bytes);
         format!(
             "{} {} {report:?} {:?} {:?}",
             env!("CARGO_PKG_VERSION"),
             understory_shaders::hash(),
-            self.forward.shape(),
-            self.draft().map(Forward::shape)
+            storage(&self.forward),
+            self.draft().map(storage)
         )
     }
 

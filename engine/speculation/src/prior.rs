@@ -47,6 +47,19 @@ pub fn costs(kernels: KernelSet, known: Known, draft_share: Option<f64>, lossles
     }
 }
 
+/// `before`, costs that were known before, by what is known now.
+pub fn updated(before: &Costs, known: Known) -> Costs {
+    let pace = known.plain_ms / before.plain_ms;
+    let paced = |points: &[(usize, f64)]| points.iter().map(|&(rows, ms)| (rows, ms * pace)).collect::<Vec<_>>();
+    let has_draft = !before.draft_ms.is_empty();
+    Costs {
+        verify_ms: filled(&known.verify_ms, &paced(&before.verify_ms)),
+        draft_ms: if has_draft { filled(&known.draft_ms, &paced(&before.draft_ms)) } else { Vec::new() },
+        plain_ms: known.plain_ms,
+        ..before.clone()
+    }
+}
+
 /// The measured points, and those of `prior` between and beyond them: as much dearer or cheaper as the nearest measured
 /// one was, but never against the order of the measured ones.
 fn filled(measured: &[(usize, f64)], prior: &[(usize, f64)]) -> Vec<(usize, f64)> {

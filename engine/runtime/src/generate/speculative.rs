@@ -5,7 +5,6 @@
 use understory_protocol::method::MAX_ROWS;
 use understory_protocol::{Costs, GovernorDecision, Lossless, Method, Result, Round, RoundMode};
 use understory_speculation::controller::{Controller, RoundPlan};
-use understory_speculation::stats::Totals;
 
 use super::pipeline::{Pipeline, Work};
 use super::waiting::Waiting;

@@ -164,8 +164,7 @@ impl Pipelines {
         }
         let signature: Vec<_> = shader.bindings.iter().map(|b| (b.index, b.access)).collect();
         let layout = self.layouts.entry(signature).or_insert_with(|| bind_group_layout(gpu, shader.bindings)).clone();
-        let (raw, device, checks, for_rounds) =
-            (OnceLock::new(), gpu.device().clone(), self.checks, self.for_rounds);
+        let (raw, device, checks, for_rounds) = (OnceLock::new(), gpu.device().clone(), self.checks, self.for_rounds);
         let constants = constants.clone();
         let pipeline = Arc::new(Pipeline { raw, device, checks, for_rounds, layout, shader, constants });
         self.by_shader.insert(key, pipeline.clone());

@@ -42,6 +42,14 @@ enum Stage {
 /// A KV cache for each model: the target's, then the drafters'.
 type Caches = Vec<SpareCache>;
 
+/// What is known of a device's costs.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Learned {
+    pub costs: Costs,
+    /// All of them were measured; otherwise some are predicted.
+    pub complete: bool,
+}
+
 pub struct Learning {
     stage: Stage,
     /// pipelines that have run, by address
@@ -50,7 +58,9 @@ pub struct Learning {
     test: Option<SelfTest>,
     lossless: Option<Lossless>,
     timing: Timing,
-    /// once they are complete, or kept ones
+    /// kept ones that are not complete: partly predicted, or refined by rounds
+    before: Option<Costs>,
+    /// complete ones, measured or kept
     costs: Option<Costs>,
     /// Rounds do not refine them: measurements are to be compared.
     is_fixed: bool,
@@ -60,16 +70,24 @@ pub struct Learning {
 }
 
 impl Learning {
-    /// `kept`: costs once returned for the same device, models and build; only pipelines are left to do with them.
-    pub fn new(kept: Option<Costs>) -> Self {
+    /// `kept`: what was learned once of the same device, models and build. Where it is complete, only pipelines are left
+    /// to do, and otherwise no self-test.
+    pub fn new(kept: Option<Learned>) -> Self {
+        let lossless = kept.as_ref().map(|kept| kept.costs.lossless);
+        let (costs, before) = match kept {
+            Some(Learned { costs, complete: true }) => (Some(costs), None),
+            Some(Learned { costs, complete: false }) => (None, Some(costs)),
+            None => (None, None),
+        };
         Self {
             stage: Stage::Pipelines,
             ran: HashSet::new(),
             caches: Vec::new(),
             test: None,
-            lossless: kept.as_ref().map(|costs| costs.lossless),
+            lossless,
             timing: Timing::default(),
-            costs: kept,
+            before,
+            costs,
             is_fixed: false,
             spent_ms: 0.0,
             measuring_ms: 0.0,
@@ -77,7 +95,7 @@ impl Learning {
     }
 
     /// Begins anew; pipelines that have run need not run again.
-    pub fn restart(&mut self, kept: Option<Costs>, is_fixed: bool) {
+    pub fn restart(&mut self, kept: Option<Learned>, is_fixed: bool) {
         let ran = std::mem::take(&mut self.ran);
         *self = Self { ran, is_fixed, ..Self::new(kept) };
     }
@@ -85,11 +103,16 @@ impl Learning {
     /// What the self-test found, where rounds may run by it: their pipelines are there, and it is known what they cost.
     pub fn verdict(&self) -> Option<Lossless> {
         let may_run = match self.stage {
-            Stage::Times => self.timing.known().is_some(),
+            Stage::Caches | Stage::Times => self.before.is_some() || self.timing.known().is_some(),
             Stage::Done => true,
-            Stage::Pipelines | Stage::Caches | Stage::WarmUp | Stage::Test | Stage::Failed => false,
+            Stage::Pipelines | Stage::WarmUp | Stage::Test | Stage::Failed => false,
         };
         self.lossless.filter(|_| may_run)
+    }
+
+    /// What the self-test found, or had found before.
+    pub fn lossless(&self) -> Option<Lossless> {
+        self.lossless
     }
 
     /// Whether nothing is left to do.
@@ -112,6 +135,9 @@ impl Learning {
         if let Some(costs) = &self.costs {
             return Some(costs.clone());
         }
+        if let Some(before) = &self.before {
+            return Some(self.timing.known().map_or_else(|| before.clone(), |known| prior::updated(before, known)));
+        }
         let draft = round.drafters.model.as_ref();
         let share = draft.map(|draft| draft.forward.weights.bytes as f64 / target.weights.bytes.max(1) as f64);
         Some(prior::costs(target.kernel_set(), self.timing.known()?, share, self.lossless?))
@@ -119,8 +145,10 @@ impl Learning {
 
     /// Takes the costs that rounds of a text were seen to have.
     pub fn refine(&mut self, costs: Costs) {
-        if !self.is_fixed && self.costs.is_some() {
-            self.costs = Some(costs);
+        match &mut self.costs {
+            _ if self.is_fixed => {}
+            Some(known) => *known = costs,
+            None => self.before = Some(costs),
         }
     }
 
@@ -184,7 +212,7 @@ impl Learning {
                 for forward in round.drafters.each().filter_map(Drafter::forward_mut) {
                     self.caches.push(forward.spare_cache(gpu, positions).await?);
                 }
-                Some(Stage::WarmUp)
+                Some(if self.lossless.is_some() { Stage::Times } else { Stage::WarmUp })
             }
             Stage::WarmUp => {
                 target.begin(gpu, &[0], 1, 0);

@@ -85,8 +85,7 @@ impl SelfTest {
         // A single row through the trees' pipelines is the root of a tree.
         target.set_words(gpu, state::ROW0, &[0]);
         let own = std::mem::replace(&mut target.shared_pipeline, self.shared);
-        let (encoder, _) =
-            gpu.encode_pass(|pass| target.record(pass, 1, position, &Tail::AllLogits(trees.logits())));
+        let (encoder, _) = gpu.encode_pass(|pass| target.record(pass, 1, position, &Tail::AllLogits(trees.logits())));
         target.shared_pipeline = own;
         self.staging.read_floats(gpu, DOING, encoder, &trees.logits().logits, logits_bytes(target, 1)).await
     }

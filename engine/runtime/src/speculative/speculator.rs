@@ -4,7 +4,7 @@
 use understory_protocol::{Costs, Lossless, Result};
 
 use super::draft_model::DraftModel;
-use super::learning::Learning;
+use super::learning::{Learned, Learning};
 use super::round::RoundKernels;
 use crate::forward::Forward;
 use crate::gpu::Gpu;
@@ -79,7 +79,7 @@ impl Speculator {
     }
 
     /// Begins with `kept` in place of what is known.
-    pub fn keep(&mut self, kept: Costs) {
+    pub fn keep(&mut self, kept: Learned) {
         self.learning.restart(Some(kept), false);
     }
 
@@ -127,7 +127,7 @@ impl Speculator {
     /// # Errors
     /// Those of [`Learning::step`].
     pub async fn calibrate(&mut self, gpu: &Gpu, target: &mut Forward, cached: Option<Costs>) -> Result<&Costs> {
-        self.learning.restart(cached, true);
+        self.learning.restart(cached.map(|costs| Learned { costs, complete: true }), true);
         self.finish(gpu, target).await?;
         self.apply(target);
         Ok(self.learning.complete().expect("complete at its end"))
@@ -144,12 +144,18 @@ impl Speculator {
 
     /// Sets the mode of `target` that is lossless here; between texts, as it may change their bits.
     pub fn apply(&self, target: &mut Forward) {
-        let Some(verdict) = self.learning.verdict() else { return };
+        let Some(verdict) = self.learning.lossless() else { return };
         let shared = verdict == Lossless::SharedPipeline;
         if target.shared_pipeline != shared {
             target.shared_pipeline = shared;
             target.cache.invalidate();
         }
+    }
+
+    /// What is known of costs so far; `None` before the self-test is done.
+    pub fn learned(&self, target: &Forward) -> Option<Learned> {
+        let complete = self.learning.complete().is_some();
+        Some(Learned { costs: self.learning.costs(target, self.round.as_ref()?)?, complete })
     }
 
     /// This speculator, if the text that `target` writes can be speculated on from here.
