@@ -38,8 +38,8 @@ pub fn costs(kernels: KernelSet, known: Known, draft_share: Option<f64>, lossles
     let curve = |share: f64| ratios.map(|(rows, ratio)| (rows, ratio * share * known.plain_ms));
     let share = draft_share.map(|share| share.clamp(LEAST_DRAFT, 1.0));
     Costs {
-        verify_ms: filled(&known.verify_ms, &curve(1.0)),
-        draft_ms: share.map_or_else(Vec::new, |share| filled(&known.draft_ms, &curve(share))),
+        verify_ms: filled(&known.verify_ms, &curve(1.0), known.plain_ms),
+        draft_ms: share.map_or_else(Vec::new, |share| filled(&known.draft_ms, &curve(share), 0.0)),
         plain_ms: known.plain_ms,
         fixed_ms: known.fixed_ms,
         lossless,
@@ -53,23 +53,28 @@ pub fn updated(before: &Costs, known: Known) -> Costs {
     let paced = |points: &[(usize, f64)]| points.iter().map(|&(rows, ms)| (rows, ms * pace)).collect::<Vec<_>>();
     let has_draft = !before.draft_ms.is_empty();
     Costs {
-        verify_ms: filled(&known.verify_ms, &paced(&before.verify_ms)),
-        draft_ms: if has_draft { filled(&known.draft_ms, &paced(&before.draft_ms)) } else { Vec::new() },
+        verify_ms: filled(&known.verify_ms, &paced(&before.verify_ms), known.plain_ms),
+        draft_ms: if has_draft { filled(&known.draft_ms, &paced(&before.draft_ms), 0.0) } else { Vec::new() },
         plain_ms: known.plain_ms,
         ..before.clone()
     }
 }
 
 /// The measured points, and those of `prior` between and beyond them: as much dearer or cheaper as the nearest measured
-/// one was, but never against the order of the measured ones.
-fn filled(measured: &[(usize, f64)], prior: &[(usize, f64)]) -> Vec<(usize, f64)> {
+/// one was, but never against the order of the measured ones. Beyond the last one every row costs as much at least as rows
+/// did up to there, from `none_ms` on: what was not measured must not look cheap.
+fn filled(measured: &[(usize, f64)], prior: &[(usize, f64)], none_ms: f64) -> Vec<(usize, f64)> {
     let distance = |a: usize, b: usize| (a as f64 / b as f64).ln().abs();
     let predicted = |&(rows, ms): &(usize, f64)| {
         let nearest = measured.iter().min_by(|a, b| distance(a.0, rows).total_cmp(&distance(b.0, rows)));
         let scaled = nearest.map_or(ms, |near| ms * near.1 / interpolate(prior, near.0));
         let most = measured.iter().filter(|point| point.0 > rows).map(|point| point.1).fold(f64::INFINITY, f64::min);
         let least = measured.iter().filter(|point| point.0 < rows).map(|point| point.1).fold(0.0, f64::max);
-        (rows, scaled.min(most).max(least))
+        let beyond = measured
+            .last()
+            .filter(|last| last.0 < rows && last.0 > 1)
+            .map_or(0.0, |&(last, last_ms)| last_ms + (rows - last) as f64 * (last_ms - none_ms) / (last - 1) as f64);
+        (rows, scaled.max(beyond).min(most).max(least))
     };
     let is_measured = |rows: usize| measured.iter().any(|point| point.0 == rows);
     let others = prior.iter().filter(|point| !is_measured(point.0)).map(predicted);
@@ -98,12 +103,16 @@ mod tests {
     /// Seen to fail here: predicted points as they are, so that 16 rows seem cheaper than the 8 that were measured.
     #[test]
     fn measured_points_take_the_place_of_predicted_ones_and_move_the_others() {
-        let points = filled(&[(8, 60.0)], &CPU.map(|(rows, ratio)| (rows, 10.0 * ratio)));
+        let prior = CPU.map(|(rows, ratio)| (rows, 10.0 * ratio));
+        let points = filled(&[(8, 24.0)], &prior, 10.0);
         assert_eq!(points.len(), 6);
-        assert!(points.contains(&(8, 60.0)) && points.contains(&(16, 100.0)), "{points:?}");
-        let points = filled(&[(4, 30.0), (8, 31.0)], &CPU.map(|(rows, ratio)| (rows, 10.0 * ratio)));
+        assert!(points.contains(&(8, 24.0)) && points.contains(&(16, 40.0)), "{points:?}");
+        let points = filled(&[(4, 30.0), (8, 31.0)], &prior, 10.0);
         assert!(points.is_sorted_by(|a, b| a.0 < b.0 && a.1 <= b.1), "{points:?}");
         // A size of its own stands beside the usual ones.
-        assert_eq!(filled(&[(2, 15.0)], &CPU).len(), 7);
+        assert_eq!(filled(&[(2, 15.0)], &prior, 10.0).len(), 7);
+        // Rows that are ten times as dear as predicted stay so beyond.
+        let steep = filled(&[(8, 80.0)], &GPU.map(|(rows, ratio)| (rows, 10.0 * ratio)), 10.0);
+        assert!(steep.contains(&(16, 160.0)) && steep.contains(&(64, 640.0)), "{steep:?}");
     }
 }

@@ -114,6 +114,11 @@ impl Timing {
         self.parts.pop_front()
     }
 
+    /// Whether there is a size by which others can be predicted.
+    pub(super) fn is_something(&self) -> bool {
+        !self.samples.verify.is_empty()
+    }
+
     /// What was measured so far; `None`: nothing.
     pub(super) fn known(&self) -> Option<Known> {
         if self.samples.plain_ms.is_empty() {
@@ -223,6 +228,21 @@ mod tests {
         let mut points = vec![(1, 5.0), (2, 6.0), (4, 8.0), (8, 4.0)];
         never_dearer_with_fewer(&mut points);
         assert_eq!(points, [(1, 5.0), (2, 6.0), (4, 6.0), (8, 6.0)]);
+    }
+
+    /// A device that is slow: one turn. Seen to fail here: a turn that ends in its middle.
+    #[test]
+    fn passes_that_take_too_long_are_left_out_and_the_first_turn_is_whole() {
+        let parts = |spent_ms: f64| {
+            let mut timing = Timing::default();
+            let next = || timing.next((64, true), spent_ms, |rows| rows > 8);
+            std::iter::from_fn(next).collect::<Vec<_>>()
+        };
+        let turn = [Part::Verify(8), Part::Draft(8), Part::Walk, Part::Verify(1), Part::Draft(1), Part::Verify(4)];
+        assert_eq!(parts(300.0), turn);
+        let quick = parts(0.0);
+        assert_eq!(quick.len(), TURNS * (turn.len() + 1));
+        assert_eq!(quick[turn.len()], Part::Verify(2));
     }
 
     /// A device that takes twice as long from the second turn on. Seen to fail here: the least of each size, so that
