@@ -116,9 +116,9 @@ fn file_name(key: &str) -> String {
 /// What `file` says; `None` where it is not there, broken, or another key's.
 fn read(file: &Path, key: &str) -> Option<Learned> {
     let mut bytes = Vec::new();
-    fs::File::open(file).ok()?.take(MOST_BYTES).read_to_end(&mut bytes).ok()?;
-    let entry = serde_json::from_slice::<Entry>(&bytes);
-    let good = entry.ok().filter(|entry| entry.format == FORMAT && entry.key == key && plausible(&entry.costs));
+    fs::File::open(file).ok()?.take(MOST_BYTES + 1).read_to_end(&mut bytes).ok()?;
+    let entry = serde_json::from_slice::<Entry>(&bytes).ok().filter(|_| bytes.len() as u64 <= MOST_BYTES);
+    let good = entry.filter(|entry| entry.format == FORMAT && entry.key == key && plausible(&entry.costs));
     if good.is_none() {
         tracing::info!(file = %file.display(), "these costs are broken or old; they are measured anew");
     }

@@ -101,6 +101,11 @@ impl Gpu {
     /// # Errors
     /// [`Error::DeviceLost`], [`Error::Device`].
     pub fn check(&self, doing: &'static str) -> Result<()> {
+        if lock(&self.faults).error.is_some() {
+            // A command that was rejected because the device is lost is often heard of before the loss.
+            #[cfg(not(target_family = "wasm"))]
+            let _ = self.device.poll(wgpu::PollType::Poll);
+        }
         let faults = lock(&self.faults);
         if let Some(reason) = &faults.lost {
             return Err(Error::DeviceLost { doing, reason: reason.clone() });
