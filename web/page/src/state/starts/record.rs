@@ -55,7 +55,7 @@ impl State {
 }
 
 /// Every phase that a start can have, in order. The last is what none of the others holds.
-pub const PHASES: [&str; 17] = [
+pub const PHASES: [&str; 16] = [
     "page",
     "worker",
     "instantiate",
