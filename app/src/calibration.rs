@@ -1,19 +1,28 @@
-//! What speculation costs on this device: measured once, kept in the platform's cache folder, one file for each
-//! device, pair of models and build.
+//! What speculation costs on this device: measured once, or beside the first texts, and kept in the platform's cache
+//! folder, one file for each device, pair of models and build.
 
 use std::fs;
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use understory_protocol::Costs;
 use understory_runtime::Engine;
+use understory_runtime::engine::Learned;
 
 use crate::folders;
 
 /// Changes with what the file means; another format is measured anew.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
+/// How long somebody waits for what is learned, at the beginning and at the end.
+const LINGER: Duration = Duration::from_millis(300);
+/// Of a file, in bytes: nothing longer is one.
+const MOST_BYTES: u64 = 64 << 10;
+/// Files that are kept, the newest ones: a build, a driver or a model that is gone leaves its own behind.
+const MOST_FILES: usize = 32;
 
 /// Costs, and where they come from.
 pub struct CostCalibration {
@@ -31,14 +40,17 @@ struct Entry {
     /// in full, since the file's name is only its hash
     key: String,
     costs: Costs,
+    /// All of them were measured; otherwise some are predicted, and the measurement goes on where it can.
+    complete: bool,
 }
 
 /// Gives `engine` its costs, from the cache or (with `fresh` always) measured. A cache that cannot be read or written
 /// is no failure.
 pub async fn calibrate(engine: &mut Engine, fresh: bool) -> Result<CostCalibration> {
     let key = engine.calibration_key();
-    let file = folders::cache().map(|folder| folder.join(file_name(&key)));
+    let file = file(&key);
     let known = file.as_deref().filter(|_| !fresh).and_then(|file| read(file, &key));
+    let known = known.filter(|known| known.complete).map(|known| known.costs);
     let cached = known.is_some();
     let costs = engine.calibrate(known).await?.clone();
     if cached {
@@ -49,12 +61,50 @@ pub async fn calibrate(engine: &mut Engine, fresh: bool) -> Result<CostCalibrati
         tracing::info!("there is no home folder, so the costs are not kept");
         return Ok(CostCalibration { costs, cached, file: None });
     };
-    let entry = Entry { format: FORMAT, key, costs };
+    let entry = Entry { format: FORMAT, key, costs, complete: true };
     let written = write(&file, &entry);
     if let Err(error) = &written {
         tracing::info!("the costs are not kept: {error:#}");
     }
     Ok(CostCalibration { costs: entry.costs, cached, file: written.is_ok().then_some(file) })
+}
+
+/// Hands `engine` the costs that are kept, if there are any, and learns for a moment. Where the device is fast that is all,
+/// and otherwise the rest comes beside texts.
+pub async fn begin(engine: &mut Engine) {
+    let key = engine.calibration_key();
+    if let Some(kept) = file(&key).and_then(|file| read(&file, &key)) {
+        engine.begin_with(kept);
+    }
+    linger(engine).await;
+}
+
+/// Goes on for a moment with what is to be learned, where a program has nothing else to do.
+pub async fn linger(engine: &mut Engine) {
+    let clock = Instant::now();
+    while clock.elapsed() < LINGER {
+        match engine.learn_one().await {
+            Ok(true) => {}
+            Ok(false) => break,
+            // Texts need none of it; a lost device is found by whoever needs it.
+            Err(error) => return tracing::info!("nothing will be guessed: {error}"),
+        }
+    }
+}
+
+/// Keeps what `engine` has learned. That it cannot be written is no failure.
+pub fn keep(engine: &Engine) {
+    let Some(learned) = engine.learned().filter(|learned| plausible(&learned.costs)) else { return };
+    let key = engine.calibration_key();
+    let Some(file) = file(&key).filter(|file| read(file, &key).as_ref() != Some(&learned)) else { return };
+    let Learned { costs, complete } = learned;
+    if let Err(error) = write(&file, &Entry { format: FORMAT, key, costs, complete }) {
+        tracing::info!("the costs are not kept: {error:#}");
+    }
+}
+
+fn file(key: &str) -> Option<PathBuf> {
+    folders::cache().map(|folder| folder.join(file_name(key)))
 }
 
 fn file_name(key: &str) -> String {
@@ -63,15 +113,16 @@ fn file_name(key: &str) -> String {
     format!("costs-{hex}.json")
 }
 
-/// The costs in `file`; `None` where it is not there, broken, or another key's.
-fn read(file: &Path, key: &str) -> Option<Costs> {
-    let bytes = fs::read(file).ok()?;
-    let entry = serde_json::from_slice::<Entry>(&bytes);
-    let good = entry.ok().filter(|entry| entry.format == FORMAT && entry.key == key && plausible(&entry.costs));
+/// What `file` says; `None` where it is not there, broken, or another key's.
+fn read(file: &Path, key: &str) -> Option<Learned> {
+    let mut bytes = Vec::new();
+    fs::File::open(file).ok()?.take(MOST_BYTES + 1).read_to_end(&mut bytes).ok()?;
+    let entry = serde_json::from_slice::<Entry>(&bytes).ok().filter(|_| bytes.len() as u64 <= MOST_BYTES);
+    let good = entry.filter(|entry| entry.format == FORMAT && entry.key == key && plausible(&entry.costs));
     if good.is_none() {
         tracing::info!(file = %file.display(), "these costs are broken or old; they are measured anew");
     }
-    good.map(|entry| entry.costs)
+    good.map(|Entry { costs, complete, .. }| Learned { costs, complete })
 }
 
 /// Whether a decision can be based on `costs`: times are times, rows ascend.
@@ -95,7 +146,27 @@ fn write(file: &Path, entry: &Entry) -> Result<()> {
     if written.is_err() {
         let _ = fs::remove_file(&beside);
     }
-    written.with_context(cannot)
+    written.with_context(cannot)?;
+    forget_oldest(folder);
+    Ok(())
+}
+
+/// Deletes files of costs beyond the number that is kept.
+fn forget_oldest(folder: &Path) {
+    let is_costs = |path: &Path| {
+        let name = path.file_name().and_then(|name| name.to_str());
+        name.is_some_and(|name| name.starts_with("costs-") && name.ends_with(".json"))
+    };
+    let files = fs::read_dir(folder).into_iter().flatten().filter_map(|entry| {
+        let path = entry.ok()?.path();
+        let written = path.metadata().ok().filter(|_| is_costs(&path))?.modified().ok()?;
+        Some((written, path))
+    });
+    let mut files: Vec<_> = files.collect();
+    files.sort();
+    for (_, file) in &files[..files.len().saturating_sub(MOST_FILES)] {
+        let _ = fs::remove_file(file);
+    }
 }
 
 #[cfg(test)]
@@ -113,7 +184,11 @@ mod tests {
             lossless: Lossless::Verified,
             took_ms: 200.0,
         };
-        Entry { format: FORMAT, key: "a device".into(), costs }
+        Entry { format: FORMAT, key: "a device".into(), costs, complete: false }
+    }
+
+    fn learned(Entry { costs, complete, .. }: Entry) -> Learned {
+        Learned { costs, complete }
     }
 
     /// Seen to fail here: the key not compared.
@@ -124,7 +199,7 @@ mod tests {
         assert_eq!(read(&file, "a device"), None);
         write(&file, &entry()).unwrap();
         write(&file, &entry()).unwrap();
-        assert_eq!(read(&file, "a device"), Some(entry().costs));
+        assert_eq!(read(&file, "a device"), Some(learned(entry())));
         assert_eq!(fs::read_dir(file.parent().unwrap()).unwrap().count(), 1, "the file beside is gone");
         assert_eq!(read(&file, "another device"), None);
 
@@ -143,5 +218,26 @@ mod tests {
         let whole = serde_json::to_string(&entry()).unwrap();
         fs::write(&file, &whole[..whole.len() / 2]).unwrap();
         assert_eq!(read(&file, "a device"), None);
+        fs::write(&file, [whole.as_bytes(), &[b' '; 1 << 20]].concat()).unwrap();
+        fs::OpenOptions::new().append(true).open(&file).unwrap().set_len(1 << 32).unwrap();
+        assert_eq!(read(&file, "a device"), None, "a file that was blown up is not read to its end");
+        write(&file, &entry()).unwrap();
+        assert_eq!(read(&file, "a device"), Some(learned(entry())), "and is written anew");
+    }
+
+    /// Seen to fail here: files of every device, model and build that ever was; other files deleted with them.
+    #[test]
+    fn a_bounded_number_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let other = folder.path().join("another.json");
+        fs::write(&other, "{}").unwrap();
+        for nth in 0..MOST_FILES + 5 {
+            let key = format!("device {nth}");
+            write(&folder.path().join(file_name(&key)), &Entry { key, ..entry() }).unwrap();
+        }
+        let last = format!("device {}", MOST_FILES + 4);
+        assert!(read(&folder.path().join(file_name(&last)), &last).is_some());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), MOST_FILES + 1);
+        assert!(other.exists());
     }
 }

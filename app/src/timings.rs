@@ -3,9 +3,15 @@
 use std::fmt::Write as _;
 
 use understory_protocol::figures::{binary_bytes, bytes, rounded};
-use understory_protocol::{AdapterReport, DepthCount, FinishReason, Generation, Metrics, Phases, Speculation};
+use understory_protocol::{
+    AdapterReport, DepthCount, FinishReason, Generation, Lossless, Metrics, Phases, Speculation,
+};
 
 use crate::methods;
+
+/// In place of what the self-test found.
+const NOT_TESTED: &str =
+    "not known yet: this text was too short to measure the device beside it, so nothing was guessed";
 
 /// What was run and what it ran on.
 pub struct Subject<'a> {
@@ -89,7 +95,7 @@ fn speculated(subject: &Subject<'_>, speculation: &Speculation) -> Vec<(&'static
         ));
     }
     if speculation.synthetic_acceptance.is_none() {
-        rows.push(("lossless", speculation.lossless.meaning().into()));
+        rows.push(("lossless", speculation.lossless.map_or(NOT_TESTED, Lossless::meaning).into()));
     }
     rows
 }

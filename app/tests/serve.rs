@@ -12,7 +12,7 @@ use std::net::TcpListener;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use client::{Server, bundled, generate, load};
+use client::{Page, Server, bundled, generate, load};
 use serde_json::json;
 use support::{run, understory};
 use tempfile::TempDir;
@@ -438,6 +438,42 @@ fn the_page_inside_the_program_is_served_or_missed_in_words() {
     assert_eq!(server.get("/models/tales/train.py", "").status, 404);
 }
 
+/// Seen to fail here: a text that waits for the whole of it; one that is told to end and is not; no answer to a calibration
+/// whose model is gone.
+#[test]
+fn a_calibration_in_the_background_gives_way() {
+    let site = site();
+    let server = Server::of(&site.page);
+    let mut page = server.loaded();
+    let calibrate = || json!({ "request": "calibrate", "cached": null, "in_background": true });
+    let ends = |page: &mut Page, ids: &[u64]| -> Vec<(u64, String)> {
+        let mut ended: Vec<(u64, String)> = Vec::new();
+        while ended.len() < ids.len() {
+            let message = page.next();
+            let (id, reply) = (message["id"].as_u64().unwrap(), message["body"]["reply"].as_str().unwrap().to_owned());
+            assert!(ids.contains(&id), "{message}");
+            if !["event", "progress"].contains(&reply.as_str()) {
+                ended.push((id, reply));
+            }
+        }
+        ended
+    };
+    let [first, text] = [calibrate(), generate(json!({ "name": "auto" }), 0.0, 0, 8)].map(|body| page.begin(body));
+    let ended = ends(&mut page, &[first, text]);
+    assert_eq!(ended, [(text, "generated".to_owned()), (first, "costs".to_owned())]);
+    // What is known needs no time.
+    let again = page.ask(calibrate());
+    assert!(again["reply"] == "costs" && again["lossless"] != "off", "{again}");
+
+    assert_eq!(page.ask(bundled())["reply"], "loaded");
+    let [left, load] = [calibrate(), bundled()].map(|body| page.begin(body));
+    assert_eq!(ends(&mut page, &[left, load]), [(left, "failed".to_owned()), (load, "loaded".to_owned())]);
+    let stopped = page.begin(calibrate());
+    page.begin(json!({ "request": "stop", "id": stopped }));
+    assert_eq!(page.last(stopped)["reply"], "failed");
+    assert_eq!(page.ask(generate(json!({ "name": "ar" }), 0.0, 0, 4))["reply"], "generated");
+}
+
 /// A counter of tokens that counts requests fails this, and so does one that never hears of an error.
 #[test]
 fn what_was_measured_can_be_collected() {
@@ -451,6 +487,7 @@ fn what_was_measured_can_be_collected() {
     };
     assert_eq!(value("understory_requests_total{outcome=\"length\"}"), Some(0.0));
     let mut page = server.loaded();
+    page.ask(json!({ "request": "calibrate", "cached": null }));
     let done = page.ask(generate(json!({ "name": "linear", "k": 4 }), 0.0, 0, 24));
     let (speculation, metrics) = (&done["speculation"], &done["metrics"]);
     assert!(speculation["drafted"].as_f64().is_some_and(|drafted| drafted > 0.0), "{done}");

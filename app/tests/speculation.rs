@@ -212,13 +212,14 @@ fn costs_are_measured_once_and_anew_when_asked() {
     }
 }
 
-/// `generate` leaves costs for later runs; a cache that cannot be written is worth a note with -v and no more.
+/// A run leaves costs for later ones; a cache that cannot be written is worth a note with -v and no more.
 #[test]
 fn runs_share_the_cache_and_do_without_it() {
     let cache = tempfile::tempdir().unwrap();
     let args = ["generate", PROMPT, "-n", "4"];
     run_in(cache.path(), &[&args[..], &["--method", "ar"]].concat()).succeeds();
     assert!(!cache.path().join("understory").exists(), "plain decoding needs no costs");
+    let args = [&args[..], &["--method", "tree"]].concat();
     run_in(cache.path(), &args).succeeds();
     assert_eq!(fs::read_dir(cache.path().join("understory")).unwrap().count(), 1);
     assert_eq!(run_in(cache.path(), &["calibrate", "--json"]).json()["cached"], true);

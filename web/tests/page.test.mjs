@@ -24,6 +24,8 @@ after(async () => {
 
 const show = (view) => page.getByRole("navigation").getByRole("link", { name: view, exact: true }).click();
 const button = (name) => page.getByRole("button", { name, exact: true });
+/** Guesses begin when the device is measured. */
+const learned = () => page.getByText("Measuring this device", { exact: false }).waitFor({ state: "hidden", timeout: 240_000 });
 const ready = (name) => button(name).and(page.locator(":enabled")).waitFor({ timeout: 240_000 });
 
 async function generate(method) {
@@ -35,6 +37,7 @@ async function generate(method) {
 
 test("the bundled pair is loaded and writes, token by token", { timeout: 300_000 }, async () => {
   await ready("Generate");
+  await learned();
   await page.getByText("Sampling and length").click();
   await page.getByLabel("new tokens", { exact: true }).fill("24");
   await generate("linear");
@@ -87,7 +90,7 @@ test("side by side, the texts are identical", { timeout: 300_000 }, async () => 
 
 test("the device is described, its costs are kept for the next visit", async () => {
   await show("Device");
-  await page.getByText("measured just now", { exact: false }).waitFor();
+  await page.getByText("measured just now", { exact: false }).waitFor({ timeout: 240_000 });
   assert.ok((await page.locator(".plot .point.verify").count()) > 2);
   await page.reload();
   await page.getByText("measured on an earlier visit", { exact: false }).waitFor({ timeout: 240_000 });

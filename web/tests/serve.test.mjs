@@ -53,6 +53,8 @@ after(async () => {
 });
 
 const button = (name, on = page) => on.getByRole("button", { name, exact: true });
+/** Costs are kept when the device is measured. */
+const learned = () => page.getByText("Measuring this device", { exact: false }).waitFor({ state: "hidden", timeout: 240_000 });
 const ready = (on = page) => button("Generate", on).and(on.locator(":enabled")).waitFor({ timeout: 240_000 });
 const show = (view) => page.getByRole("navigation").getByRole("link", { name: view, exact: true }).click();
 
@@ -67,6 +69,7 @@ async function choose(engine) {
   await choice().selectOption(engine);
   await button("Generate").and(page.locator(":disabled")).waitFor();
   await ready();
+  await learned();
 }
 
 async function generate(temperature) {
@@ -89,6 +92,7 @@ async function texts() {
 
 test("both engines write the same text", { skip, timeout: 600_000 }, async () => {
   await ready();
+  await learned();
   assert.equal(await choice().inputValue(), "browser");
   await page.getByLabel("Method", { exact: true }).selectOption("linear");
   await fill("new tokens", TOKENS);

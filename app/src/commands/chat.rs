@@ -1,9 +1,10 @@
 //! `understory chat`: a conversation. The engine stays, and with it the KV cache of what was said.
 
 use std::io::{self, BufRead, IsTerminal, Read};
+use std::thread;
 
 use anyhow::{Context, Result};
-use understory_protocol::{ChatMessage, Error, Event, FinishReason, GenerateRequest, Generation, Prompt};
+use understory_protocol::{ChatMessage, Error, Event, FinishReason, GenerateRequest, Generation, Method, Prompt};
 
 use super::{Loaded, load_for, sampling};
 use crate::cli::ChatArgs;
@@ -12,7 +13,7 @@ use crate::exit::told;
 use crate::interrupt::{self, Mode};
 use crate::methods::{self, Plan};
 use crate::output::{self, Console};
-use crate::{input, timings};
+use crate::{calibration, input, timings};
 
 pub fn run(args: &ChatArgs, console: &Console) -> Result<()> {
     sampling(&args.run.sampling)?;
@@ -28,7 +29,7 @@ pub fn run(args: &ChatArgs, console: &Console) -> Result<()> {
             ));
         }
         let terminal = io::stdin().is_terminal();
-        while let Some(line) = read_line(terminal)? {
+        while let Some(line) = next_line(terminal, &plan, &mut loaded).await? {
             match line.as_str() {
                 "/exit" => break,
                 "/reset" => {
@@ -37,6 +38,9 @@ pub fn run(args: &ChatArgs, console: &Console) -> Result<()> {
                 }
                 line if conversation.accepts(line) => {
                     turn(args, &plan, console, &mut loaded, &mut conversation, line).await?;
+                    if plan.method == Method::Auto {
+                        calibration::keep(&loaded.engine);
+                    }
                 }
                 _ => {}
             }
@@ -102,6 +106,24 @@ impl Conversation {
 
 fn message(role: &str, content: &str) -> ChatMessage {
     ChatMessage { role: role.into(), content: content.into() }
+}
+
+/// [`read_line`]. While a user types, what `auto` needs to know is learned.
+async fn next_line(terminal: bool, plan: &Plan, loaded: &mut Loaded) -> Result<Option<String>> {
+    if !terminal || plan.method != Method::Auto || loaded.engine.has_learned() {
+        return read_line(terminal);
+    }
+    let reader = thread::Builder::new().name("stdin".into()).spawn(move || read_line(terminal));
+    let reader = reader.context("cannot start a thread")?;
+    while !reader.is_finished() {
+        match loaded.engine.learn_one().await {
+            Ok(true) => {}
+            Ok(false) => break,
+            // The next answer finds a lost device itself, and needs nothing else of this.
+            Err(error) => tracing::info!("nothing will be guessed: {error}"),
+        }
+    }
+    reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// One line from stdin without its end; `None` at the end of the input.

@@ -8,7 +8,7 @@ use super::{Loaded, load_for, sampling};
 use crate::cli::GenerateArgs;
 use crate::exit::Stop;
 use crate::output::{self, Console};
-use crate::{conversation, input, methods, timings};
+use crate::{calibration, conversation, input, methods, timings};
 
 /// The `--json` report.
 #[derive(Serialize)]
@@ -59,10 +59,14 @@ pub fn run(args: &GenerateArgs, console: &Console) -> Result<()> {
                 output::hint(&format!("{}\n", timings::synthetic(p)));
             }
         }
-        match generation.finish_reason {
-            FinishReason::Cancelled => Err(Stop::Interrupted.into()),
-            _ => Ok(()),
+        let interrupted = generation.finish_reason == FinishReason::Cancelled;
+        if plan.method == Method::Auto {
+            if !interrupted {
+                calibration::linger(&mut loaded.engine).await;
+            }
+            calibration::keep(&loaded.engine);
         }
+        if interrupted { Err(Stop::Interrupted.into()) } else { Ok(()) }
     })
 }
 

@@ -79,8 +79,19 @@ pub async fn load(args: &LoadArgs, draft: Option<&str>, console: &Console) -> Re
     Ok(Loaded { label, draft: draft.map(|draft| draft.label), dtype: options.dtype, types, profile, engine })
 }
 
-/// [`load`] for `plan`, with the costs that its method needs to know.
+/// [`load`] for `plan`. A method that was asked for by its name is to run from the first token on, and waits for what it
+/// needs to know. `auto` begins almost at once, with costs that are kept or without any.
 pub async fn load_for(plan: &Plan, args: &LoadArgs, console: &Console) -> Result<Loaded> {
+    if plan.method != Method::Auto || plan.synthetic_acceptance.is_some() {
+        return load_calibrated(plan, args, console).await;
+    }
+    let mut loaded = load(args, plan.draft.as_deref(), console).await?;
+    calibration::begin(&mut loaded.engine).await;
+    Ok(loaded)
+}
+
+/// [`load`] for `plan`, with the costs that its method needs to know.
+pub async fn load_calibrated(plan: &Plan, args: &LoadArgs, console: &Console) -> Result<Loaded> {
     let mut loaded = load(args, plan.draft.as_deref(), console).await?;
     if plan.method != Method::Ar {
         calibration::calibrate(&mut loaded.engine, false).await?;

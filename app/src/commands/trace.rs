@@ -7,7 +7,7 @@ use serde::Serialize;
 use understory_protocol::{Event, FinishReason, GenerateRequest, Generation, Lossless, Method, Round, Speculation};
 
 use super::generate::Report;
-use super::{Loaded, load_for, sampling};
+use super::{Loaded, load_calibrated, sampling};
 use crate::cli::TraceArgs;
 use crate::exit::{Stop, usage};
 use crate::output::{self, Console};
@@ -35,7 +35,7 @@ pub fn run(args: &TraceArgs, console: &Console) -> Result<()> {
     }
     let text = input::prompt(&args.prompt)?;
     pollster::block_on(async {
-        let mut loaded = load_for(&plan, &args.run.load, console).await?;
+        let mut loaded = load_calibrated(&plan, &args.run.load, console).await?;
         let request = loaded.request(&args.prompt, text.clone(), args.max_new_tokens, sampling, &plan)?;
         let request = GenerateRequest { trace: true, ..request };
         let mut rounds = Vec::new();
@@ -74,7 +74,7 @@ fn show(
     let speculation = generation.speculation.as_ref();
     let drafts = loaded.draft.is_some() && generation.finish_reason != FinishReason::Cancelled;
     let idle = |s: &Speculation| {
-        s.method == Method::Auto && s.rounds == 0 && s.target_passes > 0 && s.lossless != Lossless::Off
+        s.method == Method::Auto && s.rounds == 0 && s.target_passes > 0 && s.lossless != Some(Lossless::Off)
     };
     if drafts && speculation.is_some_and(idle) {
         console.note("auto found nothing worth guessing here; --method tree guesses in every round\n");

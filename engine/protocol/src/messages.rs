@@ -25,8 +25,13 @@ pub enum Request {
     Devices,
     /// Ends with [`Reply::Loaded`].
     Load(LoadRequest),
-    /// Ends with [`Reply::Costs`]; `cached`: costs once returned for this calibration key.
-    Calibrate { cached: Option<Costs> },
+    /// Ends with [`Reply::Costs`]; `cached`: costs once returned for this calibration key. `in_background`: only while
+    /// nothing else is asked for; until it ends, texts are decoded plainly. Another model ends it with [`Reply::Failed`].
+    Calibrate {
+        cached: Option<Costs>,
+        #[serde(default)]
+        in_background: bool,
+    },
     /// Ends with [`Reply::Generated`].
     Generate(GenerateRequest),
     /// Measures a scenario with the models that are loaded; ends with [`Reply::Benched`].

@@ -84,8 +84,8 @@ pub struct Speculation {
     pub governor: Vec<GovernorDecision>,
     /// waits for the device per token
     pub host_syncs_per_token: f64,
-    /// what the self-test found at load
-    pub lossless: Lossless,
+    /// what the self-test found on this device; `None`: it is not that far, and nothing was guessed
+    pub lossless: Option<Lossless>,
     /// set: acceptance was injected, the text is not the target's
     pub synthetic_acceptance: Option<f32>,
 }

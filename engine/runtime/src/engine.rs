@@ -18,8 +18,9 @@ use understory_protocol::{Costs, Error, Evaluation, KernelSet, LoadOptions, Phas
 
 use crate::evaluate;
 use crate::forward::Forward;
-use crate::generate::Decoder;
+use crate::generate::{Decoder, LONGEST_MS};
 use crate::gpu::{Gpu, Staging};
+pub use crate::speculative::learning::Learned;
 use crate::speculative::speculator::Speculator;
 
 /// One model, loaded on one device, with the KV cache of its last request.
@@ -30,7 +31,7 @@ pub struct Engine {
     tokenizer: Tokenizer,
     chat: Option<ChatTemplate>,
     phases: Phases,
-    speculator: Option<Speculator>,
+    speculator: Speculator,
 }
 
 impl Engine {
@@ -69,10 +70,12 @@ impl Engine {
         files.release();
         let decoder = Decoder::new(&gpu).await?;
         let phases = Phases { device: device_ms, open, upload, pipelines: clock.lap(), ..Phases::default() };
-        Ok(Engine { gpu, forward, decoder, tokenizer, chat, phases, speculator: None })
+        let speculator = Speculator::new();
+        Ok(Engine { gpu, forward, decoder, tokenizer, chat, phases, speculator })
     }
 
-    /// Loads a draft model for this engine's target, in place of the one before. [`Self::calibrate`] comes next.
+    /// Loads a draft model for this engine's target, in place of the one before. What was learned for that one is
+    /// forgotten.
     ///
     /// # Errors
     /// [`Error::PairMismatch`] where the vocabularies differ; whatever is wrong with the files, and what the device
@@ -84,7 +87,7 @@ impl Engine {
         on_progress: &mut dyn FnMut(Progress),
     ) -> Result<()> {
         // The old draft's memory is free before the new one's is asked for.
-        self.speculator = None;
+        self.speculator = Speculator::new();
         self.phases = Phases { draft_open: None, draft_upload: None, draft_pipelines: None, ..self.phases };
         let mut clock = Lap::new();
         let config = ModelConfig::from_files(files)?;
@@ -98,25 +101,55 @@ impl Engine {
         let (draft, draft_upload) =
             load(&self.gpu, config, &weights, options, pipelines, &mut clock, on_progress).await?;
         files.release();
-        let mut speculator = Speculator::new(&self.gpu, &mut self.forward).await?;
-        speculator.set_draft(&self.gpu, &mut self.forward, draft).await?;
-        self.speculator = Some(speculator);
+        self.speculator.set_draft(&self.gpu, &mut self.forward, draft).await?;
         self.phases = Phases { draft_open, draft_upload, draft_pipelines: clock.lap(), ..self.phases };
         Ok(())
     }
 
-    /// Makes speculation ready: checks on this device that trees have the bits of plain decoding, and measures what
-    /// passes cost. Both are taken from `cached` where given (costs once returned for this
-    /// [`Self::calibration_key`]). Without this call, the first request that speculates makes it.
+    /// Makes speculation ready: compiles its kernels, checks on this device that trees have the bits of plain decoding,
+    /// and measures what passes cost. The last two are taken from `cached` where given (costs once returned for this
+    /// [`Self::calibration_key`]). Rounds do not change these costs. Without this call the same is done step by step
+    /// ([`Self::learn_one`]), and texts are decoded plainly until then.
     ///
     /// # Errors
-    /// [`Error::OutOfDeviceMemory`], [`Error::DeviceLost`].
+    /// [`Error::OutOfDeviceMemory`], [`Error::Device`], [`Error::DeviceLost`].
     pub async fn calibrate(&mut self, cached: Option<Costs>) -> Result<&Costs> {
-        if cached.is_none() {
-            self.compile_all().await?;
-        }
-        let speculator = Speculator::in_slot(&mut self.speculator, &self.gpu, &mut self.forward).await?;
-        Ok(speculator.calibrate(&self.gpu, &mut self.forward, cached).await?.costs)
+        self.speculator.calibrate(&self.gpu, &mut self.forward, cached).await
+    }
+
+    /// Begins with `kept`, once [`Self::learned`] for this [`Self::calibration_key`], in place of what is known: there is no
+    /// self-test then, and where it is complete no measurement.
+    pub fn begin_with(&mut self, kept: Learned) {
+        self.speculator.keep(kept);
+    }
+
+    /// Takes a step of what [`Self::calibrate`] does, a kernel or a pass or two; false: there is none left. For the time
+    /// in which nobody asks for anything. After an error nothing is left.
+    ///
+    /// # Errors
+    /// Those of [`Self::calibrate`].
+    pub async fn learn_one(&mut self) -> Result<bool> {
+        self.speculator.learn_one(&self.gpu, &mut self.forward, LONGEST_MS).await
+    }
+
+    /// What is known of costs so far, some of it perhaps only predicted; `None` before the self-test is done.
+    pub fn learned(&self) -> Option<Learned> {
+        self.speculator.learned(&self.forward)
+    }
+
+    /// What passes cost, once all of it is known: measured or kept, and refined by the rounds of texts.
+    pub fn costs(&self) -> Option<&Costs> {
+        self.speculator.learning().complete()
+    }
+
+    /// Whether [`Self::learn_one`] has nothing left to do.
+    pub fn has_learned(&self) -> bool {
+        self.speculator.learning().is_over()
+    }
+
+    /// Steps of learning that were taken.
+    pub fn learning_steps(&self) -> usize {
+        self.speculator.steps()
     }
 
     /// Compiles one of the pipelines that were put off ([`DEFER_COMPILATION`](crate::gpu::DEFER_COMPILATION)); false: there is none left.
@@ -136,11 +169,6 @@ impl Engine {
         Ok(more)
     }
 
-    async fn compile_all(&mut self) -> Result<()> {
-        while self.compile_one().await? {}
-        Ok(())
-    }
-
     pub fn has_draft(&self) -> bool {
         self.draft().is_some()
     }
@@ -151,18 +179,21 @@ impl Engine {
     }
 
     fn draft(&self) -> Option<&Forward> {
-        self.speculator.as_ref()?.draft()
+        self.speculator.draft()
     }
 
     /// What [`Costs`] depend on, as text: adapter and driver, kernels, the shapes of both models, their storage.
     pub fn calibration_key(&self) -> String {
         let report = self.gpu.report();
+        // The files of a model in blocks have each their own.
+        let storage =
+            |model: &Forward| format!("{:?} {:?} {}", model.shape(), model.weights.types(), model.weights.bytes);
         format!(
             "{} {} {report:?} {:?} {:?}",
             env!("CARGO_PKG_VERSION"),
             understory_shaders::hash(),
-            self.forward.shape(),
-            self.draft().map(Forward::shape)
+            storage(&self.forward),
+            self.draft().map(storage)
         )
     }
 
@@ -225,9 +256,7 @@ impl Engine {
     /// Forgets the KV cache's contents: the next request computes its whole prompt.
     pub fn clear_cache(&mut self) {
         self.forward.cache.invalidate();
-        if let Some(speculator) = &mut self.speculator {
-            speculator.clear_caches();
-        }
+        self.speculator.clear_caches();
     }
 
     pub fn config(&self) -> &ModelConfig {

@@ -14,10 +14,10 @@ use understory_model::chat::ChatTemplate;
 use understory_model::config::ModelConfig;
 use understory_model::files::ModelFiles;
 use understory_protocol::{
-    Costs, Dtype, Error, Event, GenerateRequest, Generation, LoadRequest, Loaded, Method, Phases, Precision,
-    PredictReply, PredictRequest, Reply, Result,
+    Costs, Dtype, Error, Event, GenerateRequest, Generation, LoadRequest, Loaded, Phases, Precision, PredictReply,
+    PredictRequest, Reply, Result,
 };
-use understory_runtime::engine::{Engine, LoadContext};
+use understory_runtime::engine::{Engine, Learned, LoadContext};
 use understory_runtime::kernels::tiling;
 
 /// How often a device may be lost in one generation before that is its end.
@@ -148,18 +148,19 @@ impl Session {
                 ended => return ended,
             }
             known.extend(said);
-            self.reopen(request.method, emit).await?;
+            self.reopen(emit).await?;
         }
         unreachable!("the last turn returns")
     }
 
-    async fn reopen(&mut self, method: Method, emit: &mut dyn FnMut(Reply)) -> Result<()> {
+    async fn reopen(&mut self, emit: &mut dyn FnMut(Reply)) -> Result<()> {
         self.engine = None;
         let models = self.models.as_ref().ok_or(Error::NothingLoaded)?;
         let context = LoadContext::open(models.request.adapter).await?;
         let engine = self.engine.insert(models.open(context, &self.device, emit).await?);
-        if method != Method::Ar {
-            engine.calibrate(models.costs.clone()).await?;
+        // A text that was speculated on goes on plainly, until kernels are compiled.
+        if let Some(costs) = &models.costs {
+            engine.begin_with(Learned { costs: costs.clone(), complete: true });
         }
         Ok(())
     }
@@ -168,6 +169,36 @@ impl Session {
     /// more after the device was lost.
     pub fn phases_mut(&mut self) -> Option<&mut Phases> {
         self.engine.as_mut().map(Engine::phases_mut)
+    }
+
+    /// Begins to make speculation ready, which [`Self::learn_one`] goes on with. Costs, where they are known from now on:
+    /// those that are given, or those of before.
+    ///
+    /// # Errors
+    /// [`Error::NothingLoaded`].
+    pub fn begin_learning(&mut self, cached: Option<Costs>) -> Result<Option<Costs>> {
+        let (engine, models) = self.loaded()?;
+        if let Some(costs) = cached {
+            engine.begin_with(Learned { costs: costs.clone(), complete: true });
+            models.costs = Some(costs);
+        }
+        Ok(engine.costs().cloned())
+    }
+
+    /// As [`Engine::learn_one`]; false too where nothing is loaded.
+    ///
+    /// # Errors
+    /// Those of [`Engine::learn_one`].
+    pub async fn learn_one(&mut self) -> Result<bool> {
+        let Ok((engine, models)) = self.loaded() else { return Ok(false) };
+        let more = engine.learn_one().await?;
+        models.costs = engine.costs().cloned().or(models.costs.take());
+        Ok(more)
+    }
+
+    /// What passes cost, once that is known.
+    pub fn costs(&self) -> Option<Costs> {
+        self.engine.as_ref()?.costs().cloned()
     }
 
     /// As [`Engine::compile_one`]; false too where nothing is loaded.

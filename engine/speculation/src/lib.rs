@@ -10,6 +10,7 @@ pub mod acceptance_model;
 pub mod controller;
 pub mod grow;
 pub mod lookup;
+pub mod prior;
 pub mod prune;
 pub mod stats;
 pub mod tree;

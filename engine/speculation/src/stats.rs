@@ -24,7 +24,7 @@ pub struct Totals {
     /// waits for the device
     pub host_syncs: usize,
     pub governor: Vec<GovernorDecision>,
-    pub lossless: Lossless,
+    pub lossless: Option<Lossless>,
     pub synthetic_acceptance: Option<f32>,
 }
 

@@ -363,7 +363,7 @@ proptest! {
         let n = rounds.len();
         let lossless = Lossless::Verified;
         let totals = Totals {
-            method: Method::Auto, tokens, emissions: n, host_syncs: n, governor: vec![], lossless, synthetic_acceptance: None,
+            method: Method::Auto, tokens, emissions: n, host_syncs: n, governor: vec![], lossless: Some(lossless), synthetic_acceptance: None,
         };
         let s = stats.finish(totals);
         let with_nodes = s.by_depth.first().map_or(0, |d| d.offered);
@@ -408,7 +408,7 @@ fn counts_of_known_rounds() {
         emissions: 4,
         host_syncs: 3,
         governor: vec![],
-        lossless: Lossless::SharedPipeline,
+        lossless: Some(Lossless::SharedPipeline),
         synthetic_acceptance: Some(0.5),
     });
     assert_eq!((s.target_passes, s.rounds, s.drafted, s.accepted, s.nodes_verified), (3, 2, 14, 3, 17));
@@ -417,5 +417,8 @@ fn counts_of_known_rounds() {
     assert_eq!((s.tokens_per_emission, s.host_syncs_per_token), (1.5, 0.5));
     let depth = |offered, nodes, accepted| DepthCount { offered, nodes, accepted };
     assert_eq!(s.by_depth, [depth(2, 4, 2), depth(2, 6, 1), depth(2, 4, 0)]);
-    assert_eq!((s.method, s.lossless, s.synthetic_acceptance), (Method::DynaTree, Lossless::SharedPipeline, Some(0.5)));
+    assert_eq!(
+        (s.method, s.lossless, s.synthetic_acceptance),
+        (Method::DynaTree, Some(Lossless::SharedPipeline), Some(0.5))
+    );
 }

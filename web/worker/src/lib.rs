@@ -8,6 +8,7 @@ mod files;
 mod http;
 mod idle;
 mod js;
+mod learning;
 mod pressure;
 mod sources;
 mod store;
@@ -28,6 +29,7 @@ use wasm_bindgen_futures::spawn_local;
 use web_sys::{DedicatedWorkerGlobalScope, MessageEvent};
 
 use bench::Tab;
+use learning::Learning;
 use sources::folders::Folders;
 use store::Store;
 
@@ -115,20 +117,28 @@ fn start() {
 }
 
 /// Handles requests one after the other for as long as the worker lives; between them, kernels that were put off are
-/// compiled, one at a time.
+/// compiled, and what is asked for in the background is done, a step at a time.
 async fn serve(mut session: Session, mut queue: UnboundedReceiver<Work>, idle: UnboundedSender<Work>, known: Known) {
     let mut handled = 0;
+    let mut learning = Learning::default();
     while let Ok(work) = queue.recv().await {
         match work {
             Work::Request(Message { id, body }) => {
-                let reply = handle(&mut session, id, body, &known).await;
+                if let Request::Load(_) | Request::Calibrate { .. } = body {
+                    learning.leave();
+                }
+                if let Request::Calibrate { cached, in_background: true } = body {
+                    learning.begin(id, &mut session, cached);
+                } else {
+                    let reply = handle(&mut session, id, body, &known).await;
+                    post(id, reply.unwrap_or_else(Reply::Failed));
+                }
                 known.stopped.borrow_mut().remove(&id);
-                post(id, reply.unwrap_or_else(Reply::Failed));
                 handled += 1;
                 idle::after(idle::PAUSE_MS, &idle, Work::Idle(handled));
             }
             // What is wrong with a kernel is said by the request that needs it.
-            Work::Idle(since) if since == handled && matches!(session.compile_one().await, Ok(true)) => {
+            Work::Idle(since) if since == handled && learning.go_on(&mut session).await => {
                 idle::after(0, &idle, Work::Idle(handled));
             }
             Work::Idle(_) => {}
@@ -147,7 +157,7 @@ async fn handle(
     match request {
         Request::Devices => Ok(Reply::Devices { adapters: gpu::list_adapters().await }),
         Request::Load(request) => load(session, request, folders, &mut emit).await,
-        Request::Calibrate { cached } => Ok(Reply::Costs(session.calibrate(cached).await?)),
+        Request::Calibrate { cached, in_background: _ } => Ok(Reply::Costs(session.calibrate(cached).await?)),
         Request::Generate(request) => {
             let generation = session.generate(&request, &ends, &mut emit).await?;
             Ok(Reply::Generated(Box::new(generation)))

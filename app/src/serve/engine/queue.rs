@@ -22,6 +22,15 @@ pub enum Job {
     Gone,
 }
 
+/// What a worker is to do next.
+pub enum Turn {
+    Job(Job),
+    /// nothing else than what it had put off
+    Idle,
+    /// to end
+    End,
+}
+
 /// A request that a worker is at.
 pub struct Running {
     pub id: u64,
@@ -68,6 +77,21 @@ impl Queue {
             state.running = Some(Running { id: *id, link: Arc::clone(link), since: Instant::now() });
         }
         job
+    }
+
+    /// What `worker` is to do now, without waiting. Where that is nothing, it is at the request `put_off` until it says
+    /// [`Self::done`].
+    pub fn turn(&self, worker: u64, (id, link): (u64, &Arc<Link>)) -> Turn {
+        let mut state = locked(&self.state);
+        if state.worker != worker || state.closed {
+            return Turn::End;
+        }
+        if state.waiting.is_empty() {
+            state.running = Some(Running { id, link: Arc::clone(link), since: Instant::now() });
+            return Turn::Idle;
+        }
+        drop(state);
+        self.next(worker).map_or(Turn::End, Turn::Job)
     }
 
     /// `worker` has finished its request; whether it is the worker still.
@@ -132,6 +156,22 @@ mod tests {
             Some(Job::Request { id, .. }) => Some(id),
             _ => None,
         }
+    }
+
+    /// Seen to fail here: a request that waits until all that was put off is done.
+    #[test]
+    fn what_was_put_off_gives_way_to_requests_and_is_watched() {
+        let (queue, link) = (Queue::default(), link());
+        let put_off = (7, &link);
+        link.expect(7).unwrap();
+        assert!(matches!(queue.turn(0, put_off), Turn::Idle));
+        link.go();
+        assert!(queue.take_from_stuck(Duration::ZERO).is_some_and(|(running, worker)| (running.id, worker) == (7, 1)));
+        assert!(matches!(queue.turn(0, put_off), Turn::End));
+        queue.push(request(2, &link));
+        assert!(matches!(queue.turn(1, put_off), Turn::Job(Job::Request { id: 2, .. })));
+        queue.close();
+        assert!(matches!(queue.turn(1, put_off), Turn::End));
     }
 
     /// A replacement that loses what waits fails this, and one that lets the old worker answer.

@@ -8,13 +8,13 @@ use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
 use understory_lab::report_loader;
-use understory_protocol::{Failure, FailureKind, HubAccess, LoadRequest, Loaded, Progress, Reply, Request};
+use understory_protocol::{Costs, Failure, FailureKind, HubAccess, LoadRequest, Loaded, Progress, Reply, Request};
 use understory_runtime::LoadContext;
 use understory_runtime::gpu::list_adapters;
 use understory_session::Session;
 
 use super::link::Link;
-use super::queue::{Job, Queue};
+use super::queue::{Job, Queue, Turn};
 use crate::hub::Observer;
 use crate::serve::bench::bench;
 use crate::serve::models::ModelSources;
@@ -56,13 +56,43 @@ impl Task {
 /// Works until the queue is closed or somebody else's.
 pub fn work(queue: &Arc<Queue>, worker: u64, models: ModelSources, monitor: &Monitor) {
     let mut session = Session::default();
-    while let Some(job) = queue.next(worker) {
+    let mut put_off: Option<PutOff> = None;
+    loop {
+        let turn = match &put_off {
+            Some(PutOff { task, .. }) => queue.turn(worker, (task.id, &task.link)),
+            None => queue.next(worker).map_or(Turn::End, Turn::Job),
+        };
+        let job = match turn {
+            Turn::End => return,
+            Turn::Job(job) => job,
+            Turn::Idle => {
+                let more = put_off.as_mut().is_some_and(|put_off| put_off.go_on(&mut session));
+                if !queue.done(worker) {
+                    return;
+                }
+                put_off = put_off.filter(|_| more);
+                continue;
+            }
+        };
         let Job::Request { id, body, link } = job else {
+            put_off = None;
             renew(&mut session);
             continue;
         };
         monitor.waiting(-1.0);
         let task = Task { id, link, queue: Arc::clone(queue), worker };
+        if let Request::Load(_) | Request::Calibrate { .. } = *body
+            && let Some(put_off) = put_off.take()
+        {
+            put_off.leave();
+        }
+        if let Request::Calibrate { cached, in_background: true } = *body {
+            put_off = Some(PutOff::begin(task.clone(), &mut session, cached));
+            if !queue.done(worker) {
+                return;
+            }
+            continue;
+        }
         let generates = matches!(*body, Request::Generate(_));
         let reply = (!task.link.is_gone()).then(|| answer(&mut session, &task, *body, models));
         if !queue.done(worker) {
@@ -77,6 +107,59 @@ pub fn work(queue: &Arc<Queue>, worker: u64, models: ModelSources, monitor: &Mon
         if let Some(reply) = reply {
             task.link.forget(id);
             task.link.say(id, reply);
+        }
+    }
+}
+
+/// What is done while nobody asks for anything: a calibration in the background.
+struct PutOff {
+    task: Task,
+    answered: bool,
+}
+
+impl PutOff {
+    fn begin(task: Task, session: &mut Session, cached: Option<Costs>) -> Self {
+        let mut put_off = Self { task, answered: false };
+        match session.begin_learning(cached) {
+            // What is left to do with kept costs needs no answer.
+            Ok(Some(costs)) => put_off.answer(Reply::Costs(costs)),
+            Ok(None) => {}
+            Err(error) => put_off.answer(Reply::Failed((&error).into())),
+        }
+        put_off
+    }
+
+    /// Takes a step; false: it was the last one.
+    fn go_on(&mut self, session: &mut Session) -> bool {
+        if !self.answered && self.task.ends() {
+            self.answer(Reply::Failed(failure(&Stopped)));
+            return false;
+        }
+        match catch_unwind(AssertUnwindSafe(|| pollster::block_on(session.learn_one()))) {
+            Ok(Ok(true)) => return true,
+            Ok(Ok(false)) => match session.costs() {
+                Some(costs) => self.answer(Reply::Costs(costs)),
+                None => self.answer(Reply::Failed(FailureKind::Other.with("it cannot be measured what passes cost"))),
+            },
+            Ok(Err(error)) => self.answer(Reply::Failed((&error).into())),
+            Err(panic) => {
+                renew(session);
+                self.answer(Reply::Failed(failure(&*panic)));
+            }
+        }
+        false
+    }
+
+    /// Something else takes its place.
+    fn leave(mut self) {
+        self.answer(Reply::Failed(FailureKind::Other.with("it was given up for another request")));
+    }
+
+    fn answer(&mut self, reply: Reply) {
+        // A worker that was given up says nothing any more.
+        if !std::mem::replace(&mut self.answered, true) && self.task.queue.is_worker(self.task.worker) {
+            self.task.link.forget(self.task.id);
+            self.task.link.say(self.task.id, reply);
         }
     }
 }
@@ -118,7 +201,7 @@ async fn handle(session: &mut Session, task: &Task, request: Request, models: Mo
     match request {
         Request::Devices => Ok(Reply::Devices { adapters: list_adapters().await }),
         Request::Load(request) => Ok(Reply::Loaded(Box::new(load(session, task, request, models).await?))),
-        Request::Calibrate { cached } => Ok(Reply::Costs(session.calibrate(cached).await?)),
+        Request::Calibrate { cached, in_background: _ } => Ok(Reply::Costs(session.calibrate(cached).await?)),
         Request::Generate(request) => {
             Ok(Reply::Generated(Box::new(session.generate(&request, &ends, &mut say).await?)))
         }

@@ -11,11 +11,12 @@ use web_time::Instant;
 use super::Engine;
 use crate::generate::{Consumed, Emission, SpeculativeTask, Task, Timeline};
 use crate::output::{Added, Ends, OutputAssembler};
-use crate::speculative::speculator::Speculator;
 
 impl Engine {
     /// Generates, calling `on_event` for each emission; `Break` ends the generation (finish reason `Cancelled`).
-    /// Tokens of the prompt that the KV cache still holds from the last request are not computed again.
+    /// Tokens of the prompt that the KV cache still holds from the last request are not computed again. Until there is
+    /// enough known of this device ([`Self::calibrate`]) any method decodes plainly, and what is missing is learned in
+    /// between, for a fifth of the time at most.
     ///
     /// # Errors
     /// [`Error::BadParameter`], [`Error::EmptyPrompt`], [`Error::PromptTooLong`] before any work;
@@ -54,12 +55,12 @@ impl Engine {
         let tokenise = elapsed();
         if request.method != Method::Ar {
             self.check_method(request)?;
-            if !self.speculator.as_ref().is_some_and(Speculator::is_calibrated) {
-                self.calibrate(None).await?;
+            if request.synthetic_acceptance.is_some() {
+                // A measurement, of rounds alone.
+                self.speculator.finish(&self.gpu, &mut self.forward).await?;
             }
-            // A round must not wait for a kernel: the governor would take that for the round's cost.
-            self.compile_all().await?;
         }
+        self.speculator.apply(&mut self.forward);
         let sequence = [prompt.as_slice(), known].concat();
         let reused_tokens = self.forward.cache.reusable(&sequence);
         let mut cancelled = on_event(Event::Started { prompt_tokens: prompt.len(), reused_tokens }).is_break();
@@ -95,9 +96,8 @@ impl Engine {
         let speculation = match &request.method {
             Method::Ar => None,
             method => {
-                let speculator = Speculator::in_slot(&mut self.speculator, &self.gpu, &mut self.forward).await?;
-                let speculator = speculator.calibrated(&self.gpu, &mut self.forward).await?;
-                Some(SpeculativeTask { speculator, method, synthetic_acceptance: request.synthetic_acceptance })
+                let (speculator, synthetic_acceptance) = (&mut self.speculator, request.synthetic_acceptance);
+                Some(SpeculativeTask { speculator, method, synthetic_acceptance })
             }
         };
         let (gpu, forward) = (&self.gpu, &mut self.forward);

@@ -7,11 +7,13 @@
 mod logits;
 mod plan;
 mod scratch;
+mod spare;
 mod trees;
 
 use std::sync::Arc;
 
 pub use logits::AllLogits;
+pub use spare::SpareCache;
 pub use trees::TreeSupport;
 
 use logits::head_product;

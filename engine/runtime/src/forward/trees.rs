@@ -5,7 +5,7 @@ use std::sync::Arc;
 use understory_protocol::Result;
 
 use super::{AllLogits, Forward};
-use crate::gpu::{Gpu, RowClass, record};
+use crate::gpu::{Dispatch, Gpu, RowClass, record};
 use crate::kernels::Builder;
 
 /// Whose accepted path moves this model's KV rows.
@@ -79,6 +79,13 @@ impl Forward {
     /// [`TreeSupport`].
     pub fn record_commit(&self, _: &TreeSupport, pass: &mut wgpu::ComputePass<'_>) -> usize {
         record(pass, &self.plan().commit.dispatches, RowClass::One, 1, 1)
+    }
+
+    /// What a pass over a tree and the move after it may dispatch, and as which rows.
+    pub fn tree_dispatches<'a>(&'a self, trees: &'a TreeSupport) -> impl Iterator<Item = (RowClass, &'a Dispatch)> {
+        let plan = self.plan();
+        let pass = plan.body.iter().chain(&trees.all_logits.head).map(|dispatch| (RowClass::Tree, dispatch));
+        pass.chain(plan.commit.dispatches.iter().map(|dispatch| (RowClass::One, dispatch)))
     }
 
     /// Launch glue for this model's kernels of a round.

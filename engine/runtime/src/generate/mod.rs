@@ -2,28 +2,33 @@
 //! read, and the host stops late: what ran beyond the end is dropped.
 //!
 //! Plain decoding and every method of speculation are the same loop; they differ in what a submission holds ([`plain`],
-//! [`speculative`]). [`pipeline`] keeps the submissions under way.
+//! [`speculative`]). [`pipeline`] keeps the submissions under way. A text that is to be speculated on before that can be
+//! is decoded plainly, and learning goes on in between ([`waiting`]).
 
 mod pipeline;
 mod plain;
 mod speculative;
+mod waiting;
 
 use understory_protocol::method::MAX_ROWS;
 use understory_protocol::{Error, Result, Round, Sampling, Speculation};
 use web_time::Instant;
 
 use self::pipeline::{Horizon, IN_FLIGHT, InFlight, Pipeline};
-use self::speculative::{ReadTokens, SpeculationState};
+use self::speculative::{Guessed, ReadTokens, SpeculationState};
+use self::waiting::Waiting;
 use crate::forward::Forward;
 use crate::gpu::{Gpu, Staging};
 use crate::kernels::state::{HEAD_WORDS, NO_TOKEN};
 use crate::speculative::record::Record;
 
 pub use self::speculative::SpeculativeTask;
+pub use self::waiting::LONGEST_MS;
 
 const DOING: &str = "generating";
 
 /// What the loop is to do.
+#[derive(Clone, Copy)]
 pub struct Task<'a> {
     pub prompt: &'a [u32],
     /// tokens at the prompt's end that were decoded before: their rows are computed as decoding does
@@ -62,6 +67,36 @@ pub struct Timeline {
     pub speculation: Option<Speculation>,
 }
 
+impl Timeline {
+    /// Adds what `next`, the text's next part, took.
+    fn extend(&mut self, next: Timeline) {
+        self.read_ms.extend(next.read_ms);
+        self.dispatches += next.dispatches;
+        self.host_syncs += next.host_syncs;
+        self.emissions += next.emissions;
+        self.speculation = next.speculation;
+    }
+}
+
+/// What is decided by guesses in one run.
+enum Guessing<'a> {
+    /// nothing
+    Never,
+    /// nothing yet
+    NotYet(&'a mut Waiting),
+    Rounds(Box<SpeculationState<'a>>),
+}
+
+/// One run of the loop, at its end.
+struct Ran {
+    timeline: Timeline,
+    /// tokens that are part of the text
+    chosen: Vec<u32>,
+    /// whether more are wanted
+    more: bool,
+    guessed: Option<Guessed>,
+}
+
 /// Keeps the read-back buffers of a [`Forward`] between requests.
 pub struct Decoder {
     staging: Vec<Staging>,
@@ -93,8 +128,24 @@ impl Decoder {
         start: Instant,
         on_emission: &mut dyn FnMut(&Emission) -> Result<Consumed>,
     ) -> Result<Timeline> {
+        check_prompt(task.prompt, forward.config.max_position_embeddings, forward.config.vocab_size)?;
+        match speculation {
+            None => Ok(self.part(gpu, forward, task, Guessing::Never, start, on_emission).await?.timeline),
+            Some(how) => self.speculate(gpu, forward, task, how, start, on_emission).await,
+        }
+    }
+
+    /// Runs `task` to its end, whose prompt is one.
+    async fn part(
+        &mut self,
+        gpu: &Gpu,
+        forward: &mut Forward,
+        task: &Task<'_>,
+        guessing: Guessing<'_>,
+        start: Instant,
+        on_emission: &mut dyn FnMut(&Emission) -> Result<Consumed>,
+    ) -> Result<Ran> {
         let context = forward.config.max_position_embeddings;
-        check_prompt(task.prompt, context, forward.config.vocab_size)?;
         let horizon = Horizon::new(task.prompt.len(), task.max_new_tokens.min(context - task.prompt.len()));
         let now = || start.elapsed().as_secs_f64() * 1e3;
         let mut run = Run {
@@ -102,27 +153,30 @@ impl Decoder {
             pipeline: Pipeline::new(gpu, &mut self.staging, horizon),
             chosen: Vec::new(),
             timeline: Timeline { submitted_ms: now(), ..Default::default() },
-            speculation: speculation.map(|how| SpeculationState::new(how, forward, &horizon)),
+            guessing,
         };
         let outcome = match run.prepare(forward).await {
             Ok(()) => run.steps(forward, &now, on_emission).await,
             Err(e) => Err(e),
         };
-        let Run { chosen, mut timeline, speculation, pipeline, .. } = run;
+        let Run { chosen, timeline, guessing, pipeline, .. } = run;
         let drained = pipeline.drain().await;
         let fine = outcome.is_ok() && drained.is_ok();
-        timeline.speculation = speculation.map(|state| state.finish(&timeline, task, &chosen, fine));
+        let guessed = match guessing {
+            Guessing::Rounds(state) => Some(state.finish(task, &chosen, fine)),
+            Guessing::Never | Guessing::NotYet(_) => None,
+        };
         if fine {
             // The last token chosen has not been through the layers.
             let decoded = &chosen[..chosen.len().saturating_sub(1)];
             forward.cache.commit(task.prompt.iter().chain(decoded).copied());
         }
-        if let (Ok(()), Err(error)) = (&outcome, &drained) {
+        if let (Ok(_), Err(error)) = (&outcome, &drained) {
             // The text is whole: what became of the device is for the next request to find.
             tracing::warn!("after the last token: {error}");
             forward.cache.invalidate();
         }
-        outcome.map(|()| timeline)
+        outcome.map(|more| Ran { timeline, chosen, more, guessed })
     }
 }
 
@@ -133,7 +187,7 @@ struct Run<'a> {
     /// tokens that are part of the text
     chosen: Vec<u32>,
     timeline: Timeline,
-    speculation: Option<SpeculationState<'a>>,
+    guessing: Guessing<'a>,
 }
 
 impl Run<'_> {
@@ -145,7 +199,10 @@ impl Run<'_> {
         self.timeline.reused_tokens = reused;
         // Until the prompt is in, only the reused rows are known to be right.
         forward.cache.truncate(reused);
-        let draft_cached = self.speculation.as_mut().map_or(0, |state| state.begin(gpu, forward, task));
+        let draft_cached = match &mut self.guessing {
+            Guessing::Rounds(state) => state.begin(gpu, forward, task),
+            Guessing::Never | Guessing::NotYet(_) => 0,
+        };
         forward.begin(gpu, task.prompt, horizon.n_prompt + horizon.limit, draft_cached);
         Ok(())
     }
@@ -155,20 +212,30 @@ impl Run<'_> {
     fn first_positions(&self, forward: &Forward) -> usize {
         let Horizon { n_prompt, limit, .. } = self.pipeline.horizon;
         let tokens = n_prompt + limit.min(128);
-        match self.speculation {
-            Some(_) => tokens + MAX_ROWS,
-            None => tokens.min(forward.config.max_position_embeddings),
+        match self.guessing {
+            Guessing::Rounds(_) => tokens + MAX_ROWS,
+            Guessing::Never | Guessing::NotYet(_) => tokens.min(forward.config.max_position_embeddings),
         }
     }
 
-    /// Prefill, then submissions until the limit of tokens is reached or `on_emission` ends the run.
+    /// Prefill, then submissions until the limit of tokens is reached or `on_emission` ends the run; whether it wants
+    /// more.
     async fn steps(
         &mut self,
         forward: &mut Forward,
         now: &dyn Fn() -> f64,
         on_emission: &mut dyn FnMut(&Emission) -> Result<Consumed>,
-    ) -> Result<()> {
-        plain::submit_prompt(&mut self.pipeline, forward, self.task, self.timeline.reused_tokens);
+    ) -> Result<bool> {
+        let dispatches = plain::submit_prompt(&mut self.pipeline, forward, self.task, self.timeline.reused_tokens);
+        // In the middle of a text the end of the prompt is a step.
+        let goes_on = match &self.guessing {
+            Guessing::Never => false,
+            Guessing::NotYet(waiting) => waiting.begun(),
+            Guessing::Rounds(state) => state.goes_on(),
+        };
+        if goes_on {
+            self.timeline.dispatches += dispatches;
+        }
         while let Some(next) = self.pipeline.pop() {
             while self.pipeline.wants_more(&next) {
                 self.enqueue(forward).await?;
@@ -183,25 +250,27 @@ impl Run<'_> {
             self.chosen.extend(&emission.tokens[..consumed.kept]);
             self.timeline.read_ms.extend(std::iter::repeat_n(emission.at_ms, consumed.kept));
             self.timeline.emissions += 1;
-            if let Some(state) = &mut self.speculation {
-                state.count(&emission.rounds, consumed.kept);
+            match &mut self.guessing {
+                Guessing::Never => {}
+                Guessing::NotYet(waiting) => waiting.count(&emission.rounds, consumed.kept),
+                Guessing::Rounds(state) => state.count(&emission.rounds, consumed.kept),
             }
             if !consumed.more {
-                break;
+                return Ok(false);
             }
             if next.is_first() && self.pipeline.horizon.limit > 1 {
                 self.enqueue(forward).await?;
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Submits the next steps or the next round.
     async fn enqueue(&mut self, forward: &mut Forward) -> Result<()> {
         let (pipeline, task) = (&mut self.pipeline, self.task);
-        self.timeline.dispatches += match &mut self.speculation {
-            None => plain::enqueue(pipeline, forward, task.sampling).await?,
-            Some(state) => state.enqueue(pipeline, forward, task, self.chosen.len()).await?,
+        self.timeline.dispatches += match &mut self.guessing {
+            Guessing::Never | Guessing::NotYet(_) => plain::enqueue(pipeline, forward, task.sampling).await?,
+            Guessing::Rounds(state) => state.enqueue(pipeline, forward, task, self.chosen.len()).await?,
         };
         Ok(())
     }
@@ -215,10 +284,14 @@ impl Run<'_> {
             return Err(Error::NanLogits { position: n_prompt + known + nth });
         }
         self.pipeline.settle(read, tokens.len());
-        let rounds = self.speculation.as_mut().map_or_else(Vec::new, |state| {
-            let read_tokens = ReadTokens { chosen: &self.chosen, tokens: &tokens, at_ms };
-            state.observe(&read.work, record, &read_tokens, n_prompt)
-        });
+        let rounds = match &mut self.guessing {
+            Guessing::Never => Vec::new(),
+            Guessing::NotYet(waiting) => waiting.rounds(self.task.prompt, &self.chosen, &tokens),
+            Guessing::Rounds(state) => {
+                let read_tokens = ReadTokens { prompt: self.task.prompt, chosen: &self.chosen, tokens: &tokens, at_ms };
+                state.observe(&read.work, record, &read_tokens)
+            }
+        };
         Ok(Emission { tokens, at_ms, rounds })
     }
 }

@@ -11,8 +11,9 @@ use crate::forward::{Forward, Tail};
 /// several tokens share one there.
 const STEPS: usize = if cfg!(target_family = "wasm") { 6 } else { 1 };
 
-/// Submits the prompt from position `base` on, in chunks; the last chunk chooses the first token.
-pub fn submit_prompt(pipeline: &mut Pipeline<'_>, forward: &Forward, task: &Task<'_>, mut base: usize) {
+/// Submits the prompt from position `base` on, in chunks; the last chunk chooses the first token. Returns that one's
+/// dispatches.
+pub fn submit_prompt(pipeline: &mut Pipeline<'_>, forward: &Forward, task: &Task<'_>, mut base: usize) -> usize {
     let (gpu, n_prompt) = (pipeline.gpu, task.prompt.len());
     loop {
         let read = n_prompt - task.n_decoded;
@@ -26,9 +27,10 @@ pub fn submit_prompt(pipeline: &mut Pipeline<'_>, forward: &Forward, task: &Task
             true => Tail::Sample(forward.sampler.choice(task.sampling)),
             false => Tail::Nothing,
         };
-        let (encoder, _) = gpu.encode_pass(|pass| forward.record(pass, rows, base, &tail));
+        let (encoder, dispatches) = gpu.encode_pass(|pass| forward.record(pass, rows, base, &tail));
         if last {
-            return pipeline.submit(encoder, forward.state(), Work::First, 1);
+            pipeline.submit(encoder, forward.state(), Work::First, 1);
+            return dispatches;
         }
         gpu.queue().submit([encoder.finish()]);
         base += rows;

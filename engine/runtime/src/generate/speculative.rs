@@ -3,24 +3,24 @@
 //! Nothing here asks where a tree comes from; drafters stand behind [`crate::speculative::drafter`].
 
 use understory_protocol::method::MAX_ROWS;
-use understory_protocol::{Method, Result, Round, RoundMode, Speculation};
+use understory_protocol::{Costs, GovernorDecision, Lossless, Method, Result, Round, RoundMode};
 use understory_speculation::controller::{Controller, RoundPlan};
-use understory_speculation::stats::{Stats, Totals};
 
-use super::pipeline::{Horizon, Pipeline, Work};
-use super::{Task, Timeline, plain};
+use super::pipeline::{Pipeline, Work};
+use super::waiting::Waiting;
+use super::{Task, plain};
 use crate::forward::Forward;
 use crate::gpu::Gpu;
 use crate::speculative::drafter::{DraftRequest, RoundSpec};
-use crate::speculative::record::{Record, plain_round};
-use crate::speculative::speculator::CalibratedSpeculator;
+use crate::speculative::record::Record;
+use crate::speculative::speculator::{CalibratedSpeculator, Speculator};
 
 /// Plain steps of one submission where a method of speculation pauses: one wait for two tokens.
 const PAUSED_STEPS: usize = 2;
 
-/// How a text is to be speculated on: there is none without costs.
+/// How a text is to be speculated on.
 pub struct SpeculativeTask<'a> {
-    pub speculator: CalibratedSpeculator<'a>,
+    pub speculator: &'a mut Speculator,
     pub method: &'a Method,
     /// the probability with which a node is accepted, in place of the comparison; for measurements
     pub synthetic_acceptance: Option<f32>,
@@ -28,19 +28,31 @@ pub struct SpeculativeTask<'a> {
 
 /// What a run keeps for speculation.
 pub struct SpeculationState<'a> {
-    how: SpeculativeTask<'a>,
+    speculator: CalibratedSpeculator<'a>,
+    method: &'a Method,
+    synthetic_acceptance: Option<f32>,
     controller: Controller,
-    stats: Stats,
+    /// its rounds so far
+    rounds: Waiting,
     /// the plan of the round that comes next
     next: RoundPlan,
     tree_rows: usize,
-    /// rounds read
-    count: usize,
     last_read_ms: Option<f64>,
 }
 
+/// What is told of rounds at their end.
+pub struct Guessed {
+    pub rounds: Waiting,
+    pub governor: Vec<GovernorDecision>,
+    pub lossless: Lossless,
+    /// what passes cost by what the rounds took, where that is something else than what was known
+    pub refined: Option<Costs>,
+}
+
 /// What came with a read, as far as rounds are made of it.
+#[derive(Clone, Copy)]
 pub struct ReadTokens<'a> {
+    pub prompt: &'a [u32],
     /// those read before
     pub chosen: &'a [u32],
     pub tokens: &'a [u32],
@@ -48,26 +60,41 @@ pub struct ReadTokens<'a> {
 }
 
 impl<'a> SpeculationState<'a> {
-    pub fn new(how: SpeculativeTask<'a>, forward: &Forward, horizon: &Horizon) -> Self {
-        let CalibratedSpeculator { round, costs } = &how.speculator;
-        let controller = Controller::new(how.method, round.drafters.model.is_some(), costs);
-        let tree_rows = round.tree_rows(forward, horizon.n_prompt + horizon.limit + MAX_ROWS);
+    /// `before`: rounds of the text that came before this part of it.
+    pub fn new(
+        speculator: CalibratedSpeculator<'a>,
+        (method, synthetic_acceptance): (&'a Method, Option<f32>),
+        before: Waiting,
+        forward: &Forward,
+        task: &Task<'_>,
+    ) -> Self {
+        let CalibratedSpeculator { round, costs } = &speculator;
+        let controller = Controller::new(method, round.drafters.model.is_some(), costs);
+        let context = forward.config.max_position_embeddings;
+        let end = (task.prompt.len() + task.max_new_tokens).min(context);
+        let tree_rows = round.tree_rows(forward, end + MAX_ROWS);
         Self {
-            how,
+            speculator,
+            method,
+            synthetic_acceptance,
             controller,
-            stats: Stats::default(),
+            rounds: before,
             next: RoundPlan::plain(),
             tree_rows,
-            count: 0,
             last_read_ms: None,
         }
     }
 
+    /// Whether the text has tokens from before this part of it.
+    pub fn goes_on(&self) -> bool {
+        self.rounds.begun()
+    }
+
     /// Begins the request; returns how many rows of the prompt the draft's cache holds.
     pub fn begin(&mut self, gpu: &Gpu, forward: &Forward, task: &Task<'_>) -> usize {
-        let request = DraftRequest { prompt: task.prompt, sampling: task.sampling, method: self.how.method };
-        let CalibratedSpeculator { round, costs } = &mut self.how.speculator;
-        let cached = round.begin(gpu, forward, costs, &request, self.how.synthetic_acceptance);
+        let request = DraftRequest { prompt: task.prompt, sampling: task.sampling, method: self.method };
+        let CalibratedSpeculator { round, costs } = &mut self.speculator;
+        let cached = round.begin(gpu, forward, costs, &request, self.synthetic_acceptance);
         self.controller.begin(task.prompt, task.prompt.len() - cached);
         self.next = self.controller.plan();
         cached
@@ -88,7 +115,7 @@ impl<'a> SpeculationState<'a> {
         let (gpu, horizon, tree_rows) = (pipeline.gpu, pipeline.horizon, self.tree_rows);
         let positions = horizon.most_positions(tree_rows.max(PAUSED_STEPS)) + MAX_ROWS;
         forward.reserve(gpu, positions).await?;
-        let kernels = &mut *self.how.speculator.round;
+        let kernels = &mut *self.speculator.round;
         let mut plan = std::mem::replace(&mut self.next, self.controller.plan());
         let most = plan.most_tokens();
         let reach = kernels.drafters.reach(&plan);
@@ -123,67 +150,52 @@ impl<'a> SpeculationState<'a> {
     }
 
     /// Tells controller and drafters what came of `work`; returns the rounds that it was, oldest first.
-    pub fn observe(&mut self, work: &Work, record: &Record<'_>, read: &ReadTokens<'_>, n_prompt: usize) -> Vec<Round> {
+    pub fn observe(&mut self, work: &Work, record: &Record<'_>, read: &ReadTokens<'_>) -> Vec<Round> {
+        let ReadTokens { prompt, chosen, tokens, at_ms } = *read;
         // Nothing was under way while the first token was read: the time of what follows it is not that of a round.
         if matches!(work, Work::First) {
-            return Vec::new();
+            return self.rounds.rounds(prompt, chosen, tokens);
         }
-        let elapsed_ms = self.last_read_ms.replace(read.at_ms).map(|last| read.at_ms - last);
-        let mut rounds = Vec::new();
+        let elapsed_ms = self.last_read_ms.replace(at_ms).map(|last| at_ms - last);
         match work {
-            Work::First => {}
+            Work::First => Vec::new(),
             Work::Steps(steps, plans) => {
-                let known = read.chosen.len();
-                for (i, (&token, plan)) in read.tokens.iter().zip(plans).enumerate() {
-                    let position = n_prompt + known + i - 1;
-                    let before = if i == 0 { read.chosen[known - 1] } else { read.tokens[i - 1] };
-                    let round = plain_round(self.count, position, before, token);
-                    self.count += 1;
-                    self.controller.observe(&round, plan, 0, elapsed_ms.map(|ms| ms / *steps as f64));
-                    rounds.push(round);
+                let rounds = self.rounds.rounds(prompt, chosen, tokens);
+                for (round, plan) in rounds.iter().zip(plans) {
+                    self.controller.observe(round, plan, 0, elapsed_ms.map(|ms| ms / *steps as f64));
                 }
+                rounds
             }
             Work::Round(plan) => {
-                let kernels = &mut *self.how.speculator.round;
+                let kernels = &mut *self.speculator.round;
                 kernels.observe(record);
                 let first = kernels.note_first(plan.mode);
                 let elapsed_ms = elapsed_ms.filter(|_| !first);
-                if let Some(round) = record.round(self.count, plan.mode, read.tokens) {
-                    self.count += 1;
-                    self.controller.observe(&round, plan, record.matched(), elapsed_ms);
-                    rounds.push(round);
-                }
+                let Some(mut round) = record.round(0, plan.mode, tokens) else { return Vec::new() };
+                round.index = self.rounds.take_index();
+                self.controller.observe(&round, plan, record.matched(), elapsed_ms);
+                vec![round]
             }
         }
-        rounds
     }
 
     /// Counts `rounds`, of whose tokens the first `kept` became part of the text.
-    pub fn count(&mut self, rounds: &[Round], mut kept: usize) {
-        for round in rounds {
-            let of_this = kept.min(round.emitted.len());
-            if of_this > 0 {
-                self.stats.observe(round, of_this);
-            }
-            kept -= of_this;
-        }
+    pub fn count(&mut self, rounds: &[Round], kept: usize) {
+        self.rounds.count(rounds, kept);
     }
 
-    /// Ends the run, which was `fine` where its text is whole: what the drafters' caches hold, and the counts.
-    pub fn finish(self, timeline: &Timeline, task: &Task<'_>, chosen: &[u32], fine: bool) -> Speculation {
-        let drafters = &mut self.how.speculator.round.drafters;
+    /// Ends the run, which was `fine` where its text is whole: what the drafters' caches hold, and what there is to tell.
+    pub fn finish(self, task: &Task<'_>, chosen: &[u32], fine: bool) -> Guessed {
+        let drafters = &mut self.speculator.round.drafters;
         match fine {
             true => drafters.finish(task.prompt, chosen),
             false => drafters.abandon(),
         }
-        self.stats.finish(Totals {
-            method: *self.how.method,
-            tokens: chosen.len(),
-            emissions: timeline.emissions,
-            host_syncs: timeline.host_syncs,
+        Guessed {
+            refined: self.controller.refined(&self.speculator.costs).filter(|_| fine),
+            rounds: self.rounds,
             governor: self.controller.decisions().to_vec(),
-            lossless: self.how.speculator.costs.lossless,
-            synthetic_acceptance: self.how.synthetic_acceptance,
-        })
+            lossless: self.speculator.costs.lossless,
+        }
     }
 }

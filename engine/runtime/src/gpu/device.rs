@@ -101,6 +101,11 @@ impl Gpu {
     /// # Errors
     /// [`Error::DeviceLost`], [`Error::Device`].
     pub fn check(&self, doing: &'static str) -> Result<()> {
+        if lock(&self.faults).error.is_some() {
+            // A command that was rejected because the device is lost is often heard of before the loss.
+            #[cfg(not(target_family = "wasm"))]
+            let _ = self.device.poll(wgpu::PollType::Poll);
+        }
         let faults = lock(&self.faults);
         if let Some(reason) = &faults.lost {
             return Err(Error::DeviceLost { doing, reason: reason.clone() });
@@ -115,6 +120,9 @@ impl Gpu {
     pub async fn failure(&self, doing: &'static str, reason: String) -> Error {
         #[cfg(target_family = "wasm")]
         browser::wait_briefly(|| self.check(doing).is_err()).await;
+        // A loss is heard of with a poll that goes well.
+        #[cfg(not(target_family = "wasm"))]
+        let _ = self.device.poll(wgpu::PollType::Poll);
         self.check(doing).err().unwrap_or(Error::Device { doing, reason })
     }
 
@@ -125,8 +133,7 @@ impl Gpu {
     pub async fn wait(&self, doing: &'static str) -> Result<()> {
         #[cfg(not(target_family = "wasm"))]
         if let Err(e) = self.device.poll(wgpu::PollType::wait_indefinitely()) {
-            self.check(doing)?;
-            return Err(Error::Device { doing, reason: e.to_string() });
+            return Err(self.failure(doing, e.to_string()).await);
         }
         #[cfg(target_family = "wasm")]
         {

@@ -25,6 +25,8 @@ pub struct Pipeline {
     raw: OnceLock<wgpu::ComputePipeline>,
     device: wgpu::Device,
     checks: wgpu::ShaderRuntimeChecks,
+    /// only rounds of speculation use it
+    for_rounds: bool,
     pub layout: wgpu::BindGroupLayout,
     pub shader: &'static Shader,
     pub constants: Constants,
@@ -34,6 +36,8 @@ pub struct Pipeline {
 #[derive(Clone)]
 pub struct Pipelines {
     checks: wgpu::ShaderRuntimeChecks,
+    /// what is new is for rounds of speculation, and compiled later
+    for_rounds: bool,
     by_shader: HashMap<(*const Shader, Constants), Arc<Pipeline>>,
     /// by the bindings' indices and kinds
     layouts: HashMap<Vec<(u32, Access)>, wgpu::BindGroupLayout>,
@@ -54,7 +58,13 @@ impl Pipelines {
     }
 
     fn with(checks: wgpu::ShaderRuntimeChecks) -> Self {
-        Self { checks, by_shader: HashMap::new(), layouts: HashMap::new() }
+        Self { checks, for_rounds: false, by_shader: HashMap::new(), layouts: HashMap::new() }
+    }
+
+    /// Whether pipelines that are asked for from now on, and are not there yet, are those of rounds: nobody waits for them
+    /// ([`Self::compile_one`], [`Pipeline::compile`]).
+    pub fn set_for_rounds(&mut self, for_rounds: bool) {
+        self.for_rounds = for_rounds;
     }
 
     pub fn len(&self) -> usize {
@@ -64,7 +74,7 @@ impl Pipelines {
         self.by_shader.is_empty()
     }
 
-    /// The pipeline of `kernel` with `features`, compiled.
+    /// The pipeline of `kernel` with `features`, compiled unless it is for rounds.
     ///
     /// # Errors
     /// [`Error::Device`] when the driver rejects the shader.
@@ -84,7 +94,9 @@ impl Pipelines {
         constants: &Constants,
     ) -> Result<Arc<Pipeline>> {
         let pipeline = self.named(gpu, kernel, features, constants);
-        pipeline.compile(gpu).await?;
+        if !self.for_rounds {
+            pipeline.compile(gpu).await?;
+        }
         Ok(pipeline)
     }
 
@@ -131,13 +143,15 @@ impl Pipelines {
         }
     }
 
-    /// Whether none is still to be compiled.
+    /// Whether none is still to be compiled but those of rounds.
     pub fn are_compiled(&self) -> bool {
-        self.put_off().is_none()
+        self.put_off().is_none_or(|pipeline| pipeline.for_rounds)
     }
 
+    /// Those that plain decoding needs come first.
     fn put_off(&self) -> Option<&Arc<Pipeline>> {
-        self.by_shader.values().find(|pipeline| pipeline.raw.get().is_none())
+        let not_compiled = self.by_shader.values().filter(|pipeline| pipeline.raw.get().is_none());
+        not_compiled.min_by_key(|pipeline| pipeline.for_rounds)
     }
 
     #[cfg_attr(target_family = "wasm", allow(clippy::arc_with_non_send_sync, reason = "threads are native only"))]
@@ -150,8 +164,9 @@ impl Pipelines {
         }
         let signature: Vec<_> = shader.bindings.iter().map(|b| (b.index, b.access)).collect();
         let layout = self.layouts.entry(signature).or_insert_with(|| bind_group_layout(gpu, shader.bindings)).clone();
-        let (raw, device, checks) = (OnceLock::new(), gpu.device().clone(), self.checks);
-        let pipeline = Arc::new(Pipeline { raw, device, checks, layout, shader, constants: constants.clone() });
+        let (raw, device, checks, for_rounds) = (OnceLock::new(), gpu.device().clone(), self.checks, self.for_rounds);
+        let constants = constants.clone();
+        let pipeline = Arc::new(Pipeline { raw, device, checks, for_rounds, layout, shader, constants });
         self.by_shader.insert(key, pipeline.clone());
         pipeline
     }
@@ -222,7 +237,11 @@ impl Pipeline {
         })
     }
 
-    async fn compile(&self, gpu: &Gpu) -> Result<()> {
+    /// Compiles it, if it was not before.
+    ///
+    /// # Errors
+    /// [`Error::Device`] when the driver rejects the shader.
+    pub async fn compile(&self, gpu: &Gpu) -> Result<()> {
         if self.raw.get().is_some() {
             return Ok(());
         }

@@ -97,6 +97,14 @@ impl DraftModel {
         })
     }
 
+    /// What its part of a round may dispatch, and as which rows.
+    pub(super) fn dispatches(&self) -> impl Iterator<Item = (RowClass, &Dispatch)> {
+        let [(grow, _), (grow_last, _)] = &self.grow;
+        let own = [&self.prefill, &self.start, grow, grow_last].map(|dispatch| (RowClass::One, dispatch));
+        let own = own.into_iter().chain([(RowClass::Tree, &self.candidates)]);
+        self.forward.tree_dispatches(&self.trees).chain(own)
+    }
+
     /// Rows of the KV cache that are of use: of the prompt at the start of a request, of the text later.
     pub fn cached(&self) -> usize {
         self.cached

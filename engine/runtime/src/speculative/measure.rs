@@ -1,20 +1,17 @@
-//! What passes cost on this device: plain steps, verification and draft levels by rows, and the walk. Measured once,
-//! before the first text is speculated on.
+//! What passes cost on this device: plain steps, verification and draft levels by rows, and the walk.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use understory_protocol::formulas::median;
-use understory_protocol::method::MAX_ROWS;
 use understory_protocol::{Costs, Lossless, Result};
+use understory_speculation::prior::Known;
 use web_time::Instant;
 
-use super::drafter::Drafter;
+use super::learning::DOING;
 use super::round::RoundKernels;
-use super::self_test::{PATH, self_test};
 use crate::forward::Forward;
 use crate::gpu::Gpu;
 
-pub(super) const DOING: &str = "measuring the device";
 /// Sizes whose costs are measured: first those that tell most, and where a turn begins in the first half of the time the
 /// others as well.
 const COST_ROWS: [usize; 4] = [8, 16, 1, 4];
@@ -25,57 +22,115 @@ const ROUND_ROWS: usize = 16;
 const DRAFT_ROWS: [usize; 3] = [1, 8, 16];
 /// Turns of measurements at most.
 const TURNS: usize = 9;
-/// Keys before the rows that are compared and measured: what a text of some length has, since every row pays for them
-/// again. The path crosses the 256 at which attention splits.
-const CONTEXT: usize = 254;
-/// Time for both, in milliseconds, after which no further measurement begins.
+/// Time for the self-test and these, in milliseconds, after which no further turn goes on.
 const BUDGET_MS: f64 = 220.0;
+/// Sizes up to this are measured however long they take: nothing could be decided without them.
+const NEEDED_ROWS: usize = 4;
 
-/// Checks and measures `target` with the drafters of `round`. Leaves `target` in the mode that is lossless, and the
-/// caches empty.
-///
-/// # Errors
-/// [`understory_protocol::Error::DeviceLost`], [`understory_protocol::Error::OutOfDeviceMemory`].
-pub async fn measure(gpu: &Gpu, target: &mut Forward, round: &mut RoundKernels) -> Result<Costs> {
-    let start = Instant::now();
-    let elapsed_ms = || start.elapsed().as_secs_f64() * 1e3;
-    let base = CONTEXT.min(target.config.max_position_embeddings.saturating_sub(PATH + 2));
-    let positions = base + PATH + MAX_ROWS;
-    target.reserve(gpu, positions).await?;
-    target.cache.invalidate();
-    for forward in round.drafters.each().filter_map(Drafter::forward_mut) {
-        forward.reserve(gpu, positions).await?;
-        forward.cache.invalidate();
-    }
-    let tree_rows = round.tree_rows(target, positions);
-    warm_up(gpu, target, round, tree_rows, positions).await?;
-    let lossless = self_test(gpu, (target, &round.verifier.trees), tree_rows, base).await?;
-    target.shared_pipeline = lossless == Lossless::SharedPipeline;
+/// A pass to be timed, beside a plain step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    /// the walk alone, with what a submission costs
+    Walk,
+    Verify(usize),
+    Draft(usize),
+}
 
-    target.begin(gpu, &[0], positions, 0);
-    let mut samples = Samples::default();
-    'measuring: for turn in 0..TURNS {
-        let more = elapsed_ms() < BUDGET_MS / 2.0;
-        let sizes = COST_ROWS.iter().chain(MORE_COST_ROWS.iter().filter(|_| more));
-        for &rows in sizes.filter(|&&rows| rows <= tree_rows) {
-            if turn > 0 && elapsed_ms() > BUDGET_MS {
-                break 'measuring;
+/// The measurement, a pass and the plain step beside it at a time.
+#[derive(Default)]
+pub(super) struct Timing {
+    samples: Samples,
+    turns: usize,
+    /// left of this turn
+    parts: VecDeque<Part>,
+    /// the last plain step was made
+    ended: bool,
+}
+
+impl Timing {
+    /// Takes the next step from position `base` on; false: there is none left. `spent_ms`: the self-test and this so far.
+    /// A pass that takes longer than `limit_ms` is left out, as far as `expected` (milliseconds of a verification by its
+    /// rows) tells.
+    ///
+    /// # Errors
+    /// [`understory_protocol::Error::DeviceLost`], [`understory_protocol::Error::OutOfDeviceMemory`].
+    pub(super) async fn step(
+        &mut self,
+        gpu: &Gpu,
+        (target, round): (&Forward, &RoundKernels),
+        (tree_rows, base): (usize, usize),
+        spent_ms: f64,
+        (limit_ms, expected): (f64, &dyn Fn(usize) -> f64),
+    ) -> Result<bool> {
+        if self.ended {
+            return Ok(false);
+        }
+        self.samples.plain_step(time(gpu, || target.submit_plain_step(gpu, base)).await?);
+        // Nothing is expected before there is a plain step.
+        if self.samples.plain_ms.len() == 1 {
+            return Ok(true);
+        }
+        let has_draft = round.drafters.model.is_some();
+        match self.next((tree_rows, has_draft), spent_ms, |rows| rows > NEEDED_ROWS && expected(rows) > limit_ms) {
+            None => self.ended = true,
+            Some(Part::Walk) => self.samples.fixed(time(gpu, || round.submit_walk(gpu, target, base)).await?),
+            Some(Part::Verify(rows)) => {
+                let most = rows.max(ROUND_ROWS.min(tree_rows));
+                let ms = time(gpu, || round.submit_verification(gpu, target, rows, most, base)).await?;
+                self.samples.verify(rows, ms);
             }
-            samples.plain_step(time(gpu, || target.submit_plain_step(gpu, base)).await?);
-            if rows == 1 {
-                // With what a submission costs.
-                samples.fixed(time(gpu, || round.submit_walk(gpu, target, base)).await?);
-            }
-            let most = rows.max(ROUND_ROWS.min(tree_rows));
-            samples.verify(rows, time(gpu, || round.submit_verification(gpu, target, rows, most, base)).await?);
-            if let Some(draft) = round.drafters.model.as_ref().filter(|_| DRAFT_ROWS.contains(&rows)) {
-                samples.draft(rows, time(gpu, || draft.submit_level(gpu, target, rows, base)).await?);
+            Some(Part::Draft(rows)) => {
+                if let Some(draft) = &round.drafters.model {
+                    self.samples.draft(rows, time(gpu, || draft.submit_level(gpu, target, rows, base)).await?);
+                }
             }
         }
+        Ok(true)
     }
-    samples.plain_step(time(gpu, || target.submit_plain_step(gpu, base)).await?);
-    target.begin(gpu, &[0], 1, 0);
-    Ok(samples.costs(lossless, elapsed_ms()))
+
+    fn next(
+        &mut self,
+        (tree_rows, has_draft): (usize, bool),
+        spent_ms: f64,
+        too_long: impl Fn(usize) -> bool,
+    ) -> Option<Part> {
+        if self.turns > usize::from(!self.parts.is_empty()) && spent_ms > BUDGET_MS {
+            return None;
+        }
+        if self.parts.is_empty() {
+            if self.turns == TURNS {
+                return None;
+            }
+            self.turns += 1;
+            let more = spent_ms < BUDGET_MS / 2.0;
+            let sizes = COST_ROWS.into_iter().chain(MORE_COST_ROWS.into_iter().filter(|_| more));
+            for rows in sizes.filter(|&rows| rows <= tree_rows && !too_long(rows)) {
+                let drafted = has_draft && DRAFT_ROWS.contains(&rows);
+                self.parts.extend((rows == 1).then_some(Part::Walk));
+                self.parts.push_back(Part::Verify(rows));
+                self.parts.extend(drafted.then_some(Part::Draft(rows)));
+            }
+        }
+        self.parts.pop_front()
+    }
+
+    /// Whether there is a size by which others can be predicted.
+    pub(super) fn is_something(&self) -> bool {
+        !self.samples.verify.is_empty()
+    }
+
+    /// What was measured so far; `None`: nothing.
+    pub(super) fn known(&self) -> Option<Known> {
+        if self.samples.plain_ms.is_empty() {
+            return None;
+        }
+        let Costs { plain_ms, fixed_ms, verify_ms, draft_ms, .. } = self.samples.costs(Lossless::Off, 0.0);
+        Some(Known { plain_ms, fixed_ms, verify_ms, draft_ms })
+    }
+
+    pub(super) fn costs(&self, lossless: Lossless, took_ms: f64) -> Costs {
+        self.samples.costs(lossless, took_ms)
+    }
 }
 
 /// What was measured, in turns: a plain step before and after each few passes. Other processes add
@@ -114,12 +169,14 @@ impl Samples {
 
     /// Milliseconds: the median ratio to the plain steps before and after, times `plain_ms`.
     fn typical(&self, samples: &[Sample], plain_ms: f64) -> f64 {
-        let beside = |after: usize| (self.plain_ms[after - 1] + self.plain_ms[after]) / 2.0;
+        // The one after it may be still to come.
+        let plain = |nth: usize| self.plain_ms[nth.min(self.plain_ms.len() - 1)];
+        let beside = |after: usize| (plain(after - 1) + plain(after)) / 2.0;
         let ratios: Vec<f64> = samples.iter().map(|sample| sample.ms / beside(sample.after)).collect();
         median(&ratios) * plain_ms
     }
 
-    /// Ends with a plain step, as it began.
+    /// Begins with a plain step.
     fn costs(&self, lossless: Lossless, took_ms: f64) -> Costs {
         let plain_ms = median(&self.plain_ms);
         let curve = |samples: &BTreeMap<usize, Vec<Sample>>| {
@@ -159,20 +216,6 @@ async fn time(gpu: &Gpu, submit: impl FnOnce()) -> Result<f64> {
     Ok(start.elapsed().as_secs_f64() * 1e3)
 }
 
-/// Runs every pipeline of a round once with no rows: drivers that compile at the first dispatch do it here.
-async fn warm_up(
-    gpu: &Gpu,
-    target: &Forward,
-    round: &mut RoundKernels,
-    tree_rows: usize,
-    positions: usize,
-) -> Result<()> {
-    target.begin(gpu, &[0], 1, 0);
-    target.set_rows(gpu, &[], 0);
-    round.submit_empty_round(gpu, target, tree_rows, positions);
-    gpu.wait(DOING).await
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -185,6 +228,21 @@ mod tests {
         let mut points = vec![(1, 5.0), (2, 6.0), (4, 8.0), (8, 4.0)];
         never_dearer_with_fewer(&mut points);
         assert_eq!(points, [(1, 5.0), (2, 6.0), (4, 6.0), (8, 6.0)]);
+    }
+
+    /// A device that is slow: one turn. Seen to fail here: a turn that ends in its middle.
+    #[test]
+    fn passes_that_take_too_long_are_left_out_and_the_first_turn_is_whole() {
+        let parts = |spent_ms: f64| {
+            let mut timing = Timing::default();
+            let next = || timing.next((64, true), spent_ms, |rows| rows > 8);
+            std::iter::from_fn(next).collect::<Vec<_>>()
+        };
+        let turn = [Part::Verify(8), Part::Draft(8), Part::Walk, Part::Verify(1), Part::Draft(1), Part::Verify(4)];
+        assert_eq!(parts(300.0), turn);
+        let quick = parts(0.0);
+        assert_eq!(quick.len(), TURNS * (turn.len() + 1));
+        assert_eq!(quick[turn.len()], Part::Verify(2));
     }
 
     /// A device that takes twice as long from the second turn on. Seen to fail here: the least of each size, so that

@@ -6,11 +6,12 @@
 
 use understory_protocol::{Costs, Result, RoundMode, Sampling};
 
+use super::draft_model::DraftModel;
 use super::drafter::{DraftRequest, Drafters, RoundSpec};
 use super::record::Record;
 use super::verifier::{Verifier, VerifyCosts};
 use crate::forward::Forward;
-use crate::gpu::Gpu;
+use crate::gpu::{Dispatch, Gpu, RowClass};
 
 pub(super) const DOING: &str = "preparing speculation";
 
@@ -31,6 +32,14 @@ impl RoundKernels {
     pub async fn new(gpu: &Gpu, target: &mut Forward) -> Result<Self> {
         let verifier = Verifier::new(gpu, target).await?;
         Ok(Self { verifier, drafters: Drafters::new(), verify_costs: VerifyCosts::flat(), ran: [false; 3] })
+    }
+
+    /// What a round may dispatch, and as which rows.
+    pub(super) fn dispatches<'a>(&'a self, target: &'a Forward) -> impl Iterator<Item = (RowClass, &'a Dispatch)> {
+        let Verifier { trees, choices, accept, .. } = &self.verifier;
+        let after = choices.both().into_iter().chain([accept]).map(|dispatch| (RowClass::Tree, dispatch));
+        let drafted = self.drafters.model.iter().flat_map(DraftModel::dispatches);
+        target.tree_dispatches(trees).chain(after).chain(drafted)
     }
 
     /// Rows that a tree may have in a request that ends before `positions`.

@@ -4,7 +4,7 @@ use understory_protocol::method::MAX_ROWS;
 use understory_protocol::{Lossless, NodeOrigin, Result};
 use understory_speculation::tree::DraftTree;
 
-use super::measure::DOING;
+use super::learning::DOING;
 use crate::forward::{Forward, Tail, TreeSupport};
 use crate::gpu::{Gpu, Staging};
 use crate::kernels::state;
@@ -14,49 +14,97 @@ pub(super) const PATH: usize = 4;
 /// Trees of these sizes are compared: every way in which the products take rows together.
 const TEST_ROWS: [usize; 6] = [1, 2, 3, 5, 8, 9];
 
-/// Compares the logits of a path in trees of every size, up to `tree_rows` rows, with those of plain steps from position
-/// `base` on, bit for bit.
-///
-/// # Errors
-/// [`understory_protocol::Error::DeviceLost`], [`understory_protocol::Error::OutOfDeviceMemory`].
-pub(super) async fn self_test(
-    gpu: &Gpu,
-    (target, trees): (&mut Forward, &TreeSupport),
-    tree_rows: usize,
-    base: usize,
-) -> Result<Lossless> {
-    let vocab = target.config.vocab_size;
-    let bytes = |rows: usize| (rows * vocab * 4) as u64;
-    let mut staging = Staging::new(gpu, bytes(MAX_ROWS.min(16))).await?;
-    let path: Vec<u32> = (0..PATH as u32).map(|i| (i * 7919 + 12) % vocab as u32).collect();
-    for shared in [false, true] {
-        target.shared_pipeline = shared;
-        let mut plain = Vec::new();
-        for (i, &token) in path.iter().enumerate() {
-            target.set_rows(gpu, &[token], base + i);
-            // A single row through the trees' pipelines is the root of a tree.
-            target.set_words(gpu, state::ROW0, &[0]);
-            let (encoder, _) =
-                gpu.encode_pass(|pass| target.record(pass, 1, base + i, &Tail::AllLogits(trees.logits())));
-            plain.push(staging.read_floats(gpu, DOING, encoder, &trees.logits().logits, bytes(1)).await?);
+/// The comparison of the logits of a path in trees of every size with those of plain steps, bit for bit: a pass at a time.
+pub(super) struct SelfTest {
+    /// plain steps go through the trees' pipelines
+    shared: bool,
+    /// of the path's rows so far
+    plain: Vec<Vec<f32>>,
+    /// sizes of trees that had the same bits
+    equal: usize,
+    staging: Staging,
+}
+
+impl SelfTest {
+    /// # Errors
+    /// [`understory_protocol::Error::OutOfDeviceMemory`].
+    pub(super) async fn new(gpu: &Gpu, target: &Forward) -> Result<Self> {
+        let rows = TEST_ROWS[TEST_ROWS.len() - 1];
+        let staging = Staging::new(gpu, logits_bytes(target, rows)).await?;
+        Ok(Self { shared: false, plain: Vec::new(), equal: 0, staging })
+    }
+
+    /// Runs the next pass, over trees of up to `tree_rows` rows from position `base` on; what was found, once it is. The
+    /// KV cache of `target` must be as the last step left it.
+    ///
+    /// # Errors
+    /// [`understory_protocol::Error::DeviceLost`].
+    pub(super) async fn step(
+        &mut self,
+        gpu: &Gpu,
+        (target, trees): (&mut Forward, &TreeSupport),
+        tree_rows: usize,
+        base: usize,
+    ) -> Result<Option<Lossless>> {
+        let vocab = target.config.vocab_size;
+        let path: Vec<u32> = (0..PATH as u32).map(|i| (i * 7919 + 12) % vocab as u32).collect();
+        if let Some(&token) = path.get(self.plain.len()) {
+            let of_row = self.plain_row(gpu, (target, trees), token, base + self.plain.len()).await?;
+            self.plain.push(of_row);
+            return Ok(None);
         }
-        let mut equal = true;
-        for rows in TEST_ROWS.into_iter().filter(|&rows| rows <= tree_rows) {
+        let mut sizes = TEST_ROWS.into_iter().filter(|&rows| rows <= tree_rows).skip(self.equal);
+        if let Some(rows) = sizes.next() {
             let (tree, on_path) = test_tree(&path, rows, vocab);
             target.set_tree(gpu, &tree, base);
             let (encoder, _) = gpu.encode_pass(|pass| target.record_tree(trees, pass, rows, base + PATH + MAX_ROWS));
-            let logits = staging.read_floats(gpu, DOING, encoder, &trees.logits().logits, bytes(rows)).await?;
-            for (depth, &row) in on_path.iter().enumerate() {
+            let bytes = logits_bytes(target, rows);
+            let logits = self.staging.read_floats(gpu, DOING, encoder, &trees.logits().logits, bytes).await?;
+            let same = on_path.iter().zip(&self.plain).all(|(&row, plain)| {
                 let of_row = &logits[row * vocab..(row + 1) * vocab];
-                equal &= of_row.iter().zip(&plain[depth]).all(|(a, b)| a.to_bits() == b.to_bits());
+                of_row.iter().zip(plain).all(|(a, b)| a.to_bits() == b.to_bits())
+            });
+            if !same {
+                return Ok(self.differs());
             }
+            self.equal += 1;
         }
-        if equal {
-            return Ok(if shared { Lossless::SharedPipeline } else { Lossless::Verified });
-        }
-        tracing::warn!(shared, "rows of a tree have other bits than plain decoding on this device");
+        let verdict = if self.shared { Lossless::SharedPipeline } else { Lossless::Verified };
+        Ok(sizes.next().is_none().then_some(verdict))
     }
-    Ok(Lossless::Off)
+
+    /// The logits of a plain step.
+    async fn plain_row(
+        &mut self,
+        gpu: &Gpu,
+        (target, trees): (&mut Forward, &TreeSupport),
+        token: u32,
+        position: usize,
+    ) -> Result<Vec<f32>> {
+        target.set_rows(gpu, &[token], position);
+        // A single row through the trees' pipelines is the root of a tree.
+        target.set_words(gpu, state::ROW0, &[0]);
+        let own = std::mem::replace(&mut target.shared_pipeline, self.shared);
+        let (encoder, _) = gpu.encode_pass(|pass| target.record(pass, 1, position, &Tail::AllLogits(trees.logits())));
+        target.shared_pipeline = own;
+        self.staging.read_floats(gpu, DOING, encoder, &trees.logits().logits, logits_bytes(target, 1)).await
+    }
+
+    /// Begins anew with shared pipelines, or ends where that was it.
+    fn differs(&mut self) -> Option<Lossless> {
+        tracing::warn!(shared = self.shared, "rows of a tree have other bits than plain decoding on this device");
+        if self.shared {
+            return Some(Lossless::Off);
+        }
+        self.shared = true;
+        self.plain.clear();
+        self.equal = 0;
+        None
+    }
+}
+
+fn logits_bytes(target: &Forward, rows: usize) -> u64 {
+    (rows * target.config.vocab_size * 4) as u64
 }
 
 /// A tree of `rows` rows that holds as much of `path` as fits, its nodes spread among others; the rows of the path.

@@ -114,6 +114,10 @@ impl Auto {
         self.governor.observe(plan, round.emitted.len(), elapsed_ms, expected);
     }
 
+    pub fn refined(&self, told: &Costs) -> Option<Costs> {
+        self.cost_model.refined(told)
+    }
+
     pub fn decisions(&self) -> &[GovernorDecision] {
         self.governor.decisions()
     }

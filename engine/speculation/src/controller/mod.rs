@@ -157,6 +157,15 @@ impl Controller {
         }
     }
 
+    /// What passes cost by what rounds took, where that differs from `told`, the costs that this began with; only `auto`
+    /// looks at times.
+    pub fn refined(&self, told: &Costs) -> Option<Costs> {
+        match &self.0 {
+            Policy::Auto(policy) => policy.refined(told),
+            _ => None,
+        }
+    }
+
     /// The changes of mode so far; only `auto` makes any.
     pub fn decisions(&self) -> &[GovernorDecision] {
         match &self.0 {

@@ -18,12 +18,18 @@ pub fn Status() -> impl IntoView {
                 Stage::Starting => waiting("Starting the engine").into_any(),
                 Stage::Loading(step) => loading(&step).into_any(),
                 Stage::Calibrating => waiting("Compiling the kernels that check several tokens at once, and measuring what that costs here").into_any(),
+                Stage::Ready if page.session.learning.get() => learning().into_any(),
                 Stage::Ready | Stage::Generating => ().into_any(),
                 Stage::Failed(problem) => failed(page, problem),
             }}
             {move || page.session.recovered.get().map(recovered)}
         </div>
     }
+}
+
+fn learning() -> impl IntoView {
+    let what = "Measuring this device, while nothing else is asked for. Generate works already; guesses begin when it is done.";
+    view! { <p class="hint">{what}</p> }
 }
 
 fn waiting(what: &'static str) -> impl IntoView {

@@ -119,9 +119,10 @@ fn ending(reason: FinishReason) -> &'static str {
 
 fn speculation(speculation: &Speculation) -> impl IntoView + use<> {
     let lossless = match speculation.lossless {
-        Lossless::Verified => "verified",
-        Lossless::SharedPipeline => "shared pipeline",
-        Lossless::Off => "off",
+        Some(Lossless::Verified) => "verified",
+        Some(Lossless::SharedPipeline) => "shared pipeline",
+        Some(Lossless::Off) => "off",
+        None => "not tested yet",
     };
     let by_depth =
         speculation.by_depth.iter().enumerate().filter(|(_, count)| count.offered > 0).map(|(nth, count)| {

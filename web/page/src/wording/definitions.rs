@@ -92,7 +92,7 @@ definitions! {
     START_PHASES = "Phases of starts": "Page: navigation to the request for a worker. Worker: that to the worker's own \
         beginning, and its first message. Instantiate: the engine's module fetched, compiled, started. Fetch and hash: \
         the models' files brought or found, and checked. Device, open, upload, pipelines, the last three again for the \
-        draft model: as in Phases. Calibration: self-test and costs of passes, or handing in those that were kept. \
+        draft model: as in Phases. No start waits for costs of passes. \
         Tokenise, prefill, first step: the request. They do not overlap; what the total has beyond them is \
         \u{201c}messages and other\u{201d}.";
 }

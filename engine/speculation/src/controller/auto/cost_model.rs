@@ -183,6 +183,39 @@ impl CostModel {
         (best.0, best.1)
     }
 
+    /// `told` by what rounds took: a plain step and verification, halfway from what was told to the median of what was seen
+    /// (for sizes that did not run, between those of the next smaller and the next larger one that did). `None`: nothing was
+    /// seen. Drafting has no times of its own, and stays as it was.
+    pub fn refined(&self, told: &Costs) -> Option<Costs> {
+        let plain = self.corrections[slot(RoundMode::Plain)][0].factor;
+        // Lookup's rounds are verification and little else.
+        let of_sizes = self.corrections[slot(RoundMode::Lookup)].iter().enumerate();
+        let seen: Vec<(usize, f64)> = of_sizes.filter_map(|(size, of)| Some((size, of.factor?))).collect();
+        if plain.is_none() && seen.is_empty() {
+            return None;
+        }
+        let of_size = |size: usize| {
+            let smaller = seen.iter().rev().find(|of| of.0 <= size);
+            match (smaller, seen.iter().find(|of| of.0 >= size)) {
+                (Some(&(a, low)), Some(&(b, high))) if a < b => low + (high - low) * (size - a) as f64 / (b - a) as f64,
+                // What disturbs plain steps disturbs passes of every size.
+                (near, other) => near.or(other).map_or(plain.unwrap_or(1.0), |of| of.1),
+            }
+        };
+        let halfway = |ms: f64, factor: f64| ms * (1.0 + (factor.clamp(0.25, 4.0) - 1.0) / 2.0);
+        let mut costs = told.clone();
+        costs.plain_ms = halfway(told.plain_ms, plain.unwrap_or(1.0));
+        for (rows, ms) in &mut costs.verify_ms {
+            *ms = halfway(*ms, of_size(size(*rows as f64)));
+        }
+        let mut least = 0.0;
+        for (_, ms) in &mut costs.verify_ms {
+            *ms = ms.max(least);
+            least = *ms;
+        }
+        Some(costs)
+    }
+
     pub fn plain_ms(&self) -> f64 {
         self.round_ms(RoundMode::Plain, 1.0, 0)
     }

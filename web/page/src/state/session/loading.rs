@@ -1,8 +1,8 @@
-//! From a choice of models to an engine that is ready: loading them, and knowing what their passes cost.
+//! From a choice of models to an engine that is ready, and to knowing what their passes cost, for which nobody waits.
 
 use leptos::prelude::*;
 use leptos::task::spawn_local;
-use understory_protocol::{Costs, LoadRequest, Phases, Progress, Reply, Request};
+use understory_protocol::{Costs, LoadRequest, Loaded, Phases, Progress, Reply, Request};
 
 use super::super::choice::ModelChoice;
 use super::{Ended, Session, Stage, unexpected};
@@ -33,7 +33,6 @@ pub struct StartMoments {
     /// its first message
     pub ready_ms: f64,
     pub loaded_ms: f64,
-    pub calibrated_ms: f64,
     /// what the worker says of the time between
     pub loading: Phases,
 }
@@ -53,13 +52,14 @@ impl Session {
     pub(super) fn forget(self) {
         self.loaded.set(None);
         self.costs.set(None);
+        self.learning.set(false);
         self.history.forget();
     }
 
     /// Measures anew what passes cost.
     pub fn measure(self) {
         spawn_local(async move {
-            let measured = self.calibrate(None).await;
+            let measured = self.calibrate().await;
             self.settle(&measured);
             if let Err(Ended::Failed(failure)) = measured {
                 self.fail("What passes cost could not be measured", self.notice(failure, Moment::End));
@@ -100,22 +100,43 @@ impl Session {
         self.moments.update_value(|moments| {
             (moments.loaded_ms, moments.loading) = (clock::now_ms(), loaded.phases_ms);
         });
-        let kept = storage::costs(&loaded.calibration_key);
+        let key = loaded.calibration_key.clone();
         self.loaded.set(Some(*loaded));
-        self.calibrate(kept).await
+        let kept = storage::costs(&key);
+        self.learning.set(kept.is_none());
+        spawn_local(self.learn(key, kept));
+        Ok(())
     }
 
-    /// Hands `kept` to the engine, or has it measure; what comes of it is kept for the next visit.
-    async fn calibrate(self, kept: Option<Costs>) -> Result<(), Ended> {
-        self.stage.set(Stage::Calibrating);
-        let known = kept.is_some();
-        let reply = self.ask(Request::Calibrate { cached: kept }, &mut |_| {}).await?;
-        let Reply::Costs(costs) = reply else { return Err(unexpected()) };
-        self.moments.update_value(|moments| moments.calibrated_ms = clock::now_ms());
-        if let Some(key) = self.loaded.with_untracked(|loaded| loaded.as_ref().map(|l| l.calibration_key.clone())) {
-            storage::keep_costs(key, costs.clone());
+    /// Hands the costs that are kept for `calibration_key` to the engine, or has it measure them beside other requests.
+    async fn learn(self, calibration_key: String, cached: Option<Costs>) {
+        let kept = cached.is_some();
+        let reply = self.query(Request::Calibrate { cached, in_background: true }).await;
+        // Other models may be loaded by now, or costs be measured that were asked for.
+        let is_current =
+            |loaded: &Option<Loaded>| loaded.as_ref().is_some_and(|loaded| loaded.calibration_key == calibration_key);
+        if !self.loaded.with_untracked(is_current) {
+            return;
         }
-        self.costs.set(Some(KnownCosts { costs, kept: known }));
+        self.learning.set(false);
+        if let Ok(Reply::Costs(costs)) = reply {
+            self.know(calibration_key, costs, kept);
+        }
+    }
+
+    fn know(self, calibration_key: String, costs: Costs, kept: bool) {
+        storage::keep_costs(calibration_key, costs.clone());
+        self.costs.set(Some(KnownCosts { costs, kept }));
+    }
+
+    /// Has the engine measure; what comes of it is kept for the next visit.
+    async fn calibrate(self) -> Result<(), Ended> {
+        self.stage.set(Stage::Calibrating);
+        let reply = self.ask(Request::Calibrate { cached: None, in_background: false }, &mut |_| {}).await?;
+        let Reply::Costs(costs) = reply else { return Err(unexpected()) };
+        if let Some(key) = self.loaded.with_untracked(|loaded| loaded.as_ref().map(|l| l.calibration_key.clone())) {
+            self.know(key, costs, false);
+        }
         Ok(())
     }
 }

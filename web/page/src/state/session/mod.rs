@@ -53,6 +53,8 @@ pub struct Session {
     pub loaded: RwSignal<Option<Loaded>>,
     /// what passes cost
     pub costs: RwSignal<Option<KnownCosts>>,
+    /// That is being measured while nothing else is asked for.
+    pub learning: RwSignal<bool>,
     /// what plain requests to the loaded target took
     pub history: RequestHistory,
     /// The engine's first message came.
@@ -78,6 +80,7 @@ impl Session {
             stage: RwSignal::new(Stage::Starting),
             loaded: RwSignal::new(None),
             costs: RwSignal::new(None),
+            learning: RwSignal::new(false),
             history: RequestHistory::new(),
             takes_requests: RwSignal::new(false),
             recovered: RwSignal::new(None),

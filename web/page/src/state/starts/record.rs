@@ -55,7 +55,7 @@ impl State {
 }
 
 /// Every phase that a start can have, in order. The last is what none of the others holds.
-pub const PHASES: [&str; 17] = [
+pub const PHASES: [&str; 16] = [
     "page",
     "worker",
     "instantiate",
@@ -68,7 +68,6 @@ pub const PHASES: [&str; 17] = [
     "draft open",
     "draft upload",
     "draft pipelines",
-    "calibration",
     "tokenise",
     "prefill",
     "first step",
@@ -95,7 +94,7 @@ pub struct Start {
     pub software: bool,
     /// prompt tokens that the KV cache still held
     pub reused_tokens: usize,
-    /// Costs were measured in this start, not handed in from an earlier one.
+    /// Costs were measured beside this start, not handed in from an earlier one.
     pub calibrated: bool,
     /// The page's own files came from its service worker.
     pub from_service_worker: bool,
@@ -141,7 +140,6 @@ pub fn phases(state: State, moments: &StartMoments, generation: &Generation, tot
         let instantiate = moments.loading.instantiate.unwrap_or_default();
         phases.push(("worker", moments.ready_ms - moments.begun_ms - instantiate));
         phases.extend(moments.loading.loading());
-        phases.push(("calibration", moments.calibrated_ms - moments.loaded_ms));
     }
     phases.extend(generation.metrics.phases_ms.request());
     let known: f64 = phases.iter().map(|&(_, ms)| ms).sum();
