@@ -10,9 +10,9 @@ use flate2::write::GzEncoder;
 
 /// Code that a visitor loads together, and the kilobytes (1000 bytes) that it may take with gzip: the interface is on
 /// screen once the first is there, the engine can start once the second is. Of the page's, the cards of the catalogue take
-/// 6; their data is a file of its own.
+/// 6 (their data is a file of its own), and measuring beside requests 3.
 const BUDGETS: [(&str, &[&str], usize); 2] = [
-    ("page", &["start.js", "page.js", "page_bg.wasm"], 413),
+    ("page", &["start.js", "page.js", "page_bg.wasm"], 417),
     ("worker", &["worker.js", "engine.js", "engine_bg.wasm"], 3000),
 ];
 
