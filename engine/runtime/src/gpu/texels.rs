@@ -36,6 +36,13 @@ impl Texels {
         )
     }
 
+    /// Records that they become what `buffer`, which is as large, begins with.
+    fn copy_from(&self, encoder: &mut wgpu::CommandEncoder, buffer: &wgpu::Buffer) {
+        for (origin, size) in self.areas() {
+            encoder.copy_buffer_to_texture(in_buffer(buffer, origin), self.at(origin), size);
+        }
+    }
+
     fn at(&self, origin: wgpu::Origin3d) -> wgpu::TexelCopyTextureInfo<'_> {
         wgpu::TexelCopyTextureInfo { origin, ..self.view.texture().as_image_copy() }
     }
@@ -91,9 +98,7 @@ impl Gpu {
     pub fn texels_from(&self, doing: &'static str, buffer: &Buffer) -> Result<Texels> {
         let texels = self.texels(doing, buffer.size(), wgpu::TextureFormat::Rgba32Uint)?;
         let mut encoder = self.device().create_command_encoder(&Default::default());
-        for (origin, size) in texels.areas() {
-            encoder.copy_buffer_to_texture(in_buffer(buffer, origin), texels.at(origin), size);
-        }
+        texels.copy_from(&mut encoder, buffer);
         self.queue().submit([encoder.finish()]);
         Ok(texels)
     }
@@ -146,15 +151,11 @@ impl Words {
         }
     }
 
-    /// Fills them from `buffer`, which is as large.
+    /// Records that they are filled from `buffer`, which is as large.
     pub fn fill(&self, encoder: &mut wgpu::CommandEncoder, buffer: &wgpu::Buffer) {
         match self {
             Self::Buffer(to) => encoder.copy_buffer_to_buffer(buffer, 0, to, 0, to.size()),
-            Self::Texels(to) => {
-                for (origin, size) in to.areas() {
-                    encoder.copy_buffer_to_texture(in_buffer(buffer, origin), to.at(origin), size);
-                }
-            }
+            Self::Texels(to) => to.copy_from(encoder, buffer),
         }
     }
 

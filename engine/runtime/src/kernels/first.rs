@@ -7,7 +7,7 @@ use understory_protocol::{Dtype, KernelSet};
 
 use super::norm_feature;
 use super::product::{Epilogue, features, few_rows_kernel};
-use super::rope::rope_features;
+use super::rope::rope_kernel;
 use crate::device_weights::{Form, RowOrder, forms, reads_texels};
 use crate::gpu::{Constants, PipelineName};
 
@@ -68,8 +68,8 @@ pub fn first_kernels(config: &ModelConfig, forms: &Forms<'_>, kernel_set: Kernel
     for (i, layer) in config.layers.iter().enumerate() {
         let slot = |slot| Slot::Layer(i, slot);
         products(slot(LayerSlot::Qkv), config.hidden_size, Epilogue::Store).for_each(&mut add);
-        let rope = if kernel_set == KernelSet::Cpu { "rope_cpu" } else { "rope" };
-        add(plain(rope, &rope_features(kernel_set, layer.rope.is_some(), config.qk_norm)));
+        let (rope, features) = rope_kernel(kernel_set, layer.rope.is_some(), config.qk_norm);
+        add(plain(rope, &features));
         match kernel_set {
             KernelSet::Gpu => add(plain("attention", &["gpu"])),
             KernelSet::Cpu => {

@@ -45,11 +45,11 @@ pub async fn rope(b: &mut Builder<'_>, config: &ModelConfig, op: Rope<'_>) -> Re
         eps: config.norm.eps,
         pad: 0,
     };
-    let (kernel, grid) = match b.kernel_set {
-        KernelSet::Gpu => ("rope", Grid::RowsY(((heads * config.head_dim.div_ceil(2)) as u32).div_ceil(64))),
-        KernelSet::Cpu => ("rope_cpu", Grid::RowsFlat { per_row: heads as u32, group: 8 }),
+    let grid = match b.kernel_set {
+        KernelSet::Gpu => Grid::RowsY(((heads * config.head_dim.div_ceil(2)) as u32).div_ceil(64)),
+        KernelSet::Cpu => Grid::RowsFlat { per_row: heads as u32, group: 8 },
     };
-    let features = rope_features(b.kernel_set, op.angles.is_some(), op.qk_gamma.is_some());
+    let (kernel, features) = rope_kernel(b.kernel_set, op.angles.is_some(), op.qk_gamma.is_some());
     let mut resources = whole(&[("qkv", op.qkv), ("state", op.state)]);
     resources.extend([("q", op.q), ("k_cache", op.k_cache), ("v_cache", op.v_cache)]);
     resources.extend(op.angles.map(|(angles, _)| ("angles", angles.as_entire_binding())));
@@ -58,8 +58,9 @@ pub async fn rope(b: &mut Builder<'_>, config: &ModelConfig, op: Rope<'_>) -> Re
     b.one_and_tree_with(kernel, [&features, &tree], grid, &params, &resources).await
 }
 
-/// The features of the kernel for rows that are no tree's.
-pub(super) fn rope_features(kernel_set: KernelSet, rotary: bool, qk_norm: bool) -> Vec<&'static str> {
+/// The kernel, and its features for rows that are no tree's.
+pub(super) fn rope_kernel(kernel_set: KernelSet, rotary: bool, qk_norm: bool) -> (&'static str, Vec<&'static str>) {
+    let kernel = if kernel_set == KernelSet::Cpu { "rope_cpu" } else { "rope" };
     let there = [(kernel_set == KernelSet::Cpu, "cpu"), (rotary, "rotary"), (qk_norm, "qknorm")];
-    there.into_iter().filter_map(|(is, feature)| is.then_some(feature)).collect()
+    (kernel, there.into_iter().filter_map(|(is, feature)| is.then_some(feature)).collect())
 }
