@@ -23,7 +23,7 @@ fn refs(dispatches: &[Dispatch]) -> Vec<&Dispatch> {
 }
 
 fn is_reduce(dispatch: &Dispatch) -> bool {
-    dispatch.variants[0].as_ref().is_some_and(|(pipeline, _)| pipeline.shader.kernel == "attention_reduce")
+    dispatch.variants[0].as_ref().is_some_and(|(pipeline, _)| pipeline.shader.kernel.starts_with("attention_reduce"))
 }
 
 impl Bench<'_> {

@@ -31,22 +31,21 @@ pub enum Grid {
         per_row: u32,
         group: u32,
     },
-    /// x fixed, y = rows, z = splits
-    RowsSplits(u32),
     /// x = ceil(rows * splits * per_split / group)
     RowsSplitsFlat {
         per_split: u32,
         group: u32,
     },
-    /// attention of several rows on CPU adapters: threads for each tile of keys and a few queries that share a KV head
-    /// (`attention_cpu.wesl`), of which a group of 8 is a workgroup
-    KeyTiles {
+    /// attention: parts of the work for each split of the keys and a few queries that share a KV head, of which
+    /// `together` are a workgroup
+    KeySplits {
         kv_heads: u32,
-        /// query heads on a KV head, and queries that a thread takes
+        /// query heads on a KV head, and queries of a part
         group: u32,
         queries: u32,
-        /// Tiles that only some rows see have threads for each row.
-        tree: bool,
+        /// splits that only some rows of a tree see, so that they have parts for each row; 0 without a tree
+        last: u32,
+        together: u32,
     },
     /// prefill tiles: x, ceil(rows / 32), z
     Tiles {
@@ -61,13 +60,11 @@ impl Grid {
             Grid::Fixed(size) => size,
             Grid::RowsY(x) => [x, rows, 1],
             Grid::RowsFlat { per_row, group } => [(rows * per_row).div_ceil(group), 1, 1],
-            Grid::RowsSplits(x) => [x, rows, splits],
             Grid::RowsSplitsFlat { per_split, group } => [(rows * splits * per_split).div_ceil(group), 1, 1],
-            Grid::KeyTiles { kv_heads, group, queries, tree } => {
-                // Up to 80 rows of a tree in tiles of 16, wherever they begin.
-                let last_tiles = if tree { splits.min(6) * rows * group.div_ceil(queries) } else { 0 };
-                let threads = kv_heads * (splits * (rows * group).div_ceil(queries) + last_tiles);
-                [threads.div_ceil(8), 1, 1]
+            Grid::KeySplits { kv_heads, group, queries, last, together } => {
+                let of_rows = splits.min(last) * rows * group.div_ceil(queries);
+                let parts = kv_heads * (splits * (rows * group).div_ceil(queries) + of_rows);
+                [parts.div_ceil(together), 1, 1]
             }
             Grid::Tiles { x, z } => [x, rows.div_ceil(32), z],
         }

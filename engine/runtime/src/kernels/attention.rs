@@ -1,11 +1,11 @@
-//! `attention.wesl`, its forms for CPU adapters, and `attention_reduce.wesl`.
+//! `attention.wesl`, `attention_reduce.wesl`, and their forms for CPU adapters.
 
 use bytemuck::{Pod, Zeroable};
 use understory_model::config::{LayerKind, ModelConfig};
 use understory_protocol::{KernelSet, Result};
 
 use super::{Builder, Resource, split_keys, when, whole};
-use crate::gpu::{Dispatch, Grid, When};
+use crate::gpu::{Constants, Dispatch, Grid, RowClass, When};
 
 #[repr(C)]
 #[derive(Clone, Copy, Pod, Zeroable)]
@@ -33,8 +33,22 @@ struct ReduceParams {
     pad: u32,
 }
 
-/// Queries that a thread of a CPU adapter takes together: `QUERIES` in `shaders/kernels/attention_cpu.wesl`.
-pub const CPU_QUERIES: usize = 8;
+/// Queries that share a KV head and are taken together, by a thread of a CPU adapter or a workgroup of a GPU: `QUERIES` in
+/// `shaders/kernels/attention_cpu.wesl`, 4 * `QUADS` in `attention.wesl`.
+pub const QUERIES: usize = 8;
+/// Splits of 256 keys in which rows of a tree can lie: its 80 begin anywhere in one.
+const LAST_SPLITS: u32 = 2;
+/// The same in splits of 16.
+const LAST_CPU_SPLITS: u32 = 6;
+
+/// Queries that a workgroup takes of one row whose KV heads serve `group` each, and what says so to the kernel: half as many as
+/// of several rows, where that is enough.
+pub(super) fn one_row(group: usize) -> (u32, Constants) {
+    match group {
+        0..=4 => (4, vec![("QUADS", 1)]),
+        _ => (QUERIES as u32, Constants::new()),
+    }
+}
 
 /// The buffers of one layer's attention.
 pub struct Attention<'a> {
@@ -50,7 +64,7 @@ pub struct Attention<'a> {
 }
 
 impl<'a> Attention<'a> {
-    fn resources(&self, out: &'a wgpu::Buffer) -> Vec<Resource<'a>> {
+    fn resources<'b>(&'b self, out: &'b wgpu::Buffer) -> Vec<Resource<'b>> {
         let mut resources = whole(&[("state", self.state), ("out", out)]);
         resources.extend([("q", self.q.clone()), ("k_cache", self.k_cache.clone()), ("v_cache", self.v_cache.clone())]);
         resources
@@ -64,53 +78,88 @@ pub async fn attention(
     layer: &LayerKind,
     op: Attention<'_>,
 ) -> Result<Vec<Dispatch>> {
-    let head_stride = config.head_dim.next_multiple_of(4) as u32;
-    let n_heads = config.n_heads as u32;
     let params = Params {
-        n_heads,
+        n_heads: config.n_heads as u32,
         n_kv_heads: config.n_kv_heads as u32,
         head_dim: config.head_dim as u32,
-        head_stride,
+        head_stride: config.head_dim.next_multiple_of(4) as u32,
         window: layer.window.unwrap_or(0) as u32,
         scale: layer.attention_scale,
         out_stride: op.out_stride as u32,
         n_splits: op.parts.map_or(1, |(_, n)| n),
     };
-    let grid = Grid::RowsSplits(n_heads);
-    let mut whole = Vec::new();
-    if b.kernel_set == KernelSet::Gpu {
-        let features: [&[&str]; 2] = [&["gpu"], &["gpu", "tree"]];
-        whole.push(b.one_and_tree_with("attention", features, grid, &params, &op.resources(op.out)).await?);
+    let Some((parts, _)) = op.parts else {
+        return Ok(vec![of_gpu(b, params, &op, (op.out, false)).await?]);
+    };
+    if b.kernel_set == KernelSet::Cpu {
+        return Ok(vec![of_cpu(b, params, &op, parts).await?, reduce(b, params, &op, parts).await?]);
     }
-    let Some((parts, n_splits)) = op.parts else { return Ok(whole) };
-    let reduce_params = ReduceParams {
-        n_heads,
-        head_dim: config.head_dim as u32,
-        head_stride,
-        out_stride: op.out_stride as u32,
-        n_splits,
+    Ok(vec![
+        when(of_gpu(b, params, &op, (op.out, false)).await?, When::OneSplit),
+        when(of_gpu(b, params, &op, (parts, true)).await?, When::ManySplits),
+        when(reduce(b, params, &op, parts).await?, When::ManySplits),
+    ])
+}
+
+/// `attention.wesl`, with its result, or that of each split, in `out`.
+async fn of_gpu(
+    b: &mut Builder<'_>,
+    params: Params,
+    op: &Attention<'_>,
+    (out, split): (&wgpu::Buffer, bool),
+) -> Result<Dispatch> {
+    let (kv_heads, group) = (params.n_kv_heads, params.n_heads / params.n_kv_heads);
+    let features: &[_] = if split { &["gpu", "split"] } else { &["gpu"] };
+    let tree_features = [features, &["tree"]].concat();
+    let grid = |queries, last| Grid::KeySplits { kv_heads, group, queries, last, together: 1 };
+    let queries = QUERIES as u32;
+    // Within one split only rows of their own have work.
+    let tree_grid = match split {
+        true => grid(queries, LAST_SPLITS),
+        false => Grid::RowsFlat { per_row: kv_heads * group.div_ceil(queries), group: 1 },
+    };
+    let (row_queries, constants) = one_row(group as usize);
+    let one = b.pipelines.get_with(b.gpu, "attention", features, &constants).await?;
+    let few = b.pipelines.get_deferred(b.gpu, "attention", features).await?;
+    let tree = b.pipelines.get_deferred(b.gpu, "attention", &tree_features).await?;
+    let (bind_group, buffer) = b.bind_with(&one, &params, &op.resources(out))?;
+    let mut dispatch = Dispatch::uniform(few, grid(queries, 0), bind_group, buffer);
+    dispatch.variants[RowClass::One as usize] = Some((one, grid(row_queries, 0)));
+    dispatch.variants[RowClass::Tree as usize] = Some((tree, tree_grid));
+    Ok(dispatch)
+}
+
+/// `attention_cpu.wesl`, and its form for one row.
+async fn of_cpu(b: &mut Builder<'_>, params: Params, op: &Attention<'_>, parts: &wgpu::Buffer) -> Result<Dispatch> {
+    let (kv_heads, group, queries) = (params.n_kv_heads, params.n_heads / params.n_kv_heads, QUERIES as u32);
+    let grid = |last| Grid::KeySplits { kv_heads, group, queries, last, together: 8 };
+    let row_grid = Grid::RowsSplitsFlat { per_split: params.n_heads, group: 8 };
+    let one = b.one_with("attention_row_cpu", &["cpu"], row_grid, &params, &op.resources(parts)).await?;
+    let few = (b.pipelines.get_deferred(b.gpu, "attention_cpu", &["cpu"]).await?, grid(0));
+    let tree = (b.pipelines.get_deferred(b.gpu, "attention_cpu", &["cpu", "tree"]).await?, grid(LAST_CPU_SPLITS));
+    let [first, ..] = one.variants;
+    Ok(Dispatch { variants: [first, Some(few.clone()), Some(few), Some(tree)], ..one })
+}
+
+/// The join of the splits in `parts`.
+async fn reduce(b: &mut Builder<'_>, of: Params, op: &Attention<'_>, parts: &wgpu::Buffer) -> Result<Dispatch> {
+    let params = ReduceParams {
+        n_heads: of.n_heads,
+        head_dim: of.head_dim,
+        head_stride: of.head_stride,
+        out_stride: of.out_stride,
+        n_splits: of.n_splits,
         split: split_keys(b.kernel_set) as u32,
-        window: params.window,
+        window: of.window,
         pad: 0,
     };
-    let reduce_grid = Grid::RowsY((head_stride / 4 * n_heads).div_ceil(64));
-    let reduce_buffers = [("parts", parts), ("state", op.state), ("out", op.out)];
-    let reduce =
-        b.one_and_tree("attention_reduce", [&[], &["tree"]], reduce_grid, &reduce_params, &reduce_buffers).await?;
-    if b.kernel_set == KernelSet::Cpu {
-        let group = n_heads / params.n_kv_heads;
-        let grid = |tree| Grid::KeyTiles { kv_heads: params.n_kv_heads, group, queries: CPU_QUERIES as u32, tree };
-        let row_grid = Grid::RowsSplitsFlat { per_split: n_heads, group: 8 };
-        let one = b.one_with("attention_row_cpu", &["cpu"], row_grid, &params, &op.resources(parts)).await?;
-        let few = (b.pipelines.get_deferred(b.gpu, "attention_cpu", &["cpu"]).await?, grid(false));
-        let tree = (b.pipelines.get_deferred(b.gpu, "attention_cpu", &["cpu", "tree"]).await?, grid(true));
-        let [first, ..] = one.variants;
-        let split = Dispatch { variants: [first, Some(few.clone()), Some(few), Some(tree)], ..one };
-        return Ok(vec![split, reduce]);
-    }
-    let features: [&[&str]; 2] = [&["gpu", "split"], &["gpu", "split", "tree"]];
-    let split = b.one_and_tree_with("attention", features, grid, &params, &op.resources(parts)).await?;
-    let mut dispatches: Vec<_> = whole.into_iter().map(|d| when(d, When::OneSplit)).collect();
-    dispatches.extend([when(split, When::ManySplits), when(reduce, When::ManySplits)]);
-    Ok(dispatches)
+    let buffers = [("parts", parts), ("state", op.state), ("out", op.out)];
+    let (kernel, features, grid): (_, [&[&str]; 2], _) = match b.kernel_set {
+        KernelSet::Gpu => ("attention_reduce", [&["gpu"], &["gpu", "tree"]], Grid::RowsY(of.n_heads)),
+        KernelSet::Cpu => {
+            let grid = Grid::RowsY((of.head_stride / 4 * of.n_heads).div_ceil(64));
+            ("attention_reduce_cpu", [&["cpu"], &["cpu", "tree"]], grid)
+        }
+    };
+    b.one_and_tree(kernel, features, grid, &params, &buffers).await
 }

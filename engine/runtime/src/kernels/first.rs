@@ -5,6 +5,7 @@ use understory_model::config::{Activation, ModelConfig};
 use understory_model::weights::{LayerSlot, ModelWeights, Slot};
 use understory_protocol::{Dtype, KernelSet};
 
+use super::attention::one_row;
 use super::norm_feature;
 use super::product::{Epilogue, constants, features, few_rows_kernel};
 use super::rope::rope_kernel;
@@ -71,10 +72,13 @@ pub fn first_kernels(config: &ModelConfig, forms: &Forms<'_>, kernel_set: Kernel
         let (rope, features) = rope_kernel(kernel_set, layer.rope.is_some(), config.qk_norm);
         add(plain(rope, &features));
         match kernel_set {
-            KernelSet::Gpu => add(plain("attention", &["gpu"])),
+            KernelSet::Gpu => {
+                let (_, constants) = one_row(config.n_heads / config.n_kv_heads);
+                add(("attention", vec!["gpu"], constants));
+            }
             KernelSet::Cpu => {
                 add(plain("attention_row_cpu", &["cpu"]));
-                add(plain("attention_reduce", &[]));
+                add(plain("attention_reduce_cpu", &["cpu"]));
             }
         }
         products(slot(LayerSlot::AttnOut), config.q_dim(), Epilogue::Residual).for_each(&mut add);

@@ -16,7 +16,7 @@ mod sample;
 pub mod state;
 
 pub use accept::{AcceptParams, accept};
-pub use attention::{Attention, CPU_QUERIES, attention};
+pub use attention::{Attention, QUERIES, attention};
 pub use candidates::{CANDIDATES, CandidatesParams, candidates};
 pub use catch_up::{CatchUpParams, catch_up};
 pub use commit::{Commit, commit};
@@ -51,7 +51,7 @@ pub fn split_keys(kernel_set: KernelSet) -> usize {
 pub fn tiling(kernels: KernelSet) -> PassTiling {
     let (key_tile, chunk) = match kernels {
         KernelSet::Gpu => (None, crate::forward::MAX_PREFILL_ROWS),
-        KernelSet::Cpu => (Some([split_keys(kernels), CPU_QUERIES]), crate::forward::MAX_INVARIANT_ROWS),
+        KernelSet::Cpu => (Some([split_keys(kernels), QUERIES]), crate::forward::MAX_INVARIANT_ROWS),
     };
     PassTiling { kernels, split_keys: split_keys(kernels), key_tile, chunk }
 }

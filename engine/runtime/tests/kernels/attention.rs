@@ -10,8 +10,10 @@ use crate::random::Random;
 use crate::tree::TreePass;
 use crate::{assert_close, limit, reference, unpad};
 
-/// Around the edges of tiles (4 and 64 keys) and splits (256).
-const CONTEXTS: [usize; 10] = [1, 3, 4, 63, 64, 65, 255, 256, 257, 600];
+/// Around the edges of tiles (16 keys, and 4 in them) and splits (256).
+const CONTEXTS: [usize; 13] = [1, 3, 4, 15, 17, 64, 255, 256, 257, 511, 512, 513, 600];
+/// Query heads on a KV head: fewer, as many and more than a workgroup takes of one row.
+const GROUPS: [usize; 6] = [1, 2, 3, 4, 8, 12];
 const HEAD_DIMS: [usize; 9] = [1, 6, 16, 24, 64, 80, 96, 128, 256];
 const WINDOWS: [usize; 6] = [0, 0, 1, 5, 64, 200];
 
@@ -33,7 +35,7 @@ impl Problem {
     fn new(random: &mut Random, context: usize) -> Self {
         let head_dim = random.pick(&HEAD_DIMS);
         let n_kv_heads = random.pick(&[1, 2, 3]);
-        let n_heads = n_kv_heads * random.pick(&[1, 2, 3, 4]);
+        let n_heads = n_kv_heads * random.pick(&GROUPS);
         let rows = random.pick(&[1, 2, 5, 33]).min(context);
         Self::of_rows(random, [n_heads, n_kv_heads, head_dim], context, rows)
     }
@@ -44,7 +46,7 @@ impl Problem {
         let rows = chain + random.below(64);
         let tree = TreePass::new(random, base, rows, chain);
         let n_kv_heads = random.pick(&[1, 2, 3]);
-        let shape = [n_kv_heads * random.pick(&[1, 2, 3, 4]), n_kv_heads, random.pick(&HEAD_DIMS)];
+        let shape = [n_kv_heads * random.pick(&GROUPS), n_kv_heads, random.pick(&HEAD_DIMS)];
         let mut problem = Self::of_rows(random, shape, base + tree.paths.len(), tree.rows());
         // What is on no row's path may be anything.
         let row = n_kv_heads * problem.head_dim;
@@ -207,7 +209,7 @@ fn bits(values: &[f32]) -> Vec<u32> {
 fn one_row_has_the_bits_it_has_among_many() {
     for mut device in Device::both_modes() {
         let mut random = Random::new(11);
-        for (context, kernel_set) in [64, 65, 256, 300].into_iter().flat_map(|c| KERNEL_SETS.map(|p| (c, p))) {
+        for (context, kernel_set) in [64, 65, 256, 300, 513].into_iter().flat_map(|c| KERNEL_SETS.map(|p| (c, p))) {
             let problem = Problem { window: 50, ..Problem::new(&mut random, context) };
             let width = problem.n_heads * problem.head_dim;
             let together = problem.run(&mut device, kernel_set, 1);
