@@ -34,7 +34,7 @@ const PROMPTS = [
   "The old woman said to the cat that the mice had eaten",
 ];
 const LIMIT_MS = 400_000;
-const PAUSE_MS = 8000;
+const PAUSE_MS = 20_000;
 /** A browser that has just started has things of its own to do. */
 const SETTLE_MS = 3000;
 

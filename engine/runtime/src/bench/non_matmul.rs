@@ -105,7 +105,7 @@ impl Bench<'_> {
         let out = self.operands.floats(rows * config.q_dim().next_multiple_of(8)).await?;
         let n_splits = self.splits(most);
         let part_values = config.n_heads * (head_stride + 4);
-        let parts = self.operands.floats(rows * part_values * n_splits as usize).await?;
+        let parts = self.words(rows * part_values * n_splits as usize).await?;
         let state = self.state.clone();
         let mut dispatches = Vec::new();
         let mut caches = Vec::new();
@@ -119,7 +119,7 @@ impl Bench<'_> {
                 state: &state,
                 out: &out,
                 out_stride: config.q_dim(),
-                parts: (n_splits > 1).then_some((&parts, n_splits)),
+                parts: (n_splits > 1).then(|| (parts.binding(), n_splits)),
             };
             dispatches.extend(kernels::attention(&mut self.builder(config.norm.kind), config, layer, attention).await?);
             // On the device's account for as long as it is measured.

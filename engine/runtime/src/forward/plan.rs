@@ -5,7 +5,7 @@ use understory_protocol::method::MAX_NODES;
 use understory_protocol::{KernelSet, Result};
 
 use super::{Forward, MAX_INVARIANT_ROWS};
-use crate::gpu::{Buffer, Dispatch, Gpu};
+use crate::gpu::{Buffer, Dispatch, Gpu, Words};
 use crate::kernels::{self, Attention, Builder, Epilogue, Product, Rope, split_keys};
 
 const DOING: &str = "planning a pass";
@@ -26,7 +26,7 @@ pub(super) struct Plan {
     /// (cos, sin) by position, one table a rope
     _angles: Vec<Buffer>,
     /// parts of split attention, and the rows it has room for
-    _parts: Option<Buffer>,
+    _parts: Option<Words>,
     pub parts_rows: usize,
 }
 
@@ -44,9 +44,10 @@ impl Forward {
         let split_bytes = split_bytes(config, self.kernel_set, capacity);
         let parts_rows = parts_rows(config, self.kernel_set, capacity);
         let parts = match self.kernel_set == KernelSet::Cpu || n_splits > 1 {
-            true => Some(gpu.storage(DOING, (parts_rows * split_bytes) as u64).await?),
+            true => Some(Words::new(gpu, DOING, (parts_rows * split_bytes) as u64, self.kernel_set)?),
             false => None,
         };
+        gpu.check_allocations(DOING).await?;
         let d = config.hidden_size;
         let d_pad = d.next_multiple_of(8);
         let mut body = kernels::embed(
@@ -107,7 +108,7 @@ impl Forward {
                 state: &s.state,
                 out: &s.attn,
                 out_stride: config.q_dim().next_multiple_of(8),
-                parts: parts.as_deref().map(|p| (p, n_splits as u32)),
+                parts: parts.as_ref().map(|p| (p.binding(), n_splits as u32)),
             };
             body.extend(kernels::attention(&mut b, config, kind, attention).await?);
 

@@ -70,12 +70,13 @@ pub struct Attention<'a> {
     pub out: &'a wgpu::Buffer,
     pub out_stride: usize,
     /// partial results of splits, and how many splits of a row it holds; always there with the kernel set `cpu`
-    pub parts: Option<(&'a wgpu::Buffer, u32)>,
+    pub parts: Option<(wgpu::BindingResource<'a>, u32)>,
 }
 
 impl<'a> Attention<'a> {
-    fn resources<'b>(&'b self, out: &'b wgpu::Buffer) -> Vec<Resource<'b>> {
-        let mut resources = whole(&[("state", self.state), ("out", out)]);
+    fn resources<'b>(&'b self, out: wgpu::BindingResource<'b>) -> Vec<Resource<'b>> {
+        let mut resources = whole(&[("state", self.state)]);
+        resources.push(("out", out));
         resources.extend([("q", self.q.clone()), ("k_cache", self.k_cache.clone()), ("v_cache", self.v_cache.clone())]);
         resources
     }
@@ -96,17 +97,18 @@ pub async fn attention(
         window: layer.window.unwrap_or(0) as u32,
         scale: layer.attention_scale,
         out_stride: op.out_stride as u32,
-        n_splits: op.parts.map_or(1, |(_, n)| n),
+        n_splits: op.parts.as_ref().map_or(1, |(_, n)| *n),
     };
-    let Some((parts, _)) = op.parts else {
-        return Ok(vec![of_gpu(b, params, &op, (op.out, false)).await?]);
+    let whole = op.out.as_entire_binding();
+    let Some((parts, _)) = &op.parts else {
+        return Ok(vec![of_gpu(b, params, &op, (whole, false)).await?]);
     };
     if b.kernel_set == KernelSet::Cpu {
         return Ok(vec![of_cpu(b, params, &op, parts).await?, reduce(b, params, &op, parts).await?]);
     }
     Ok(vec![
-        when(of_gpu(b, params, &op, (op.out, false)).await?, When::OneSplit),
-        when(of_gpu(b, params, &op, (parts, true)).await?, When::ManySplits),
+        when(of_gpu(b, params, &op, (whole, false)).await?, When::OneSplit),
+        when(of_gpu(b, params, &op, (parts.clone(), true)).await?, When::ManySplits),
         when(reduce(b, params, &op, parts).await?, When::ManySplits),
     ])
 }
@@ -116,7 +118,7 @@ async fn of_gpu(
     b: &mut Builder<'_>,
     params: Params,
     op: &Attention<'_>,
-    (out, split): (&wgpu::Buffer, bool),
+    (out, split): (wgpu::BindingResource<'_>, bool),
 ) -> Result<Dispatch> {
     let (kv_heads, group) = (params.n_kv_heads, params.n_heads / params.n_kv_heads);
     let mut features = of_cache("gpu", op.kv);
@@ -141,11 +143,16 @@ async fn of_gpu(
 }
 
 /// `attention_cpu.wesl`, and its form for one row.
-async fn of_cpu(b: &mut Builder<'_>, params: Params, op: &Attention<'_>, parts: &wgpu::Buffer) -> Result<Dispatch> {
+async fn of_cpu(
+    b: &mut Builder<'_>,
+    params: Params,
+    op: &Attention<'_>,
+    parts: &wgpu::BindingResource<'_>,
+) -> Result<Dispatch> {
     let (kv_heads, group, queries) = (params.n_kv_heads, params.n_heads / params.n_kv_heads, QUERIES as u32);
     let grid = |last| Grid::KeySplits { kv_heads, group, queries, last, together: 8 };
     let row_grid = Grid::RowsSplitsFlat { per_split: params.n_heads, group: 8 };
-    let one = b.one_with("attention_row_cpu", &["cpu"], row_grid, &params, &op.resources(parts)).await?;
+    let one = b.one_with("attention_row_cpu", &["cpu"], row_grid, &params, &op.resources(parts.clone())).await?;
     let few = (b.pipelines.get_deferred(b.gpu, "attention_cpu", &["cpu"]).await?, grid(0));
     let tree = (b.pipelines.get_deferred(b.gpu, "attention_cpu", &["cpu", "tree"]).await?, grid(LAST_CPU_SPLITS));
     let [first, ..] = one.variants;
@@ -153,7 +160,12 @@ async fn of_cpu(b: &mut Builder<'_>, params: Params, op: &Attention<'_>, parts: 
 }
 
 /// The join of the splits in `parts`.
-async fn reduce(b: &mut Builder<'_>, of: Params, op: &Attention<'_>, parts: &wgpu::Buffer) -> Result<Dispatch> {
+async fn reduce(
+    b: &mut Builder<'_>,
+    of: Params,
+    op: &Attention<'_>,
+    parts: &wgpu::BindingResource<'_>,
+) -> Result<Dispatch> {
     let params = ReduceParams {
         n_heads: of.n_heads,
         head_dim: of.head_dim,
@@ -164,13 +176,14 @@ async fn reduce(b: &mut Builder<'_>, of: Params, op: &Attention<'_>, parts: &wgp
         window: of.window,
         pad: 0,
     };
-    let buffers = [("parts", parts), ("state", op.state), ("out", op.out)];
+    let mut resources = whole(&[("state", op.state), ("out", op.out)]);
+    resources.push(("parts", parts.clone()));
     let (kernel, features, grid): (_, [&[&str]; 2], _) = match b.kernel_set {
         KernelSet::Gpu => ("attention_reduce", [&["gpu"], &["gpu", "tree"]], Grid::RowsY(of.n_heads)),
         KernelSet::Cpu => {
-            let grid = Grid::RowsY((of.head_stride / 4 * of.n_heads).div_ceil(64));
+            let grid = Grid::RowsFlat { per_row: of.n_heads * of.head_stride.div_ceil(16), group: 8 };
             ("attention_reduce_cpu", [&["cpu"], &["cpu", "tree"]], grid)
         }
     };
-    b.one_and_tree(kernel, features, grid, &params, &buffers).await
+    b.one_and_tree_with(kernel, features, grid, &params, &resources).await
 }

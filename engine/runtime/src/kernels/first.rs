@@ -7,7 +7,7 @@ use understory_protocol::{Dtype, KernelSet, KvDtype};
 
 use super::attention::{of_cache, one_row};
 use super::norm_feature;
-use super::product::{Epilogue, features, few_rows_kernel};
+use super::product::{Epilogue, constants, features, few_rows_kernel};
 use super::rope::rope_kernel;
 use crate::device_weights::{Form, RowOrder, forms, reads_texels};
 use crate::gpu::{Constants, PipelineName};
@@ -42,7 +42,7 @@ pub fn first_kernels(config: &ModelConfig, forms: &Forms<'_>, kernel_set: Kernel
         forms(slot, cols).into_iter().map(move |form| {
             let texels = reads_texels(kernel_set, cols.div_ceil(8));
             let features = [features(form, texels, kernel_set, norm, epilogue).as_slice(), &["cb1"]].concat();
-            (few_rows_kernel(kernel_set), features, form.constants())
+            (few_rows_kernel(kernel_set), features, constants(form, kernel_set))
         })
     };
     let optional = |feature, there: bool| there.then_some(feature);

@@ -132,18 +132,6 @@ impl Builder<'_> {
     }
 
     /// One dispatch that is the same for every row class but has a variant for trees, with `tree_features`.
-    async fn one_and_tree<P: bytemuck::NoUninit>(
-        &mut self,
-        kernel: &'static str,
-        [features, tree_features]: [&[&str]; 2],
-        grid: Grid,
-        params: &P,
-        buffers: &[(&str, &wgpu::Buffer)],
-    ) -> Result<Dispatch> {
-        self.one_and_tree_with(kernel, [features, tree_features], grid, params, &whole(buffers)).await
-    }
-
-    /// As [`Self::one_and_tree`], with textures among what is bound.
     async fn one_and_tree_with<P: bytemuck::NoUninit>(
         &mut self,
         kernel: &'static str,

@@ -6,7 +6,7 @@ use understory_protocol::{KernelSet, Result};
 
 use super::{Builder, norm_feature};
 use crate::device_weights::{BOUND_BYTES, Form, Matrix, MatrixPart, Vectors, bound_rows};
-use crate::gpu::{Dispatch, Grid, When};
+use crate::gpu::{Constants, Dispatch, Grid, When};
 
 /// What happens to finished outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,8 +66,11 @@ struct Params {
     pad: [u32; 2],
 }
 
-/// Blocks that one workgroup of the CPU kernel set computes (8 threads, 4 each).
-const CPU_BLOCKS: u32 = 32;
+/// Threads of a workgroup of the CPU kernel set, as many as vectors have lanes: 4 of SwiftShader's, which browsers bring,
+/// 8 of llvmpipe's.
+const CPU_THREADS: u32 = if cfg!(target_family = "wasm") { 4 } else { 8 };
+/// Blocks that each of them computes.
+const CPU_BLOCKS: u32 = 4;
 /// Threads of a workgroup of the GPU kernel set.
 const GPU_THREADS: u32 = 64;
 /// Blocks that one prefill tile covers.
@@ -94,6 +97,15 @@ pub(super) fn few_rows_kernel(kernel_set: KernelSet) -> &'static str {
         KernelSet::Gpu => "matmul",
         KernelSet::Cpu => "matmul_cpu",
     }
+}
+
+/// Its constants; the prefill kernel of GPUs has the same.
+pub(super) fn constants(form: Form, kernel_set: KernelSet) -> Constants {
+    let mut constants = form.constants();
+    if kernel_set == KernelSet::Cpu {
+        constants.push(("THREADS", CPU_THREADS));
+    }
+    constants
 }
 
 /// Its features but for the rows at once. Every product but a residual one has a norm: on load, or before it where weights
@@ -170,7 +182,7 @@ async fn part_product(b: &mut Builder<'_>, op: &Product<'_>, part: &MatrixPart, 
         Epilogue::Act(a) | Epilogue::Gated(a) => activation_code(a),
         Epilogue::Store | Epilogue::Residual | Epilogue::Logits => 0,
     };
-    let constants = part.form.constants();
+    let constants = constants(part.form, b.kernel_set);
     let features = features(part.form, part.store.is_texels(), b.kernel_set, b.norm, op.epilogue);
     let with = |extra: &[&'static str]| [features.as_slice(), extra].concat();
     let (kernel, block) = (few_rows_kernel(b.kernel_set), if b.kernel_set == KernelSet::Gpu { "cb4" } else { "cb8" });
@@ -185,7 +197,7 @@ async fn part_product(b: &mut Builder<'_>, op: &Product<'_>, part: &MatrixPart, 
     let lanes = lanes(op.matrix.k8);
     let groups = match b.kernel_set {
         KernelSet::Gpu => part.blocks.div_ceil(GPU_THREADS / lanes),
-        KernelSet::Cpu => part.blocks.div_ceil(CPU_BLOCKS),
+        KernelSet::Cpu => part.blocks.div_ceil(CPU_BLOCKS * CPU_THREADS),
     };
     // The prefill kernel reads the same `grid_x`, in tiles: the grid is made so that both agree.
     let (grid_x, grid_y) = b.spread(groups);

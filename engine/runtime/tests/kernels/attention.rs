@@ -142,7 +142,9 @@ impl Problem {
         let width = self.n_heads * self.head_dim;
         let out_stride = width.next_multiple_of(8);
         let out = device.marked((self.rows + 1) * out_stride);
-        let parts = device.marked(self.rows * self.n_heads * splits as usize * (stride + 4));
+        // What no split has written is not to be read.
+        let parts =
+            device.words(kernel_set, &vec![f32::NAN; self.rows * self.n_heads * splits as usize * (stride + 4)]);
         let config = config(self.n_heads, self.n_kv_heads, self.head_dim, 0, 0.0);
         let window = (self.window > 0).then_some(self.window);
         let layer = LayerKind { rope: None, window, attention_scale: self.scale() };
@@ -154,7 +156,7 @@ impl Problem {
             state: &state,
             out: &out,
             out_stride,
-            parts: (splits > 1 || kernel_set == KernelSet::Cpu).then_some((&*parts, splits)),
+            parts: (splits > 1 || kernel_set == KernelSet::Cpu).then(|| (parts.binding(), splits)),
         };
         let mut b = device.builder(kernel_set, NormKind::Rms);
         let dispatches = pollster::block_on(attention(&mut b, &config, &layer, op)).expect("builds");
