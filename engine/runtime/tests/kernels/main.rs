@@ -5,6 +5,7 @@
 
 mod accept;
 mod attention;
+mod attention_traffic;
 mod candidates;
 mod catch_up;
 mod commit;
