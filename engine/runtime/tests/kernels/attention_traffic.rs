@@ -4,7 +4,7 @@
 //! what the tests of values say; here, that there are no more of them than the shape asks for.
 
 use understory_model::config::{LayerKind, NormKind};
-use understory_protocol::KernelSet;
+use understory_protocol::{KernelSet, KvDtype};
 use understory_runtime::gpu::{Dispatch, RowClass, When};
 use understory_runtime::kernels::{Attention, QUERIES, attention, split_keys};
 
@@ -39,6 +39,7 @@ impl Launch {
             q,
             k_cache,
             v_cache,
+            kv: KvDtype::of(KernelSet::Gpu),
             state: &state,
             out: &out,
             out_stride: self.n_heads * HEAD_DIM,
