@@ -215,7 +215,6 @@ mod tests {
             cache.reserve(&gpu, &config, 3 * STEP, 3 * STEP).await.expect("there is memory");
             cache.reserve(&gpu, &config, 3 * STEP + 1, 100 * STEP).await.expect("there is memory");
             assert_eq!((cache.capacity(), cache.bytes()), (4 * STEP, 16 * half_layer));
-            assert_eq!(gpu.peak_bytes(), 22 * half_layer);
             let error = cache.reserve(&gpu, &config, 12 * STEP, 12 * STEP).await.expect_err("too much");
             assert!(matches!(error, Error::OutOfDeviceMemory { .. }), "{error}");
         });
