@@ -15,7 +15,7 @@ use std::str::FromStr;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use understory_model::MeasuredShape;
-use understory_protocol::{Dtype, KernelSet, LoadOptions, Sampling};
+use understory_protocol::{Dtype, KernelSet, KvDtype, LoadOptions, Sampling};
 
 use crate::conversation::TemplateArg;
 
@@ -169,6 +169,9 @@ pub struct LoadArgs {
     /// are, except with f32
     #[arg(long, value_enum, default_value_t = DtypeArg::F16)]
     pub dtype: DtypeArg,
+    /// Data type of the KV cache [default: f16 with the kernel set `gpu`; `cpu` has f32 alone]
+    #[arg(long, value_enum)]
+    pub kv_dtype: Option<KvDtypeArg>,
     /// Adapter, by its number in `understory devices` [default: the preferred one]
     #[arg(long, value_name = "N", value_parser = whole::<usize>, allow_negative_numbers = true)]
     pub device: Option<usize>,
@@ -182,7 +185,11 @@ pub struct LoadArgs {
 
 impl LoadArgs {
     pub fn options(&self) -> LoadOptions {
-        LoadOptions { dtype: self.dtype.into(), profile: self.profile.map(Into::into) }
+        LoadOptions {
+            dtype: self.dtype.into(),
+            kv_dtype: self.kv_dtype.map(Into::into),
+            profile: self.profile.map(Into::into),
+        }
     }
 }
 
@@ -205,6 +212,21 @@ impl From<DtypeArg> for Dtype {
             DtypeArg::F32 => Dtype::F32,
             DtypeArg::Q8 => Dtype::Q8,
             DtypeArg::Q4 => Dtype::Q4,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum KvDtypeArg {
+    F16,
+    F32,
+}
+
+impl From<KvDtypeArg> for KvDtype {
+    fn from(dtype: KvDtypeArg) -> Self {
+        match dtype {
+            KvDtypeArg::F16 => KvDtype::F16,
+            KvDtypeArg::F32 => KvDtype::F32,
         }
     }
 }

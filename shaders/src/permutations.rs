@@ -19,6 +19,8 @@ const PROFILE: &[&str] = &["gpu", "cpu"];
 const WEIGHTS_PROFILE: &[&str] = &["gpu", "cpu", "cpu texel"];
 /// Rows at consecutive positions, or those of a tree (`kernels/lib/state.wesl`).
 const TREE: &[&str] = &["", "tree"];
+/// How K and V are stored: f32, or pairs of f16 in a u32.
+const KV: &[&str] = &["", "kv16"];
 /// What a product does with its outputs, and the model's norm. Residual products read what is normed already
 /// and only leave the next norm's sums; all others apply the norm on load.
 const PRODUCT: &[&str] = &[
@@ -44,7 +46,7 @@ const NORMED_PRODUCT: &[&str] = &["rms store", "rms act", "rms gated", "rms logi
 /// All kernels.
 pub const KERNELS: &[Kernel] = &[
     kernel("accept", &[PROFILE]),
-    kernel("attention", &[&["gpu"], &["", "split"], TREE]),
+    kernel("attention", &[&["gpu"], &["", "split"], KV, TREE]),
     kernel("attention_cpu", &[&["cpu"], TREE]),
     kernel("attention_reduce", &[&["gpu"], TREE]),
     kernel("attention_reduce_cpu", &[&["cpu"], TREE]),
@@ -63,7 +65,7 @@ pub const KERNELS: &[Kernel] = &[
     kernel("norm", &[&["cpu"], &["rms", "layer"]]),
     kernel("norm_residual", &[PROFILE, &["rms"]]),
     kernel("peak", &[]),
-    kernel("rope", &[&["", "rotary"], &["", "qknorm"], TREE]),
+    kernel("rope", &[&["", "rotary"], &["", "qknorm"], KV, TREE]),
     kernel("rope_cpu", &[&["cpu"], &["", "rotary"], &["", "qknorm"], TREE]),
     kernel("sample", &[PROFILE, &["", "greedy"], &["", "rows"]]),
 ];

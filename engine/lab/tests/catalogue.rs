@@ -6,6 +6,7 @@ use understory_lab::predict::{models, parameters};
 use understory_model::config::ModelConfig;
 use understory_model::quantised::BlockType;
 use understory_model::repository::HubName;
+use understory_protocol::KvDtype;
 use understory_protocol::catalogue::{CONTEXT, CatalogueModel};
 
 fn all() -> Vec<CatalogueModel> {
@@ -36,7 +37,7 @@ fn architectures_are_those_of_the_shapes() {
         let config = config(&model);
         assert_eq!(model.family, config.family.model_type(), "{}", model.id);
         assert_eq!(model.parameters, parameters(&config), "{}", model.id);
-        assert_eq!(model.kv_bytes, CONTEXT * kv_bytes_per_token(&config), "{}", model.id);
+        assert_eq!(model.kv_bytes, CONTEXT * kv_bytes_per_token(&config, KvDtype::F32), "{}", model.id);
         assert!(config.max_position_embeddings as u64 >= CONTEXT, "{}", model.id);
     }
 }

@@ -31,7 +31,7 @@ pub use bench::{
 };
 pub use error::{Error, Result, out_of_range};
 pub use failure::{Failure, FailureKind};
-pub use loading::{Dtype, LoadOptions, Progress};
+pub use loading::{Dtype, KvDtype, LoadOptions, Progress};
 pub use messages::*;
 pub use method::{Method, Schedule};
 pub use prediction::{

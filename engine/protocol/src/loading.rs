@@ -28,9 +28,46 @@ impl Dtype {
     }
 }
 
+/// How the KV cache is stored on the device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum KvDtype {
+    /// rounded when a row is appended, and clamped to what halves hold
+    F16,
+    F32,
+}
+
+impl KvDtype {
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F16 => "f16",
+            Self::F32 => "f32",
+        }
+    }
+
+    /// Of an element.
+    pub const fn bytes(self) -> usize {
+        match self {
+            Self::F16 => 2,
+            Self::F32 => 4,
+        }
+    }
+
+    /// What the kernels of a set keep when nothing else is asked for: halves on GPUs, where reading them is most of a long
+    /// context's time; those of CPU adapters know f32 alone.
+    pub const fn of(kernel_set: KernelSet) -> Self {
+        match kernel_set {
+            KernelSet::Gpu => Self::F16,
+            KernelSet::Cpu => Self::F32,
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 pub struct LoadOptions {
     pub dtype: Dtype,
+    /// `None`: [`KvDtype::of`] the kernel set
+    pub kv_dtype: Option<KvDtype>,
     /// `None`: by the adapter's type
     pub profile: Option<KernelSet>,
 }

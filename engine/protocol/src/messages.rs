@@ -5,8 +5,8 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AdapterReport, BenchRequest, BenchStep, Benched, Compared, Costs, Dtype, Failure, KernelSet, LoadOptions, Method,
-    Metrics, Phases, PredictReply, PredictRequest, Progress, ReportInput, Round, Sampling, Speculation,
+    AdapterReport, BenchRequest, BenchStep, Benched, Compared, Costs, Dtype, Failure, KernelSet, KvDtype, LoadOptions,
+    Method, Metrics, Phases, PredictReply, PredictRequest, Progress, ReportInput, Round, Sampling, Speculation,
 };
 
 /// A request or a reply on its way; replies carry the id of their request.
@@ -58,6 +58,9 @@ pub struct LoadRequest {
     pub target: ModelSource,
     pub draft: Option<ModelSource>,
     pub dtype: Dtype,
+    /// `None`: f16 on GPUs, f32 on CPU adapters
+    #[serde(default)]
+    pub kv_dtype: Option<KvDtype>,
     /// `None`: by the adapter
     pub profile: Option<KernelSet>,
     /// index of the adapter; `None`: the preferred one
@@ -69,7 +72,7 @@ pub struct LoadRequest {
 
 impl LoadRequest {
     pub fn options(&self) -> LoadOptions {
-        LoadOptions { dtype: self.dtype, profile: self.profile }
+        LoadOptions { dtype: self.dtype, kv_dtype: self.kv_dtype, profile: self.profile }
     }
 }
 

@@ -169,7 +169,7 @@ async fn open() -> (Engine, Costs) {
         .expect("the crate lies in the workspace")
         .join("models");
     let files = |name: &str| FolderFiles::open(models.join(name)).expect("a bundled model");
-    let options = LoadOptions { dtype: Dtype::F16, profile: None };
+    let options = LoadOptions { dtype: Dtype::F16, kv_dtype: None, profile: None };
     let gpu = Gpu::open(None).await.expect("an adapter");
     let mut engine = Engine::open(gpu, &files("tales"), &options, &mut |_| {}).await.expect("the target loads");
     engine.load_draft(&files("tales-draft"), &options, &mut |_| {}).await.expect("the draft loads");

@@ -28,7 +28,7 @@ async fn generate(folder: &Path, prompt: String) -> Result<()> {
     println!("{}\n", gpu.report().name);
     let files = FolderFiles::open(folder)?;
     // `profile: None`: the kernels that fit the adapter.
-    let options = LoadOptions { dtype: Dtype::F16, profile: None };
+    let options = LoadOptions { dtype: Dtype::F16, kv_dtype: None, profile: None };
     let mut engine = Engine::open(gpu, &files, &options, &mut |_progress| {}).await?;
 
     let request = GenerateRequest {

@@ -23,7 +23,7 @@ fn main() -> Result<()> {
 }
 
 async fn stream(target: &Path, draft: &Path) -> Result<()> {
-    let options = LoadOptions { dtype: Dtype::F16, profile: None };
+    let options = LoadOptions { dtype: Dtype::F16, kv_dtype: None, profile: None };
     let files = FolderFiles::open(target)?;
     let mut engine = Engine::open(Gpu::open(None).await?, &files, &options, &mut |_| {}).await?;
     engine.load_draft(&FolderFiles::open(draft)?, &options, &mut |_| {}).await?;

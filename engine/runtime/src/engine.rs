@@ -14,7 +14,7 @@ use understory_model::config::ModelConfig;
 use understory_model::files::ModelFiles;
 use understory_model::tokenizer::Tokenizer;
 use understory_model::weights::ModelWeights;
-use understory_protocol::{Costs, Error, Evaluation, KernelSet, LoadOptions, Phases, Progress, Result};
+use understory_protocol::{Costs, Error, Evaluation, KernelSet, KvDtype, LoadOptions, Phases, Progress, Result};
 
 use crate::evaluate;
 use crate::forward::Forward;
@@ -240,17 +240,29 @@ impl Engine {
     pub async fn kv_cache(&self) -> Result<Vec<f32>> {
         let doing = "reading the KV cache";
         let cache = &self.forward.cache;
-        let bytes = (4 * cache.row() * cache.tokens().len()) as u64;
+        let bytes = (cache.row_bytes() * cache.tokens().len()) as u64;
         let mut all = Vec::new();
         if bytes > 0 {
             let mut staging = Staging::new(&self.gpu, bytes).await?;
             for words in cache.layers.iter().flat_map(|layer| [&layer.k, &layer.v]) {
                 let buffer = words.snapshot(&self.gpu, doing).await?;
                 let encoder = self.gpu.device().create_command_encoder(&Default::default());
-                all.extend(staging.read_floats(&self.gpu, doing, encoder, &buffer, bytes).await?);
+                let words = staging.read_floats(&self.gpu, doing, encoder, &buffer, bytes).await?;
+                match cache.dtype() {
+                    KvDtype::F32 => all.extend(words),
+                    KvDtype::F16 => all.extend(words.into_iter().flat_map(|word| {
+                        let bits = word.to_bits();
+                        [bits as u16, (bits >> 16) as u16].map(|half| half::f16::from_bits(half).to_f32())
+                    })),
+                }
             }
         }
         Ok(all)
+    }
+
+    /// How the target's KV cache is stored.
+    pub fn kv_dtype(&self) -> KvDtype {
+        self.forward.cache.dtype()
     }
 
     /// Forgets the KV cache's contents: the next request computes its whole prompt.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use common::folders::copy_with;
 use common::{bundled, engine, fixture, golden, gpu, request};
 use understory_model::files::FolderFiles;
-use understory_protocol::{Dtype, Error, GenerateRequest, KernelSet, LoadOptions, Prompt, Sampling};
+use understory_protocol::{Dtype, Error, GenerateRequest, KernelSet, KvDtype, LoadOptions, Prompt, Sampling};
 use understory_runtime::Engine;
 use understory_runtime::gpu::Gpu;
 
@@ -18,7 +18,7 @@ fn llama() -> PathBuf {
 
 fn open(folder: &Path, gpu: Gpu, dtype: Dtype) -> Result<Engine, Error> {
     let files = FolderFiles::open(folder)?;
-    let options = LoadOptions { dtype, profile: Some(KernelSet::Cpu) };
+    let options = LoadOptions { dtype, kv_dtype: None, profile: Some(KernelSet::Cpu) };
     pollster::block_on(Engine::open(gpu, &files, &options, &mut |_| {}))
 }
 
@@ -92,6 +92,14 @@ fn memory_that_runs_out_is_reported() {
     // It still serves what fits.
     let short = pollster::block_on(engine.generate(&request(&[1, 2, 3], 4), &mut |_| ControlFlow::Continue(())));
     assert_eq!(short.expect("generates").token_ids.len(), 4);
+}
+
+#[test]
+fn a_cache_in_halves_is_refused_by_kernels_that_know_none() {
+    let files = FolderFiles::open(&llama()).expect("a model folder");
+    let options = LoadOptions { dtype: Dtype::F16, kv_dtype: Some(KvDtype::F16), profile: Some(KernelSet::Cpu) };
+    let error = pollster::block_on(Engine::open(gpu(), &files, &options, &mut |_| {})).err().expect("refused");
+    assert!(matches!(error, Error::BadParameter { name: "kv-dtype", .. }), "{error}");
 }
 
 #[test]

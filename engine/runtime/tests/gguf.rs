@@ -29,7 +29,7 @@ fn a_converted_model_has_the_logits_of_its_folder() {
             let place = tempfile::tempdir().expect("a folder");
             let path = place.path().join("model.gguf");
             std::fs::write(&path, converted(&folder, half).bytes()).expect("written");
-            let mut from_gguf = open(&path, &LoadOptions { dtype, profile: Some(profile) });
+            let mut from_gguf = open(&path, &LoadOptions { dtype, kv_dtype: None, profile: Some(profile) });
             let mut from_folder = engine(&folder, dtype, profile);
             for prompt in &golden.prompts {
                 let logits =
@@ -53,7 +53,7 @@ const CASES: usize = 2;
 fn check(model: &Model) {
     let Some(path) = model.get() else { return };
     // Blocks stay as they are: their values are those that transformers was given in f32.
-    let mut engine = open(&path, &LoadOptions { dtype: Dtype::F16, profile: None });
+    let mut engine = open(&path, &LoadOptions { dtype: Dtype::F16, kv_dtype: None, profile: None });
     let (vocab, ends) = (engine.config().vocab_size, engine.config().eos_token_ids.clone());
     for (nth, case) in model.golden().iter().take(CASES).enumerate() {
         let (prompt, greedy) = (ids(case, "token_ids"), ids(case, "greedy_ids"));
@@ -94,7 +94,7 @@ fn blocks_of_a_published_model_are_lossless() {
     let prompt = ids(&SMOLLM2.golden()[2], "token_ids");
     // Emulated on a CPU, the kernels for GPUs take seconds a row.
     for (profile, tokens, rows) in [(KernelSet::Cpu, 17, [2, 4, 8, 16].as_slice()), (KernelSet::Gpu, 4, &[4])] {
-        let mut engine = open(&path, &LoadOptions { dtype: Dtype::F16, profile: Some(profile) });
+        let mut engine = open(&path, &LoadOptions { dtype: Dtype::F16, kv_dtype: None, profile: Some(profile) });
         let mut bits = |rows| {
             engine.clear_cache();
             let logits = pollster::block_on(engine.logits(&prompt[..tokens], rows)).expect("logits");
@@ -105,7 +105,7 @@ fn blocks_of_a_published_model_are_lossless() {
             assert!(bits(rows) == one_by_one, "{rows} rows at once, {profile:?}");
         }
     }
-    let mut engine = open(&path, &LoadOptions { dtype: Dtype::F16, profile: Some(KernelSet::Cpu) });
+    let mut engine = open(&path, &LoadOptions { dtype: Dtype::F16, kv_dtype: None, profile: Some(KernelSet::Cpu) });
     pollster::block_on(engine.calibrate(None)).expect("calibrates");
     let ask = GenerateRequest {
         sampling: Sampling { temperature: 0.8, top_p: 0.95, seed: 7, ..Sampling::default() },

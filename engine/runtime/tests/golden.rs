@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{VARIANTS, engine, engine_on, fixtures, generate, golden, gpu, name, request};
+use common::{VARIANTS, exact_engine, fixtures, generate, golden, gpu, name, request};
 use understory_protocol::Dtype;
 
 /// Largest difference over the spread of the expected values.
@@ -22,7 +22,7 @@ fn greedy_tokens_logits_and_likelihood_match_transformers() {
         let golden = golden(&folder);
         for (dtype, kernel_set) in VARIANTS {
             let what = format!("{} {dtype:?} {kernel_set:?}", name(&folder));
-            let mut engine = engine(&folder, dtype, kernel_set);
+            let mut engine = exact_engine(gpu(), &folder, dtype, kernel_set);
             for (i, prompt) in golden.prompts.iter().enumerate() {
                 let logits = pollster::block_on(engine.logits(&prompt.token_ids, 64)).expect("logits");
                 let vocab = engine.config().vocab_size;
@@ -53,8 +53,8 @@ fn weights_beyond_one_binding_are_split_and_change_nothing() {
         let prompt = &golden(folder).prompts[0];
         for (dtype, kernel_set) in VARIANTS {
             let limit = if dtype == Dtype::F32 { 16 << 10 } else { 8 << 10 };
-            let mut whole = engine(folder, dtype, kernel_set);
-            let mut split = engine_on(gpu().with_binding_limit(limit), folder, dtype, kernel_set);
+            let mut whole = exact_engine(gpu(), folder, dtype, kernel_set);
+            let mut split = exact_engine(gpu().with_binding_limit(limit), folder, dtype, kernel_set);
             let [a, b] = [&mut whole, &mut split].map(|e| generate(e, &request(&prompt.token_ids, 24)).token_ids);
             assert_eq!(a, b, "{} {dtype:?} {kernel_set:?}", name(folder));
             assert_eq!(a, prompt.greedy_ids[..24]);

@@ -18,7 +18,7 @@ const TREE: Method = Method::Tree { depth: 4, branch: 2, tau: 0.05, budget: 15 }
 fn pair() -> Engine {
     let mut engine = engine(&bundled("tales"), Dtype::F16, KernelSet::Cpu);
     let files = FolderFiles::open(bundled("tales-draft")).expect("a model folder");
-    let options = LoadOptions { dtype: Dtype::F16, profile: Some(KernelSet::Cpu) };
+    let options = LoadOptions { dtype: Dtype::F16, kv_dtype: None, profile: Some(KernelSet::Cpu) };
     pollster::block_on(engine.load_draft(&files, &options, &mut |_| {})).expect("the draft loads");
     engine
 }

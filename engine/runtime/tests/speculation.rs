@@ -37,7 +37,7 @@ fn pair(target: &Path, draft: &Path, dtype: Dtype, kernel_set: KernelSet) -> Eng
     let software = engine.gpu().report().software;
     pollster::block_on(async {
         let files = FolderFiles::open(draft).expect("a model folder");
-        let options = LoadOptions { dtype, profile: Some(kernel_set) };
+        let options = LoadOptions { dtype, kv_dtype: None, profile: Some(kernel_set) };
         engine.load_draft(&files, &options, &mut |_| {}).await.expect("the draft loads");
         let costs = engine.calibrate(None).await.expect("calibrates");
         match costs.lossless {
@@ -353,7 +353,7 @@ fn what_cannot_work_is_refused() {
     assert_lossless(&mut alone, &request(&[1, 2, 3], 20), &[Method::Auto, METHODS[6]], "no draft");
 
     let files = FolderFiles::open(bundled("tales-draft")).expect("a model folder");
-    let options = LoadOptions { dtype: Dtype::F16, profile: Some(KernelSet::Cpu) };
+    let options = LoadOptions { dtype: Dtype::F16, kv_dtype: None, profile: Some(KernelSet::Cpu) };
     let error = pollster::block_on(alone.load_draft(&files, &options, &mut |_| {})).expect_err("another vocabulary");
     assert!(matches!(error, Error::PairMismatch { .. }), "{error}");
     assert!(!alone.has_draft());

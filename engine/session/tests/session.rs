@@ -22,6 +22,7 @@ fn load(session: &mut Session) {
         target: source("tales"),
         draft: Some(source("tales-draft")),
         dtype: Dtype::F16,
+        kv_dtype: None,
         profile: None,
         adapter: None,
         hub: HubAccess::default(),

@@ -31,7 +31,10 @@ pub async fn measure(args: &LatencyArgs, console: &Console) -> Result<(Subject, 
         Some(rate) => Some(rate),
         None => Some(copy_bandwidth(loaded.engine.gpu()).await?.value),
     };
-    let memory = Memory { kv_bytes_per_token: Some(kv_bytes_per_token(loaded.engine.config())), bandwidth_gb_per_s };
+    let memory = Memory {
+        kv_bytes_per_token: Some(kv_bytes_per_token(loaded.engine.config(), loaded.engine.kv_dtype())),
+        bandwidth_gb_per_s,
+    };
     let device = loaded.device();
     let subject = Subject {
         model: loaded.label.clone(),

@@ -12,7 +12,7 @@ use anyhow::{Result, bail};
 use serde::Serialize;
 use understory_lab::position::{self, Analysis, Memory, Trace, kv_bytes_per_token};
 use understory_model::config::ModelConfig;
-use understory_protocol::Dtype;
+use understory_protocol::{Dtype, KvDtype};
 
 use crate::cli::LatencyArgs;
 use crate::files;
@@ -84,7 +84,10 @@ fn from_report(args: &LatencyArgs, path: &Path, console: &Console) -> Result<(Su
     let mut memory = Memory { kv_bytes_per_token: None, bandwidth_gb_per_s: args.bandwidth };
     if target.id == args.load.model {
         let found = find(&args.load.model, args.load.offline, console)?;
-        memory.kv_bytes_per_token = Some(kv_bytes_per_token(&ModelConfig::from_files(found.files.as_ref())?));
+        let config = ModelConfig::from_files(found.files.as_ref())?;
+        // Reports name the kernels alone.
+        let kv_dtype = args.load.options().kv_dtype.unwrap_or(KvDtype::of(report.device.adapter.kernels));
+        memory.kv_bytes_per_token = Some(kv_bytes_per_token(&config, kv_dtype));
     }
     let subject = Subject {
         model: target.id.clone(),

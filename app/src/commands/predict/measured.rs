@@ -130,7 +130,8 @@ impl Runner {
     async fn open(label: &str, files: &dyn ModelFiles, args: &PredictArgs, inputs: &[usize]) -> Result<Self> {
         let dtype = dtype(args)?;
         let gpu = Gpu::open(args.adapter).await?;
-        let engine = Engine::open(gpu, files, &LoadOptions { dtype, profile: None }, &mut |_| ()).await?;
+        let engine =
+            Engine::open(gpu, files, &LoadOptions { dtype, kv_dtype: None, profile: None }, &mut |_| ()).await?;
         let config = engine.config().clone();
         let fits = |input: &&usize| **input + OUTPUT <= config.max_position_embeddings;
         let size = |&input: &usize| Size {

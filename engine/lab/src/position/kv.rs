@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 use understory_model::config::ModelConfig;
+use understory_protocol::KvDtype;
 
 use super::fit::{Fits, Form};
 use crate::report::Estimate;
@@ -27,11 +28,11 @@ pub struct KvTerm {
     pub ratio: Option<Estimate>,
 }
 
-/// K and V of one position in all layers, f32 as the cache has them. (A layer with a sliding window reads no more than
+/// K and V of one position in all layers, as the cache has them. (A layer with a sliding window reads no more than
 /// its window: beyond it, this is an upper bound.)
-pub fn kv_bytes_per_token(config: &ModelConfig) -> u64 {
+pub fn kv_bytes_per_token(config: &ModelConfig, dtype: KvDtype) -> u64 {
     let row = config.n_kv_heads * config.head_dim.next_multiple_of(4);
-    (config.n_layers() * 2 * row * size_of::<f32>()) as u64
+    (config.n_layers() * 2 * row * dtype.bytes()) as u64
 }
 
 /// `None` where the points do not determine a slope.

@@ -118,9 +118,12 @@ pub struct DeviceProfile {
     pub efficiency: Efficiency,
     #[serde(default)]
     pub kv_read: KvRead,
-    /// activations and KV cache in f32, and computed in it, whatever the weights are stored as (this engine's way)
+    /// activations in f32, and computed in it, whatever the weights are stored as (this engine's way)
     #[serde(default)]
     pub f32_activations: bool,
+    /// of an element of the KV cache [default: as an activation]
+    #[serde(default)]
+    pub kv_bytes: Option<f64>,
     /// keys up to which attention is one dispatch [default: 256]
     #[serde(default)]
     pub split_keys: Option<usize>,

@@ -6,7 +6,7 @@
 
 use understory_model::config::ModelConfig;
 use understory_protocol::formulas::median;
-use understory_protocol::{Case, MeasuredRequest, PassTiling, Precision};
+use understory_protocol::{Case, KvDtype, MeasuredRequest, PassTiling, Precision};
 
 use super::DeviceProfile;
 use super::device::Tflops;
@@ -43,6 +43,7 @@ pub fn this_engine(
         efficiency: Default::default(),
         kv_read: Default::default(),
         f32_activations: true,
+        kv_bytes: Some(KvDtype::of(tiling.kernels).bytes() as f64),
         split_keys: Some(tiling.split_keys),
         key_tiles: tiling.key_tile.map(|[keys, queries]| KeyTiles { keys, queries }),
         // As many rows as the engine takes together.

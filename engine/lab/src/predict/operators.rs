@@ -13,8 +13,10 @@ use understory_protocol::{Lora, Precision};
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Numerics {
     pub weights: Precision,
-    /// bytes of an activation, and of an element of the KV cache
+    /// bytes of an activation
     pub activation_bytes: f64,
+    /// bytes of an element of the KV cache
+    pub kv_bytes: f64,
     /// devices that each product is divided among (Shoeybi et al. 2019, arXiv 1909.08053)
     pub tensor_parallel: usize,
     pub lora: Option<Lora>,
@@ -224,8 +226,16 @@ fn products(config: &ModelConfig, shard: &Shard) -> [Product; 4] {
 
 /// The operators of `pass` on one device, in the order of the pass, equal ones of all layers together.
 pub fn operators(config: &ModelConfig, numerics: &Numerics, pass: &Pass) -> Vec<Operator> {
-    let &Numerics { weights, activation_bytes: a, tensor_parallel: parts, lora, split_keys, score_flops, key_tiles } =
-        numerics;
+    let &Numerics {
+        weights,
+        activation_bytes: a,
+        kv_bytes,
+        tensor_parallel: parts,
+        lora,
+        split_keys,
+        score_flops,
+        key_tiles,
+    } = numerics;
     let shard = Shard::new(config, parts);
     let (d, n_layers) = (config.hidden_size, config.n_layers());
     let batch = pass.batch as f64;
@@ -287,7 +297,7 @@ pub fn operators(config: &ModelConfig, numerics: &Numerics, pass: &Pass) -> Vec<
     with_adapter(qkv, &mut all);
     let kv_row = 2.0 * shard.kv as f64;
     all.push(Operator {
-        kv_bytes: rows * kv_row * a,
+        kv_bytes: rows * kv_row * kv_bytes,
         ..plain("rotate, append", n_layers, rows * (2.0 * shard.q as f64 + kv_row))
     });
     for (window, count) in windows(config) {
@@ -308,7 +318,7 @@ pub fn operators(config: &ModelConfig, numerics: &Numerics, pass: &Pass) -> Vec<
             dispatches: if touched > split_keys { 2 } else { 1 },
             flops,
             extra_flops: scores * (score_flops + 4.0 * config.head_dim as f64) - flops,
-            kv_bytes: touched as f64 * batch * kv_row * a,
+            kv_bytes: touched as f64 * batch * kv_row * kv_bytes,
             ..plain("attention", count, rows * 2.0 * shard.q as f64)
         });
     }

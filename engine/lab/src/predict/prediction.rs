@@ -50,9 +50,11 @@ pub fn validate(case: &Case, config: &ModelConfig) -> Result<()> {
 /// The sizes of a case on `profile`.
 pub fn numerics(case: &Case, profile: &DeviceProfile) -> Numerics {
     let wide = profile.f32_activations || case.dtype == Precision::F32;
+    let activation_bytes = if wide { 4.0 } else { 2.0 };
     Numerics {
         weights: case.dtype,
-        activation_bytes: if wide { 4.0 } else { 2.0 },
+        activation_bytes,
+        kv_bytes: profile.kv_bytes.unwrap_or(activation_bytes),
         tensor_parallel: case.tensor_parallel,
         lora: case.lora,
         split_keys: profile.split_keys(),
@@ -180,7 +182,7 @@ fn mean(first: usize, n: usize, of: impl Fn(usize) -> f64) -> f64 {
 fn kv_bytes(config: &ModelConfig, numerics: &Numerics, case: &Case) -> f64 {
     let heads = config.n_kv_heads.div_ceil(numerics.tensor_parallel);
     let row = 2 * heads * config.head_dim * config.n_layers();
-    (case.input + case.output) as f64 * case.batch as f64 * row as f64 * numerics.activation_bytes
+    (case.input + case.output) as f64 * case.batch as f64 * row as f64 * numerics.kv_bytes
 }
 
 fn notes(profile: &DeviceProfile, case: &Case) -> Vec<String> {

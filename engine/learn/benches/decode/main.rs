@@ -158,7 +158,7 @@ async fn bandwidth(args: &Args) -> Outcome<()> {
 }
 
 async fn engine(gpu: Gpu, files: &dyn ModelFiles, dtype: Dtype, args: &Args) -> Outcome<Engine> {
-    Ok(Engine::open(gpu, files, &LoadOptions { dtype, profile: args.profile }, &mut |_| {}).await?)
+    Ok(Engine::open(gpu, files, &LoadOptions { dtype, kv_dtype: None, profile: args.profile }, &mut |_| {}).await?)
 }
 
 /// Greedy, past end tokens, from an empty KV cache.

@@ -2,7 +2,7 @@
 //! All of one row, as in decoding; attention also of a few.
 
 use understory_model::config::NormKind;
-use understory_protocol::{Result, Sampling};
+use understory_protocol::{KvDtype, Result, Sampling};
 
 use super::kernels::{Bench, Cost, Pass, all};
 use crate::gpu::{Dispatch, Words};
@@ -47,6 +47,11 @@ impl Bench<'_> {
         self.operands.rows(self.kernel_set, values).await
     }
 
+    /// Of a KV cache.
+    async fn kv_words(&mut self, values: usize) -> Result<Words> {
+        self.operands.cache(self.kernel_set, values).await
+    }
+
     pub async fn embed(&mut self) -> Result<()> {
         let (d, vocab, norm) = (self.config.hidden_size, self.config.vocab_size, self.config.norm.kind);
         let form = self.table;
@@ -68,8 +73,8 @@ impl Bench<'_> {
         let row = config.q_dim() + 2 * config.kv_dim();
         let qkv = self.operands.floats(row).await?;
         let q = self.words(config.n_heads * head_stride).await?;
-        let k_cache = self.words(config.n_kv_heads * head_stride).await?;
-        let v_cache = self.words(config.n_kv_heads * head_stride).await?;
+        let k_cache = self.kv_words(config.n_kv_heads * head_stride).await?;
+        let v_cache = self.kv_words(config.n_kv_heads * head_stride).await?;
         let rotary_dim = config.ropes.first().map(|rope| rope.rotary_dim);
         let angles = self.operands.floats(rotary_dim.unwrap_or(0)).await?;
         let state = self.state.clone();
@@ -81,6 +86,7 @@ impl Bench<'_> {
             q: q.binding(),
             k_cache: k_cache.binding(),
             v_cache: v_cache.binding(),
+            kv: KvDtype::of(self.kernel_set),
         };
         let dispatch = kernels::rope(&mut self.builder(config.norm.kind), config, rope).await?;
         let shape = format!("{} + 2 x {} heads of {}", config.n_heads, config.n_kv_heads, config.head_dim);
@@ -92,6 +98,7 @@ impl Bench<'_> {
         let config = self.config;
         let head_stride = config.head_dim.next_multiple_of(4);
         let most = self.contexts().max().unwrap_or(1);
+        let kv = KvDtype::of(self.kernel_set);
         let cache_row = config.n_kv_heads * head_stride;
         let rows = ATTENTION_ROWS[ATTENTION_ROWS.len() - 1];
         let q = self.words(rows * config.n_heads * head_stride).await?;
@@ -103,11 +110,12 @@ impl Bench<'_> {
         let mut dispatches = Vec::new();
         let mut caches = Vec::new();
         for layer in &config.layers[..self.layers] {
-            let cache = [self.words(most * cache_row).await?, self.words(most * cache_row).await?];
+            let cache = [self.kv_words(most * cache_row).await?, self.kv_words(most * cache_row).await?];
             let attention = Attention {
                 q: q.binding(),
                 k_cache: cache[0].binding(),
                 v_cache: cache[1].binding(),
+                kv,
                 state: &state,
                 out: &out,
                 out_stride: config.q_dim(),
@@ -123,10 +131,9 @@ impl Bench<'_> {
             let pass = Pass { rows, base: context - rows, splits };
             let name =
                 if splits > 1 { format!("context {context}, {splits} splits") } else { format!("context {context}") };
-            let cost = Cost {
-                flops: Some(4 * (rows * context * config.q_dim()) as u64),
-                ..bytes_of_f32(2 * context * cache_row + 2 * rows * config.q_dim())
-            };
+            let mut cost = bytes_of_f32(2 * rows * config.q_dim());
+            cost.bytes += (2 * context * cache_row * kv.bytes()) as u64;
+            cost.flops = Some(4 * (rows * context * config.q_dim()) as u64);
             self.row(("attention", name.clone()), &refs(&dispatches), self.layers, pass, cost).await?;
             if splits > 1 {
                 let reduce: Vec<_> = dispatches.iter().filter(|d| is_reduce(d)).collect();

@@ -1,7 +1,7 @@
 //! Made-up buffers for the kernels to work on. Their values are small, positive and normal: nothing overflows,
 //! nothing becomes denormal, and a variance taken from them is one.
 
-use understory_protocol::{KernelSet, Result};
+use understory_protocol::{KernelSet, KvDtype, Result};
 
 use crate::device_weights::{Form, Matrix, MatrixPart, Plain, PlaneOffsets, Planes, Store, Vectors};
 use crate::gpu::{Buffer, Gpu, Words};
@@ -29,11 +29,23 @@ impl<'a> Operands<'a> {
     /// `values` f32 as kernels write them and attention reads them.
     pub async fn rows(&mut self, kernel_set: KernelSet, values: usize) -> Result<Words> {
         let words = Words::new(self.gpu, DOING, values as u64 * 4, kernel_set)?;
-        let contents = filled(self.gpu, words.size(), &self.f32s).await?;
+        self.fill(words, &self.f32s).await
+    }
+
+    async fn fill(&self, words: Words, pattern: &[u8]) -> Result<Words> {
+        let contents = filled(self.gpu, words.size(), pattern).await?;
         let mut encoder = self.gpu.device().create_command_encoder(&Default::default());
         words.fill(&mut encoder, &contents);
         self.gpu.queue().submit([encoder.finish()]);
         Ok(words)
+    }
+
+    /// `values` of K or V as the cache of a kernel set has them.
+    pub async fn cache(&mut self, kernel_set: KernelSet, values: usize) -> Result<Words> {
+        let dtype = KvDtype::of(kernel_set);
+        let words = Words::new(self.gpu, DOING, (values * dtype.bytes()) as u64, kernel_set)?;
+        let pattern = if dtype == KvDtype::F16 { &self.f16s } else { &self.f32s };
+        self.fill(words, pattern).await
     }
 
     /// `values` f32.

@@ -14,7 +14,7 @@ fn a_cache_that_has_grown_leaves_room_for_fewer_rows() {
     pollster::block_on(async {
         let gpu = Gpu::open(None).await.expect("a device");
         let files = FolderFiles::open(&folder).expect("a model folder");
-        let options = LoadOptions { dtype: Dtype::F16, profile: Some(KernelSet::Cpu) };
+        let options = LoadOptions { dtype: Dtype::F16, kv_dtype: None, profile: Some(KernelSet::Cpu) };
         let mut engine = Engine::open(gpu, &files, &options, &mut |_| {}).await.expect("opens");
         assert_eq!(engine.forward.tree_rows(200), 64);
         engine.forward.reserve(&engine.gpu, 100_000).await.expect("there is memory");

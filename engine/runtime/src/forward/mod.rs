@@ -21,7 +21,7 @@ use plan::Plan;
 use scratch::Scratch;
 use trees::Commit;
 use understory_model::config::ModelConfig;
-use understory_protocol::{Dtype, KernelSet, Result};
+use understory_protocol::{Dtype, KernelSet, KvDtype, Result};
 
 use crate::cache::KvCache;
 use crate::device_weights::DeviceWeights;
@@ -71,7 +71,7 @@ impl Forward {
         gpu: &Gpu,
         config: ModelConfig,
         weights: DeviceWeights,
-        dtype: Dtype,
+        (dtype, kv): (Dtype, KvDtype),
         kernel_set: KernelSet,
         mut pipelines: Pipelines,
         on_progress: &mut dyn FnMut(usize, usize),
@@ -101,7 +101,7 @@ impl Forward {
         )
         .await?;
         on_progress(1, 3);
-        let cache = KvCache::new(&config, kernel_set);
+        let cache = KvCache::new(&config, kernel_set, kv);
         let mut forward = Forward {
             config,
             weights,
@@ -155,13 +155,21 @@ impl Forward {
     /// # Errors
     /// [`understory_protocol::Error::OutOfDeviceMemory`]: the cache is empty then, and smaller requests still work.
     pub async fn reserve(&mut self, gpu: &Gpu, positions: usize) -> Result<()> {
+        self.reserve_ahead(gpu, positions, positions).await
+    }
+
+    /// As [`Self::reserve`], for a text that ends before `end`: what it makes is enough for a while.
+    ///
+    /// # Errors
+    /// As [`Self::reserve`].
+    pub async fn reserve_ahead(&mut self, gpu: &Gpu, positions: usize, end: usize) -> Result<()> {
         if positions <= self.cache.capacity() && self.plan.is_some() {
             return Ok(());
         }
         // The plan's bind groups hold the old buffers.
         self.plan = None;
-        if let Err(e) = self.cache.reserve(gpu, &self.config, positions).await {
-            self.cache = KvCache::new(&self.config, self.kernel_set);
+        if let Err(e) = self.cache.reserve(gpu, &self.config, positions, end).await {
+            self.cache = KvCache::new(&self.config, self.kernel_set, self.cache.dtype());
             return Err(e);
         }
         self.plan = Some(self.make_plan(gpu).await?);

@@ -97,12 +97,14 @@ impl Forward {
                 q: s.q.binding(),
                 k_cache: kv.k.binding(),
                 v_cache: kv.v.binding(),
+                kv: self.cache.dtype(),
             };
             body.push(kernels::rope(&mut b, config, rope).await?);
             let attention = Attention {
                 q: s.q.binding(),
                 k_cache: kv.k.binding(),
                 v_cache: kv.v.binding(),
+                kv: self.cache.dtype(),
                 state: &s.state,
                 out: &s.attn,
                 out_stride: config.q_dim().next_multiple_of(8),
@@ -163,7 +165,7 @@ impl Forward {
         let commit = match &self.commit {
             Some(of) => {
                 let layers: Vec<_> = self.cache.layers.iter().map(|layer| [&layer.k, &layer.v]).collect();
-                kernels::commit(&mut b, &layers, [self.cache.row(), MAX_NODES], &of.state, of.draft).await?
+                kernels::commit(&mut b, &layers, [self.cache.row_bytes(), MAX_NODES], &of.state, of.draft).await?
             }
             None => kernels::Commit::default(),
         };

@@ -22,7 +22,8 @@ impl Forward {
     /// # Errors
     /// [`understory_protocol::Error::OutOfDeviceMemory`]: nothing has changed then.
     pub async fn spare_cache(&mut self, gpu: &Gpu, positions: usize) -> Result<SpareCache> {
-        let mut spare = SpareCache { cache: KvCache::new(&self.config, self.kernel_set), plan: None };
+        let mut spare =
+            SpareCache { cache: KvCache::new(&self.config, self.kernel_set, self.cache.dtype()), plan: None };
         self.swap_cache(&mut spare);
         let made = self.reserve(gpu, positions).await;
         self.swap_cache(&mut spare);

@@ -70,6 +70,11 @@ impl Horizon {
         self.limit.saturating_sub(self.least)
     }
 
+    /// Positions of the whole text.
+    pub fn end(&self) -> usize {
+        self.n_prompt + self.limit
+    }
+
     /// Positions of the text at most, once all that is under way and `more` tokens after it have been chosen.
     pub fn most_positions(&self, more: usize) -> usize {
         self.n_prompt + (self.most + more).min(self.limit)

@@ -43,7 +43,8 @@ pub fn submit_prompt(pipeline: &mut Pipeline<'_>, forward: &Forward, task: &Task
 /// [`understory_protocol::Error::OutOfDeviceMemory`].
 pub async fn enqueue(pipeline: &mut Pipeline<'_>, forward: &mut Forward, sampling: &Sampling) -> Result<usize> {
     let steps = STEPS.min(pipeline.horizon.left());
-    forward.reserve(pipeline.gpu, pipeline.horizon.most_positions(steps - 1)).await?;
+    let horizon = pipeline.horizon;
+    forward.reserve_ahead(pipeline.gpu, horizon.most_positions(steps - 1), horizon.end()).await?;
     Ok(submit_steps(pipeline, forward, sampling, steps, Vec::new()))
 }
 

@@ -114,7 +114,8 @@ impl<'a> SpeculationState<'a> {
     ) -> Result<usize> {
         let (gpu, horizon, tree_rows) = (pipeline.gpu, pipeline.horizon, self.tree_rows);
         let positions = horizon.most_positions(tree_rows.max(PAUSED_STEPS)) + MAX_ROWS;
-        forward.reserve(gpu, positions).await?;
+        let end = horizon.end() + MAX_ROWS;
+        forward.reserve_ahead(gpu, positions, end).await?;
         let kernels = &mut *self.speculator.round;
         let mut plan = std::mem::replace(&mut self.next, self.controller.plan());
         let most = plan.most_tokens();
@@ -140,7 +141,7 @@ impl<'a> SpeculationState<'a> {
             }
             return Ok(plain::submit_steps(pipeline, forward, task.sampling, steps, plans));
         }
-        let caught_up = kernels.drafters.catch_up(gpu, &plan, horizon.n_prompt, positions).await?;
+        let caught_up = kernels.drafters.catch_up(gpu, &plan, horizon.n_prompt, [positions, end]).await?;
         let round = RoundSpec { plan: &plan, next: &self.next, tree_rows, positions };
         kernels.set_parameters(gpu, &round);
         let (encoder, dispatches) = gpu.encode_pass(|pass| kernels.record(pass, forward, &round, task.sampling));

@@ -55,7 +55,8 @@ pub enum Grid {
 }
 
 impl Grid {
-    fn size(self, rows: u32, splits: u32) -> [u32; 3] {
+    /// In x, y and z.
+    pub fn size(self, rows: u32, splits: u32) -> [u32; 3] {
         match self {
             Grid::Fixed(size) => size,
             Grid::RowsY(x) => [x, rows, 1],

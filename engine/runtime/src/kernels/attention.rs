@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 use understory_model::config::{LayerKind, ModelConfig};
-use understory_protocol::{KernelSet, Result};
+use understory_protocol::{KernelSet, KvDtype, Result};
 
 use super::{Builder, Resource, split_keys, when, whole};
 use crate::gpu::{Constants, Dispatch, Grid, RowClass, When};
@@ -50,12 +50,22 @@ pub(super) fn one_row(group: usize) -> (u32, Constants) {
     }
 }
 
+/// Features of a kernel of `kernel_set` that knows how K and V are stored.
+pub(super) fn of_cache(kernel_set: &'static str, kv: KvDtype) -> Vec<&'static str> {
+    match kv {
+        KvDtype::F16 => vec![kernel_set, "kv16"],
+        KvDtype::F32 => vec![kernel_set],
+    }
+}
+
 /// The buffers of one layer's attention.
 pub struct Attention<'a> {
     /// as the rotation leaves them ([`crate::gpu::Words`])
     pub q: wgpu::BindingResource<'a>,
     pub k_cache: wgpu::BindingResource<'a>,
     pub v_cache: wgpu::BindingResource<'a>,
+    /// of the two
+    pub kv: KvDtype,
     pub state: &'a wgpu::Buffer,
     pub out: &'a wgpu::Buffer,
     pub out_stride: usize,
@@ -111,8 +121,9 @@ async fn of_gpu(
     (out, split): (wgpu::BindingResource<'_>, bool),
 ) -> Result<Dispatch> {
     let (kv_heads, group) = (params.n_kv_heads, params.n_heads / params.n_kv_heads);
-    let features: &[_] = if split { &["gpu", "split"] } else { &["gpu"] };
-    let tree_features = [features, &["tree"]].concat();
+    let mut features = of_cache("gpu", op.kv);
+    features.extend(split.then_some("split"));
+    let tree_features = [features.as_slice(), &["tree"]].concat();
     let grid = |queries, last| Grid::KeySplits { kv_heads, group, queries, last, together: 1 };
     let queries = QUERIES as u32;
     // Within one split only rows of their own have work.
@@ -121,8 +132,8 @@ async fn of_gpu(
         false => Grid::RowsFlat { per_row: kv_heads * group.div_ceil(queries), group: 1 },
     };
     let (row_queries, constants) = one_row(group as usize);
-    let one = b.pipelines.get_with(b.gpu, "attention", features, &constants).await?;
-    let few = b.pipelines.get_deferred(b.gpu, "attention", features).await?;
+    let one = b.pipelines.get_with(b.gpu, "attention", &features, &constants).await?;
+    let few = b.pipelines.get_deferred(b.gpu, "attention", &features).await?;
     let tree = b.pipelines.get_deferred(b.gpu, "attention", &tree_features).await?;
     let (bind_group, buffer) = b.bind_with(&one, &params, &op.resources(out))?;
     let mut dispatch = Dispatch::uniform(few, grid(queries, 0), bind_group, buffer);

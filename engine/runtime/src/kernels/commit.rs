@@ -30,7 +30,7 @@ pub struct Commit {
     _rows: Option<Buffer>,
 }
 
-/// The move in K and V of each of `layers`. `state` is the target's; `draft`: `layers` are the draft's. `row`: f32 of a row; `rows`:
+/// The move in K and V of each of `layers`. `state` is the target's; `draft`: `layers` are the draft's. `row`: bytes of a row; `rows`:
 /// those that a path may have.
 pub async fn commit(
     b: &mut Builder<'_>,
@@ -39,12 +39,14 @@ pub async fn commit(
     state: &wgpu::Buffer,
     draft: bool,
 ) -> Result<Commit> {
-    let params = Params { words: row as u32 / 4, pad: [0; 3] };
+    // A CPU adapter's texels hold 16.
+    let word = if b.kernel_set == KernelSet::Gpu { 8 } else { 16 };
+    let params = Params { words: (row / word) as u32, pad: [0; 3] };
     let grid = Grid::Fixed([params.words.div_ceil(64), 1, 1]);
     let together = layers_together(b.kernel_set);
     let between = match b.kernel_set {
         KernelSet::Gpu => None,
-        KernelSet::Cpu => Some(b.gpu.storage_deferred(DOING, (4 * 2 * together * rows * row) as u64)?),
+        KernelSet::Cpu => Some(b.gpu.storage_deferred(DOING, (2 * together * rows * row) as u64)?),
     };
     let kernels: &[_] = if between.is_some() { &["commit_gather", "commit_scatter"] } else { &["commit"] };
     let mut dispatches = Vec::new();

@@ -3,9 +3,9 @@
 
 use understory_model::config::{Activation, ModelConfig};
 use understory_model::weights::{LayerSlot, ModelWeights, Slot};
-use understory_protocol::{Dtype, KernelSet};
+use understory_protocol::{Dtype, KernelSet, KvDtype};
 
-use super::attention::one_row;
+use super::attention::{of_cache, one_row};
 use super::norm_feature;
 use super::product::{Epilogue, constants, features, few_rows_kernel};
 use super::rope::rope_kernel;
@@ -13,7 +13,7 @@ use crate::device_weights::{Form, RowOrder, forms, reads_texels};
 use crate::gpu::{Constants, PipelineName};
 
 /// The forms of a slot's matrix, whose rows have so many columns.
-type Forms<'a> = dyn Fn(Slot, usize) -> Vec<Form> + 'a;
+pub type Forms<'a> = dyn Fn(Slot, usize) -> Vec<Form> + 'a;
 
 /// Forms where no file has been looked at: what `dtype` asks for, of values that are in no blocks.
 pub fn asked_forms(dtype: Dtype) -> impl Fn(Slot, usize) -> Vec<Form> {
@@ -36,7 +36,7 @@ pub fn stored_forms<'a>(
 }
 
 /// Kernels of a pass over one row with a greedy choice, each once, in the order of the pass.
-pub fn first_kernels(config: &ModelConfig, forms: &Forms<'_>, kernel_set: KernelSet) -> Vec<PipelineName> {
+pub fn first_kernels(config: &ModelConfig, forms: &Forms<'_>, kernel_set: KernelSet, kv: KvDtype) -> Vec<PipelineName> {
     let norm = config.norm.kind;
     let products = |slot, cols: usize, epilogue| {
         forms(slot, cols).into_iter().map(move |form| {
@@ -69,12 +69,12 @@ pub fn first_kernels(config: &ModelConfig, forms: &Forms<'_>, kernel_set: Kernel
     for (i, layer) in config.layers.iter().enumerate() {
         let slot = |slot| Slot::Layer(i, slot);
         products(slot(LayerSlot::Qkv), config.hidden_size, Epilogue::Store).for_each(&mut add);
-        let (rope, features) = rope_kernel(kernel_set, layer.rope.is_some(), config.qk_norm);
+        let (rope, features) = rope_kernel(kernel_set, kv, layer.rope.is_some(), config.qk_norm);
         add(plain(rope, &features));
         match kernel_set {
             KernelSet::Gpu => {
                 let (_, constants) = one_row(config.n_heads / config.n_kv_heads);
-                add(("attention", vec!["gpu"], constants));
+                add(("attention", of_cache("gpu", kv), constants));
             }
             KernelSet::Cpu => {
                 add(plain("attention_row_cpu", &["cpu"]));

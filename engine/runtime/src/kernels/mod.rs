@@ -21,7 +21,7 @@ pub use candidates::{CANDIDATES, CandidatesParams, candidates};
 pub use catch_up::{CatchUpParams, catch_up};
 pub use commit::{Commit, commit};
 pub use embed::embed;
-pub use first::{asked_forms, first_kernels, stored_forms};
+pub use first::{Forms, asked_forms, first_kernels, stored_forms};
 pub use grow::{GrowParams, grow};
 pub use norm_residual::norm_residual;
 pub use product::{Epilogue, Product, product};

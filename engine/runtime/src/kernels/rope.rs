@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 use understory_model::config::ModelConfig;
-use understory_protocol::{KernelSet, Result};
+use understory_protocol::{KernelSet, KvDtype, Result};
 
 use super::{Builder, whole};
 use crate::gpu::{Dispatch, Grid};
@@ -31,6 +31,8 @@ pub struct Rope<'a> {
     pub q: wgpu::BindingResource<'a>,
     pub k_cache: wgpu::BindingResource<'a>,
     pub v_cache: wgpu::BindingResource<'a>,
+    /// of the two
+    pub kv: KvDtype,
 }
 
 pub async fn rope(b: &mut Builder<'_>, config: &ModelConfig, op: Rope<'_>) -> Result<Dispatch> {
@@ -49,7 +51,7 @@ pub async fn rope(b: &mut Builder<'_>, config: &ModelConfig, op: Rope<'_>) -> Re
         KernelSet::Gpu => Grid::RowsY(((heads * config.head_dim.div_ceil(2)) as u32).div_ceil(64)),
         KernelSet::Cpu => Grid::RowsFlat { per_row: heads as u32, group: 8 },
     };
-    let (kernel, features) = rope_kernel(b.kernel_set, op.angles.is_some(), op.qk_gamma.is_some());
+    let (kernel, features) = rope_kernel(b.kernel_set, op.kv, op.angles.is_some(), op.qk_gamma.is_some());
     let mut resources = whole(&[("qkv", op.qkv), ("state", op.state)]);
     resources.extend([("q", op.q), ("k_cache", op.k_cache), ("v_cache", op.v_cache)]);
     resources.extend(op.angles.map(|(angles, _)| ("angles", angles.as_entire_binding())));
@@ -59,8 +61,14 @@ pub async fn rope(b: &mut Builder<'_>, config: &ModelConfig, op: Rope<'_>) -> Re
 }
 
 /// The kernel, and its features for rows that are no tree's.
-pub(super) fn rope_kernel(kernel_set: KernelSet, rotary: bool, qk_norm: bool) -> (&'static str, Vec<&'static str>) {
+pub(super) fn rope_kernel(
+    kernel_set: KernelSet,
+    kv: KvDtype,
+    rotary: bool,
+    qk_norm: bool,
+) -> (&'static str, Vec<&'static str>) {
     let kernel = if kernel_set == KernelSet::Cpu { "rope_cpu" } else { "rope" };
-    let there = [(kernel_set == KernelSet::Cpu, "cpu"), (rotary, "rotary"), (qk_norm, "qknorm")];
+    let there =
+        [(kernel_set == KernelSet::Cpu, "cpu"), (rotary, "rotary"), (qk_norm, "qknorm"), (kv == KvDtype::F16, "kv16")];
     (kernel, there.into_iter().filter_map(|(is, feature)| is.then_some(feature)).collect())
 }

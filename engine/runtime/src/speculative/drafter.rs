@@ -134,15 +134,22 @@ impl Drafters {
         self.model.as_ref().map_or(0, DraftModel::cached)
     }
 
-    /// Makes those ready that take part in the round of `plan`; returns the dispatches that count as the text's.
+    /// Makes those ready that take part in the round of `plan`, in a text that ends before `end`; returns the dispatches that
+    /// count as the text's.
     ///
     /// # Errors
     /// [`understory_protocol::Error::OutOfDeviceMemory`].
-    pub async fn catch_up(&mut self, gpu: &Gpu, plan: &RoundPlan, n_prompt: usize, positions: usize) -> Result<usize> {
+    pub async fn catch_up(
+        &mut self,
+        gpu: &Gpu,
+        plan: &RoundPlan,
+        n_prompt: usize,
+        [positions, end]: [usize; 2],
+    ) -> Result<usize> {
         let mut dispatches = 0;
         for drafter in self.each().filter(|drafter| drafter.takes_part(plan)) {
             if let Some(forward) = drafter.forward_mut() {
-                forward.reserve(gpu, positions).await?;
+                forward.reserve_ahead(gpu, positions, end).await?;
             }
             dispatches += drafter.catch_up(gpu, n_prompt, positions);
         }

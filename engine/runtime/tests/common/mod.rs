@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 use understory_model::files::FolderFiles;
-use understory_protocol::{Dtype, GenerateRequest, Generation, KernelSet, LoadOptions};
+use understory_protocol::{Dtype, GenerateRequest, Generation, KernelSet, KvDtype, LoadOptions};
 use understory_runtime::Engine;
 use understory_runtime::gpu::Gpu;
 
@@ -84,10 +84,19 @@ pub fn gpu() -> Gpu {
     pollster::block_on(Gpu::open(None)).expect("an adapter: `cargo xtask setup` installs one")
 }
 
+/// With a KV cache in f32, as those have it whose values are compared with.
+pub fn exact_engine(gpu: Gpu, folder: &Path, dtype: Dtype, kernel_set: KernelSet) -> Engine {
+    let kv_dtype = Some(KvDtype::F32);
+    engine_with(gpu, folder, LoadOptions { dtype, kv_dtype, profile: Some(kernel_set) })
+}
+
 pub fn engine_on(gpu: Gpu, folder: &Path, dtype: Dtype, kernel_set: KernelSet) -> Engine {
+    engine_with(gpu, folder, LoadOptions { dtype, kv_dtype: None, profile: Some(kernel_set) })
+}
+
+fn engine_with(gpu: Gpu, folder: &Path, options: LoadOptions) -> Engine {
     pollster::block_on(async {
         let files = FolderFiles::open(folder).expect("a model folder");
-        let options = LoadOptions { dtype, profile: Some(kernel_set) };
         Engine::open(gpu, &files, &options, &mut |_| {}).await.expect("the model loads")
     })
 }

@@ -1,7 +1,7 @@
 //! `attention.wesl`, whole and split with `attention_reduce.wesl`.
 
 use understory_model::config::{LayerKind, NormKind};
-use understory_protocol::KernelSet;
+use understory_protocol::{KernelSet, KvDtype};
 use understory_runtime::gpu::RowClass;
 use understory_runtime::kernels::{Attention, attention, split_keys};
 
@@ -26,6 +26,8 @@ struct Problem {
     context: usize,
     rows: usize,
     tree: Option<TreePass>,
+    /// with the kernel set `gpu`
+    kv: KvDtype,
     q: Vec<f32>,
     k: Vec<f32>,
     v: Vec<f32>,
@@ -63,15 +65,18 @@ impl Problem {
         // Queries large enough for scores of around 10: a flat softmax would hide errors in them.
         let q = random.values(rows * n_heads * head_dim).iter().map(|v| 6.0 * v).collect();
         let window = random.pick(&WINDOWS);
-        let [k, v] = [(); 2].map(|()| random.values(kv));
-        Self { n_heads, n_kv_heads, head_dim, window, context, rows, tree: None, q, k, v }
+        // What halves hold too.
+        let rounded = |v: f32| half::f16::from_f32(v).to_f32();
+        let [k, v] = [(); 2].map(|()| random.values(kv).into_iter().map(rounded).collect());
+        let kv = random.pick(&[KvDtype::F16, KvDtype::F32]);
+        Self { n_heads, n_kv_heads, head_dim, window, context, rows, tree: None, q, k, v, kv }
     }
 
     fn what(&self, kernel_set: KernelSet, splits: u32) -> String {
-        let Self { n_heads, n_kv_heads, head_dim, window, context, rows, .. } = self;
+        let Self { n_heads, n_kv_heads, head_dim, window, context, rows, kv, .. } = self;
         let tree = self.tree.as_ref().map(TreePass::what);
         format!(
-            "{kernel_set:?}, {n_heads}/{n_kv_heads} heads of {head_dim}, window {window}, context {context}, rows {rows}, {tree:?}, splits {splits}"
+            "{kernel_set:?}, {kv:?}, {n_heads}/{n_kv_heads} heads of {head_dim}, window {window}, context {context}, rows {rows}, {tree:?}, splits {splits}"
         )
     }
 
@@ -119,12 +124,13 @@ impl Problem {
             KernelSet::Cpu => self.splits(kernel_set),
             KernelSet::Gpu => splits,
         };
+        let kv = if kernel_set == KernelSet::Cpu { KvDtype::F32 } else { self.kv };
         let stride = self.head_dim.next_multiple_of(4);
         // Beyond the context lies what no row may see.
         let cache = |values: &[f32]| {
             let mut padded = pad(values, self.head_dim, stride);
             padded.extend(vec![f32::NAN; 70 * self.n_kv_heads * stride]);
-            device.words(kernel_set, &padded)
+            device.cache(kernel_set, kv, &padded)
         };
         let (k_cache, v_cache) = (cache(&self.k), cache(&self.v));
         let q = device.words(kernel_set, &pad(&self.q, self.head_dim, stride));
@@ -146,6 +152,7 @@ impl Problem {
             q: q.binding(),
             k_cache: k_cache.binding(),
             v_cache: v_cache.binding(),
+            kv,
             state: &state,
             out: &out,
             out_stride,

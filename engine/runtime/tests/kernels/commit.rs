@@ -69,7 +69,7 @@ fn rows_of_the_path_move_into_place() {
                     before.iter().map(|layer| layer.each_ref().map(|of| device.words(kernel_set, of))).collect();
                 let layers: Vec<_> = caches.iter().map(|layer| layer.each_ref()).collect();
                 let mut b = device.builder(kernel_set, NormKind::Rms);
-                let moves = pollster::block_on(commit(&mut b, &layers, [row, 63], &state, draft)).expect("builds");
+                let moves = pollster::block_on(commit(&mut b, &layers, [4 * row, 63], &state, draft)).expect("builds");
                 device.run(&moves.dispatches, RowClass::Tree, 1, 1);
                 for (words, before) in caches.iter().flatten().zip(before.iter().flatten()) {
                     let after = device.read_words(words, slots * row);

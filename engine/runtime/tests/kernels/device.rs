@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use understory_model::config::{Activation, Family, LayerKind, ModelConfig, Norm, NormKind, Residual};
 use understory_model::quantised::BlockType;
-use understory_protocol::KernelSet;
+use understory_protocol::{KernelSet, KvDtype};
 use understory_runtime::device_weights::{Form, Matrix, MatrixPart, Plain, PlaneOffsets, Planes, Store, interleaved};
 use understory_runtime::gpu::{Buffer, Dispatch, Gpu, Pipelines, RowClass, Staging, Words, record};
 use understory_runtime::kernels::Builder;
@@ -19,6 +19,9 @@ use crate::random::Random;
 use crate::weights::Weights;
 
 pub const KERNEL_SETS: [KernelSet; 2] = [KernelSet::Cpu, KernelSet::Gpu];
+/// Kernel sets, and how they store K and V.
+pub const CACHES: [(KernelSet, KvDtype); 3] =
+    [(KernelSet::Cpu, KvDtype::F32), (KernelSet::Gpu, KvDtype::F32), (KernelSet::Gpu, KvDtype::F16)];
 pub const BLOCKS: [Form; 8] = [
     Form::Blocks(BlockType::Q4_0),
     Form::Blocks(BlockType::Q4_1),
@@ -114,6 +117,30 @@ impl Device {
         words.fill(&mut encoder, &contents);
         self.gpu.queue().submit([encoder.finish()]);
         words
+    }
+
+    /// K or V of a layer, as the cache has it.
+    pub fn cache(&self, kernel_set: KernelSet, dtype: KvDtype, values: &[f32]) -> Words {
+        match dtype {
+            KvDtype::F32 => self.words(kernel_set, values),
+            KvDtype::F16 => {
+                let bits = |v: f32| u32::from(half::f16::from_f32(v).to_bits());
+                let pair = |pair: &[f32]| f32::from_bits(bits(pair[0]) | bits(pair[1]) << 16);
+                self.words(kernel_set, &values.chunks_exact(2).map(pair).collect::<Vec<_>>())
+            }
+        }
+    }
+
+    /// The first `n` values of K or V of a layer.
+    pub fn read_cache(&self, words: &Words, dtype: KvDtype, n: usize) -> Vec<f32> {
+        let values = self.read_words(words, n * dtype.bytes() / 4);
+        let halves = |word: f32| [word.to_bits() as u16, (word.to_bits() >> 16) as u16];
+        match dtype {
+            KvDtype::F32 => values,
+            KvDtype::F16 => {
+                values.into_iter().flat_map(halves).map(|bits| half::f16::from_bits(bits).to_f32()).collect()
+            }
+        }
     }
 
     /// The first `n` values of `words`.

@@ -5,6 +5,7 @@
 
 mod accept;
 mod attention;
+mod attention_traffic;
 mod candidates;
 mod catch_up;
 mod commit;
@@ -43,6 +44,8 @@ pub mod limit {
     /// `exp` of scores around 10 keeps their absolute error of 1e-6; WGSL allows `exp` itself 3 + 2|x| units in the
     /// last place, 2e-6.
     pub const SOFTMAX: f64 = 2e-5;
+    /// Results stored in halves: two roundings of one unit in the last place, 2^-11 of values up to four times the RMS.
+    pub const HALF: f64 = 4e-3;
     /// Sums of squares double the relative error of what is squared.
     pub const SQUARES: f64 = 4e-5;
 }

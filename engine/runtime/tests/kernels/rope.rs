@@ -1,11 +1,11 @@
 //! `rope.wesl` and `rope_cpu.wesl`.
 
 use understory_model::config::NormKind;
-use understory_protocol::KernelSet;
+use understory_protocol::{KernelSet, KvDtype};
 use understory_runtime::gpu::RowClass;
 use understory_runtime::kernels::{Rope, rope};
 
-use crate::device::{Device, KERNEL_SETS, config};
+use crate::device::{CACHES, Device, config};
 use crate::random::Random;
 use crate::tree::TreePass;
 use crate::{MARK, assert_close, limit, reference, unpad};
@@ -63,11 +63,12 @@ fn rotates_and_appends() {
             };
             let qkv = device.buffer(&qkv);
             let (angles, gamma) = (device.buffer(&angles), device.buffer(&gamma));
-            for kernel_set in KERNEL_SETS {
-                let what = format!("{kernel_set:?}, {what}");
+            for (kernel_set, kv) in CACHES {
+                let what = format!("{kernel_set:?}, {}, {what}", kv.name());
                 let marked = |values: usize| device.words(kernel_set, &vec![MARK; values]);
                 let q = marked((rows + 1) * n_heads * stride);
-                let [k_cache, v_cache] = [(); 2].map(|()| marked(slots * n_kv_heads * stride));
+                let [k_cache, v_cache] =
+                    [(); 2].map(|()| device.cache(kernel_set, kv, &vec![MARK; slots * n_kv_heads * stride]));
                 let op = Rope {
                     qkv: &qkv,
                     state: &state,
@@ -76,15 +77,16 @@ fn rotates_and_appends() {
                     q: q.binding(),
                     k_cache: k_cache.binding(),
                     v_cache: v_cache.binding(),
+                    kv,
                 };
                 let mut b = device.builder(kernel_set, NormKind::Rms);
                 let config = config(n_heads, n_kv_heads, head_dim, 0, eps);
                 let dispatch = pollster::block_on(rope(&mut b, &config, op)).expect("builds");
                 device.run([&dispatch], class, rows, 1);
 
-                // Texels are written whole: what is beyond a head is zero then.
+                // Texels are written whole, and halves by pairs: what is beyond a head is zero then.
                 let unpad = |name: &str, values: &[f32], rows: usize| {
-                    let zeros = kernel_set == KernelSet::Cpu;
+                    let zeros = kernel_set == KernelSet::Cpu || kv == KvDtype::F16;
                     let is_padding = |i: usize| i / stride < rows && i % stride >= head_dim;
                     let unmarked = |(i, &v): (usize, &f32)| if zeros && v == 0.0 && is_padding(i) { MARK } else { v };
                     let values: Vec<f32> = values.iter().enumerate().map(unmarked).collect();
@@ -94,12 +96,47 @@ fn rotates_and_appends() {
                 assert_close(&format!("q, {what}"), &got, &want.q, limit::SUM);
                 for (name, cache, want) in [("k", &k_cache, &want.k), ("v", &v_cache, &want.v)] {
                     let name = format!("{name}, {what}");
-                    let cache = device.read_words(cache, slots * n_kv_heads * stride);
+                    let mut cache = device.read_cache(cache, kv, slots * n_kv_heads * stride);
+                    // The mark, as halves have it.
+                    cache.iter_mut().filter(|v| v.is_infinite()).for_each(|v| *v = MARK);
                     let (before, from_slot0) = cache.split_at(slot0 * n_kv_heads * stride);
                     assert!(before.iter().all(|&v| v == MARK), "{name}: earlier slots stay");
                     let got = unpad(&name, from_slot0, rows * n_kv_heads);
-                    assert_close(&name, &got, want, limit::SUM);
+                    let limit = if kv == KvDtype::F16 { limit::HALF } else { limit::SUM };
+                    assert_close(&name, &got, want, limit);
                 }
+            }
+        }
+    }
+}
+
+/// Halves hold no more than 65504. Seen to fail here: values that become infinite.
+#[test]
+fn halves_of_the_cache_are_clamped() {
+    for mut device in Device::both_modes() {
+        let values = [1.0f32, -2.5, 70000.0, 1e30, -1e30, 65519.0, -65536.0, 3e-6];
+        let (qkv, state) = (device.buffer(&[values; 3].concat()), device.state(1, 0));
+        let q = device.words(KernelSet::Gpu, &[0.0; 8]);
+        let [k_cache, v_cache] = [(); 2].map(|()| device.cache(KernelSet::Gpu, KvDtype::F16, &[0.0; 8]));
+        let op = Rope {
+            qkv: &qkv,
+            state: &state,
+            angles: None,
+            qk_gamma: None,
+            q: q.binding(),
+            k_cache: k_cache.binding(),
+            v_cache: v_cache.binding(),
+            kv: KvDtype::F16,
+        };
+        let mut b = device.builder(KernelSet::Gpu, NormKind::Rms);
+        let dispatch = pollster::block_on(rope(&mut b, &config(1, 1, 8, 0, 0.0), op)).expect("builds");
+        device.run([&dispatch], RowClass::One, 1, 1);
+        for cache in [&k_cache, &v_cache] {
+            let got = device.read_cache(cache, KvDtype::F16, 8);
+            for (got, value) in got.iter().zip(values) {
+                let want = value.clamp(-65504.0, 65504.0);
+                // Devices may round either way.
+                assert!((got - want).abs() <= want.abs() * 0.001 + 6e-8, "{got} for {value}");
             }
         }
     }

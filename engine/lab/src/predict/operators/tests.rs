@@ -7,6 +7,7 @@ fn numerics() -> Numerics {
     Numerics {
         weights: Precision::Bf16,
         activation_bytes: 2.0,
+        kv_bytes: 2.0,
         tensor_parallel: 1,
         lora: None,
         split_keys: 256,

@@ -84,7 +84,7 @@ impl Session {
         let mut step = LoadStep { draft: false, progress: None };
         self.stage.set(Stage::Loading(step.clone()));
         let ModelChoice { target, draft, dtype, hub } = self.choice.get_untracked();
-        let request = LoadRequest { target, draft, dtype, profile: None, adapter: None, hub };
+        let request = LoadRequest { target, draft, dtype, kv_dtype: None, profile: None, adapter: None, hub };
         let reply = self
             .ask(Request::Load(request), &mut |reply| {
                 if let Reply::Progress(progress) = reply {
