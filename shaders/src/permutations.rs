@@ -49,6 +49,7 @@ pub const KERNELS: &[Kernel] = &[
     kernel("attention_reduce", &[TREE]),
     kernel("attention_row_cpu", &[&["cpu"]]),
     kernel("candidates", &[PROFILE]),
+    kernel("candidates_join", &[PROFILE]),
     kernel("catch_up", &[PROFILE]),
     kernel("commit", &[&["layers1", "layers2", "layers3"], &["", "draft"]]),
     kernel("commit_gather", &[&["cpu"], &["layers1", "layers2"], &["", "draft"]]),
@@ -62,9 +63,14 @@ pub const KERNELS: &[Kernel] = &[
     kernel("norm", &[&["cpu"], &["rms", "layer"]]),
     kernel("norm_residual", &[PROFILE, &["rms"]]),
     kernel("peak", &[]),
+    kernel("penalise", &[]),
     kernel("rope", &[&["", "rotary"], &["", "qknorm"], TREE]),
     kernel("rope_cpu", &[&["cpu"], &["", "rotary"], &["", "qknorm"], TREE]),
-    kernel("sample", &[PROFILE, &["", "greedy"], &["", "rows"]]),
+    kernel("sample", &[PROFILE, &["", "rows"]]),
+    kernel("sample_peak", &[PROFILE]),
+    kernel("sample_score", &[PROFILE]),
+    kernel("sample_sum", &[&["cpu"]]),
+    kernel("sample_threshold", &[PROFILE]),
 ];
 
 impl Kernel {
