@@ -194,7 +194,7 @@ impl Run<'_> {
     async fn prepare(&mut self, forward: &mut Forward) -> Result<()> {
         let (gpu, horizon, task) = (self.pipeline.gpu, self.pipeline.horizon, self.task);
         forward.reserve(gpu, self.first_positions(forward)).await?;
-        forward.sampler.prepare(gpu, task.sampling, forward.config.vocab_size);
+        forward.sampler.prepare(gpu, task.sampling);
         let reused = forward.cache.reusable(task.prompt);
         self.timeline.reused_tokens = reused;
         // Until the prompt is in, only the reused rows are known to be right.

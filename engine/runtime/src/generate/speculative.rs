@@ -94,7 +94,7 @@ impl<'a> SpeculationState<'a> {
     pub fn begin(&mut self, gpu: &Gpu, forward: &Forward, task: &Task<'_>) -> usize {
         let request = DraftRequest { prompt: task.prompt, sampling: task.sampling, method: self.method };
         let CalibratedSpeculator { round, costs } = &mut self.speculator;
-        let cached = round.begin(gpu, forward, costs, &request, self.synthetic_acceptance);
+        let cached = round.begin(gpu, costs, &request, self.synthetic_acceptance);
         self.controller.begin(task.prompt, task.prompt.len() - cached);
         self.next = self.controller.plan();
         cached

@@ -37,8 +37,13 @@ fn run(
     let buffers: [&Buffer; 6] = [&logits_buffer, &block_max, &state, &tokens, &history, &seen];
     let mut b = device.builder(kernel_set, NormKind::Rms);
     let sampler = pollster::block_on(sampler(&mut b, logits.len(), buffers.map(|b| &**b))).expect("builds");
-    sampler.prepare(&device.gpu, sampling, logits.len());
-    device.run(std::iter::repeat_n(sampler.choice(sampling), steps), RowClass::One, 1, 1);
+    sampler.prepare(&device.gpu, sampling);
+    for _ in 0..steps {
+        // A penalty changes them in place, as each pass leaves new ones.
+        device.gpu.queue().write_buffer(&logits_buffer, 0, bytemuck::cast_slice(logits));
+        device.gpu.queue().write_buffer(&block_max, 0, bytemuck::cast_slice(&block_maxima(logits)));
+        device.run(sampler.choice(sampling), RowClass::One, 1, 1);
+    }
     let words = device.read::<u32>(&state, STATE_WORDS);
     let next = device.read::<u32>(&tokens, 1)[0];
     let last = start.base as usize + start.n_rows as usize + steps - 1;
