@@ -200,7 +200,7 @@ impl Run<'_> {
         // Until the prompt is in, only the reused rows are known to be right.
         forward.cache.truncate(reused);
         let draft_cached = match &mut self.guessing {
-            Guessing::Rounds(state) => state.begin(gpu, forward, task),
+            Guessing::Rounds(state) => state.begin(gpu, task),
             Guessing::Never | Guessing::NotYet(_) => 0,
         };
         forward.begin(gpu, task.prompt, horizon.n_prompt + horizon.limit, draft_cached);

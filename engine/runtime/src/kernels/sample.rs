@@ -30,11 +30,12 @@ pub struct SampleParams {
     rows: u32,
     level: u32,
     first_level: u32,
-    pad: [u32; 3],
+    parts: u32,
+    pad: [u32; 2],
 }
 
 impl SampleParams {
-    fn new(sampling: &Sampling, vocab_size: usize, rows: bool) -> Self {
+    fn new(sampling: &Sampling, vocab_size: usize, rows: bool, parts: u32) -> Self {
         let n_blocks = vocab_size.div_ceil(4) as u32;
         Self {
             vocab_size: vocab_size as u32,
@@ -51,7 +52,8 @@ impl SampleParams {
             rows: rows.into(),
             level: 0,
             first_level: 0,
-            pad: [0; 3],
+            parts,
+            pad: [0; 2],
         }
     }
 }
@@ -69,6 +71,7 @@ fn levels(sampling: &Sampling, vocab_size: usize) -> std::ops::Range<usize> {
 pub struct Sampler {
     vocab_size: usize,
     rows: bool,
+    parts: u32,
     penalise: Dispatch,
     /// the best of the block maxima
     greedy: Dispatch,
@@ -116,7 +119,7 @@ impl Sampler {
     }
 
     fn steps<'a>(&'a self, sampling: &Sampling) -> impl Iterator<Item = (&'a Dispatch, SampleParams)> + use<'a> {
-        let params = SampleParams::new(sampling, self.vocab_size, self.rows);
+        let params = SampleParams::new(sampling, self.vocab_size, self.rows, self.parts);
         let penalise = (sampling.repetition_penalty != 1.0).then_some((&self.penalise, params));
         let sampled = sampling.temperature != 0.0;
         let greedy = (!sampled).then_some((&self.greedy, params));
@@ -128,7 +131,7 @@ impl Sampler {
             [&of.count].into_iter().chain(&of.sum).map(move |dispatch| (dispatch, params))
         });
         let score = SampleParams { level: end, first_level, ..params };
-        let best = SampleParams { n_entries: WORKERS, ..params };
+        let best = SampleParams { n_entries: self.parts, ..params };
         let peak = sampled.then_some((&self.peak, params));
         let last = sampled.then_some([(&self.score, score), (&self.best, best)]);
         penalise.into_iter().chain(greedy).chain(peak).chain(count).chain(last.into_iter().flatten())
@@ -194,9 +197,14 @@ async fn make(
     };
     let words_of_seen = (vocab_size.div_ceil(32) as u32).div_ceil(64);
     let penalise_grid = if rows.is_some() { Grid::RowsY(words_of_seen) } else { Grid::Fixed([words_of_seen, 1, 1]) };
-    let shared = grid(WORKERS, WORKERS);
+    // A workgroup of 256 threads for 1024 tokens, and not so many that each has little to do beside what all do.
+    let parts = match set {
+        KernelSet::Gpu => (vocab_size.div_ceil(1024) as u32).clamp(1, WORKERS),
+        KernelSet::Cpu => WORKERS,
+    };
+    let shared = grid(parts, parts);
     let set = set.name();
-    let params = SampleParams::new(&Sampling::default(), vocab_size, rows.is_some());
+    let params = SampleParams::new(&Sampling::default(), vocab_size, rows.is_some(), parts);
 
     let features: &[&str] = if rows.is_some() { &[set, "rows"] } else { &[set] };
     let entries = |entries| [&[("entries", entries)], last].concat();
@@ -219,5 +227,16 @@ async fn make(
     };
     let levels = (0..2 * DIGITS).map(level).collect::<Result<_>>()?;
     let between = [peaks, bests, cuts, histogram].into_iter().chain(slices).collect();
-    Ok(Sampler { vocab_size, rows: rows.is_some(), penalise, greedy, peak, levels, score, best, _between: between })
+    Ok(Sampler {
+        vocab_size,
+        rows: rows.is_some(),
+        parts,
+        penalise,
+        greedy,
+        peak,
+        levels,
+        score,
+        best,
+        _between: between,
+    })
 }
