@@ -52,6 +52,7 @@ pub const KERNELS: &[Kernel] = &[
     kernel("attention_reduce_cpu", &[&["cpu"], TREE]),
     kernel("attention_row_cpu", &[&["cpu"]]),
     kernel("candidates", &[PROFILE]),
+    kernel("candidates_join", &[PROFILE]),
     kernel("catch_up", &[PROFILE]),
     kernel("commit", &[&["layers1", "layers2", "layers3"], &["", "draft"]]),
     kernel("commit_gather", &[&["cpu"], &["layers1", "layers2"], &["", "draft"]]),
@@ -65,9 +66,14 @@ pub const KERNELS: &[Kernel] = &[
     kernel("norm", &[&["cpu"], &["rms", "layer"]]),
     kernel("norm_residual", &[PROFILE, &["rms"]]),
     kernel("peak", &[]),
+    kernel("penalise", &[]),
     kernel("rope", &[&["", "rotary"], &["", "qknorm"], KV, TREE]),
     kernel("rope_cpu", &[&["cpu"], &["", "rotary"], &["", "qknorm"], TREE]),
-    kernel("sample", &[PROFILE, &["", "greedy"], &["", "rows"]]),
+    kernel("sample", &[PROFILE, &["", "rows"]]),
+    kernel("sample_peak", &[PROFILE]),
+    kernel("sample_score", &[PROFILE]),
+    kernel("sample_sum", &[&["cpu"]]),
+    kernel("sample_threshold", &[PROFILE]),
 ];
 
 impl Kernel {

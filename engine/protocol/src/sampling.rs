@@ -14,7 +14,7 @@ pub struct Sampling {
     pub temperature: f32,
     /// keep the k most likely tokens; 0 = all
     pub top_k: u32,
-    /// keep the smallest set of tokens whose probability reaches p; 1 = all
+    /// keep the smallest set of tokens whose probability, in steps of 2^-31 of the largest, reaches p; 1 = all
     pub top_p: f32,
     /// drop tokens less likely than `min_p` times the most likely one; 0 = none
     pub min_p: f32,

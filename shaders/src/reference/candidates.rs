@@ -1,4 +1,4 @@
-//! `candidates.wesl`: the draft's best continuations of a row.
+//! `candidates.wesl` and `candidates_join.wesl`: the draft's best continuations of a row.
 
 use super::rng::noise;
 

@@ -1,4 +1,5 @@
-//! `sample.wesl`: the next token from a row of logits, and the step of the state.
+//! `sample.wesl` and the kernels before it (`penalise`, `sample_peak`, `sample_threshold`, `sample_sum`, `sample_score`):
+//! the next token from a row of logits, and the step of the state.
 
 use super::rng::noise;
 
@@ -7,6 +8,8 @@ pub const RING: usize = 64;
 /// What the ring holds where the logits were NaN.
 pub const NO_TOKEN: u32 = u32::MAX;
 const FLAG_NAN: u32 = 1;
+/// Mass of the largest logit in top-p's sums.
+const MASS: f64 = (1u32 << 31) as f64;
 
 /// How to choose.
 #[derive(Clone, Copy, Debug)]
@@ -125,9 +128,10 @@ fn filtered(op: &Sample, l: &[f32]) -> (Vec<u32>, f64) {
     }
     if op.top_p < 1.0 {
         sorted.retain(|&l| f64::from(l) >= threshold);
-        let weight = |&l: &f32| ((f64::from(l) - peak) / t).exp();
+        // Whole numbers, whose sum is the same in any order; below 2^53 also in f64.
+        let weight = |&l: &f32| (MASS * ((f64::from(l) - peak) / t).exp()).floor();
         let total: f64 = sorted.iter().map(weight).sum();
-        let goal = f64::from(op.top_p) * total;
+        let goal = (f64::from(op.top_p) * total).floor().max(1.0);
         let mut mass = 0.0;
         for group in sorted.chunk_by(|a, b| a == b) {
             mass += group.iter().map(weight).sum::<f64>();

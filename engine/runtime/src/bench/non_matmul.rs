@@ -5,6 +5,7 @@ use understory_model::config::NormKind;
 use understory_protocol::{KvDtype, Result, Sampling};
 
 use super::kernels::{Bench, Cost, Pass, all};
+use super::operands::hashes;
 use crate::gpu::{Dispatch, Words};
 use crate::kernels::{self, Attention, Rope, split_keys};
 
@@ -13,6 +14,20 @@ const CONTEXTS: [usize; 4] = [128, 512, 1024, 2048];
 const ATTENTION_ROWS: [usize; 2] = [1, 8];
 const TOP_P: Sampling =
     Sampling { temperature: 0.8, top_k: 0, top_p: 0.9, min_p: 0.0, repetition_penalty: 1.0, seed: 1 };
+const TOP_K: Sampling = Sampling { top_k: 40, top_p: 1.0, ..TOP_P };
+/// Of Llama 3, and of Gemma 3.
+const VOCABULARIES: [usize; 2] = [128_256, 262_144];
+
+/// Logits spread as those of models: a bell of width 3, and some likely tokens above it.
+fn made_up_logits(vocab: usize) -> Vec<f32> {
+    let uniform: Vec<f32> = hashes().take(4 * vocab).map(|h| h as f32 / u32::MAX as f32 - 0.5).collect();
+    let bell = |four: &[f32]| 3.0 * 3f32.sqrt() * four.iter().sum::<f32>();
+    let mut logits: Vec<f32> = uniform.chunks(4).map(bell).collect();
+    for (i, likely) in [17.0, 16.5, 16.0, 15.0, 14.5, 14.0, 13.5, 13.0].into_iter().enumerate() {
+        logits[(i + 1) * vocab / 9] = likely;
+    }
+    logits
+}
 
 fn bytes_of_f32(values: usize) -> Cost {
     Cost { bytes: 4 * values as u64, flops: None }
@@ -39,7 +54,7 @@ impl Bench<'_> {
     /// Measurements that this file makes.
     pub fn n_around(&self) -> usize {
         let attention: usize = self.contexts().map(|c| if self.splits(c) > 1 { 2 } else { 1 }).sum();
-        ATTENTION_ROWS.len() * attention + 6
+        ATTENTION_ROWS.len() * attention + 7 + 2 * VOCABULARIES.len()
     }
 
     /// What kernels write and attention reads.
@@ -167,24 +182,40 @@ impl Bench<'_> {
         self.row(("matmul", spec.shape()), &all(&made), 1, Pass::rows(1), spec.cost(1)).await
     }
 
+    /// At the model's vocabulary, and sampled at larger ones.
     pub async fn sample(&mut self) -> Result<()> {
-        let (vocab, norm) = (self.config.vocab_size, self.config.norm.kind);
+        let vocab = self.config.vocab_size;
+        self.sample_of(vocab, true).await?;
+        for vocab in VOCABULARIES {
+            self.sample_of(vocab, false).await?;
+        }
+        Ok(())
+    }
+
+    async fn sample_of(&mut self, vocab: usize, with_greedy: bool) -> Result<()> {
         let n_blocks = vocab.div_ceil(4);
-        let logits = self.operands.floats(vocab).await?;
-        let best = |i: u32| [(1.0 + (i % 97) as f32).to_bits(), 4 * i];
-        let block_max: Vec<u32> = (0..n_blocks as u32).flat_map(best).collect();
+        let logits = made_up_logits(vocab);
+        let largest = |(b, block): (usize, &[f32])| {
+            let (i, l) = block.iter().enumerate().max_by(|a, b| a.1.total_cmp(b.1)).unwrap_or((0, &0.0));
+            [l.to_bits(), (4 * b + i) as u32]
+        };
+        let block_max: Vec<u32> = logits.chunks(4).enumerate().flat_map(largest).collect();
+        let logits: Vec<u32> = logits.iter().map(|l| l.to_bits()).collect();
+        let logits = self.operands.words(&logits).await?;
         let block_max = self.operands.words(&block_max).await?;
         let tokens = self.operands.words(&[0]).await?;
         let history = self.operands.words(&[0; 2]).await?;
         let seen = self.operands.words(&vec![0; vocab.div_ceil(32)]).await?;
         let state = self.state.clone();
         let buffers = [&logits, &block_max, &state, &tokens, &history, &seen];
-        let sampler = kernels::sampler(&mut self.builder(norm), vocab, buffers).await?;
-        let greedy = Sampling::default();
-        for (name, sampling, values) in [("greedy", greedy, 2 * n_blocks), ("top-p 0.9", TOP_P, vocab)] {
-            sampler.prepare(self.gpu, &sampling, vocab);
+        let sampler = kernels::sampler(&mut self.builder(self.config.norm.kind), vocab, buffers).await?;
+        let greedy = with_greedy.then_some(("greedy", Sampling::default(), 2 * n_blocks));
+        let sampled = [("top-p 0.9", TOP_P, vocab), ("top-k 40", TOP_K, vocab)];
+        for (name, sampling, values) in greedy.into_iter().chain(sampled) {
+            sampler.prepare(self.gpu, &sampling);
             let shape = format!("{name}, {vocab} tokens");
-            self.row(("sample", shape), &[sampler.choice(&sampling)], 1, Pass::rows(1), bytes_of_f32(values)).await?;
+            let dispatches: Vec<_> = sampler.choice(&sampling).collect();
+            self.row(("sample", shape), &dispatches, 1, Pass::rows(1), bytes_of_f32(values)).await?;
         }
         Ok(())
     }

@@ -21,7 +21,7 @@ use plan::Plan;
 use scratch::Scratch;
 use trees::Commit;
 use understory_model::config::ModelConfig;
-use understory_protocol::{Dtype, KernelSet, KvDtype, Result};
+use understory_protocol::{Dtype, KernelSet, KvDtype, Result, Sampling};
 
 use crate::cache::KvCache;
 use crate::device_weights::DeviceWeights;
@@ -42,7 +42,7 @@ const SHORT: usize = 32;
 pub enum Tail<'a> {
     Nothing,
     /// logits of the last row, and the choice
-    Sample(&'a Dispatch),
+    Sample(&'a Sampler, &'a Sampling),
     AllLogits(&'a AllLogits),
 }
 
@@ -128,13 +128,13 @@ impl Forward {
     /// Runs every compiled pipeline once with no rows: drivers that compile at the first dispatch do it here.
     async fn warm_up(&self, gpu: &Gpu) -> Result<()> {
         let rows: &[usize] = if DEFER_COMPILATION { &[1] } else { &[1, 2, self.max_rows] };
-        let both = self.sampler.both();
-        let choices = if DEFER_COMPILATION { &both[..1] } else { &both };
+        let choices = [Sampling::default(), Sampler::everything()];
+        let choices = if DEFER_COMPILATION { &choices[..1] } else { &choices };
         for &rows in rows {
             self.set_rows(gpu, &[], 0);
             gpu.submit_pass(|pass| {
                 for choice in choices {
-                    self.record(pass, rows, 0, &Tail::Sample(choice));
+                    self.record(pass, rows, 0, &Tail::Sample(&self.sampler, choice));
                 }
             });
             gpu.wait("warming up the kernels").await?;
@@ -252,10 +252,10 @@ impl Forward {
         let mut count = record(pass, &self.plan().body, class, rows as u32, splits);
         match tail {
             Tail::Nothing => {}
-            Tail::Sample(choice) => {
+            Tail::Sample(sampler, sampling) => {
                 let class = if self.shared_pipeline { RowClass::Few } else { RowClass::One };
                 count += record(pass, &self.head, class, rows as u32, 1);
-                count += record(pass, [*choice], RowClass::One, 1, 1);
+                count += record(pass, sampler.choice(sampling), RowClass::One, 1, 1);
             }
             Tail::AllLogits(all) => {
                 let class = if rows == 1 && !self.shared_pipeline { RowClass::One } else { RowClass::Few };
@@ -286,8 +286,7 @@ impl Forward {
     /// The kernels of a pass over one row with a greedy choice.
     #[cfg(test)]
     pub fn one_row_kernels(&self) -> impl Iterator<Item = crate::gpu::PipelineName> {
-        let [greedy, _] = self.sampler.both();
-        let dispatches = self.plan().body.iter().chain(&self.head).chain([greedy]);
+        let dispatches = self.plan().body.iter().chain(&self.head).chain([self.sampler.greedy()]);
         let pipelines = dispatches.filter_map(|dispatch| Some(&dispatch.variants[RowClass::One as usize].as_ref()?.0));
         pipelines.map(|of| (of.shader.kernel, of.shader.features.to_vec(), of.constants.clone()))
     }

@@ -194,13 +194,13 @@ impl Run<'_> {
     async fn prepare(&mut self, forward: &mut Forward) -> Result<()> {
         let (gpu, horizon, task) = (self.pipeline.gpu, self.pipeline.horizon, self.task);
         forward.reserve(gpu, self.first_positions(forward)).await?;
-        forward.sampler.prepare(gpu, task.sampling, forward.config.vocab_size);
+        forward.sampler.prepare(gpu, task.sampling);
         let reused = forward.cache.reusable(task.prompt);
         self.timeline.reused_tokens = reused;
         // Until the prompt is in, only the reused rows are known to be right.
         forward.cache.truncate(reused);
         let draft_cached = match &mut self.guessing {
-            Guessing::Rounds(state) => state.begin(gpu, forward, task),
+            Guessing::Rounds(state) => state.begin(gpu, task),
             Guessing::Never | Guessing::NotYet(_) => 0,
         };
         forward.begin(gpu, task.prompt, horizon.n_prompt + horizon.limit, draft_cached);

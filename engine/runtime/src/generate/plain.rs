@@ -24,7 +24,7 @@ pub fn submit_prompt(pipeline: &mut Pipeline<'_>, forward: &Forward, task: &Task
         forward.set_rows(gpu, &task.prompt[base..base + rows], base);
         let last = base + rows == n_prompt;
         let tail = match last {
-            true => Tail::Sample(forward.sampler.choice(task.sampling)),
+            true => Tail::Sample(&forward.sampler, task.sampling),
             false => Tail::Nothing,
         };
         let (encoder, dispatches) = gpu.encode_pass(|pass| forward.record(pass, rows, base, &tail));
@@ -56,7 +56,7 @@ pub fn submit_steps(
     steps: usize,
     plans: Vec<RoundPlan>,
 ) -> usize {
-    let tail = Tail::Sample(forward.sampler.choice(sampling));
+    let tail = Tail::Sample(&forward.sampler, sampling);
     let horizon = pipeline.horizon;
     let (encoder, dispatches) = pipeline.gpu.encode_pass(|pass| {
         // An upper bound of the position: what it decides does not change the bits.

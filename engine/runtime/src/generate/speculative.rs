@@ -91,10 +91,10 @@ impl<'a> SpeculationState<'a> {
     }
 
     /// Begins the request; returns how many rows of the prompt the draft's cache holds.
-    pub fn begin(&mut self, gpu: &Gpu, forward: &Forward, task: &Task<'_>) -> usize {
+    pub fn begin(&mut self, gpu: &Gpu, task: &Task<'_>) -> usize {
         let request = DraftRequest { prompt: task.prompt, sampling: task.sampling, method: self.method };
         let CalibratedSpeculator { round, costs } = &mut self.speculator;
-        let cached = round.begin(gpu, forward, costs, &request, self.synthetic_acceptance);
+        let cached = round.begin(gpu, costs, &request, self.synthetic_acceptance);
         self.controller.begin(task.prompt, task.prompt.len() - cached);
         self.next = self.controller.plan();
         cached

@@ -1,10 +1,10 @@
-//! `candidates.wesl`: the draft's best continuations of each row.
+//! `candidates.wesl` and `candidates_join.wesl`: the draft's best continuations of each row.
 
 use bytemuck::{Pod, Zeroable};
 use understory_protocol::{KernelSet, Result, Sampling};
 
-use super::Builder;
-use crate::gpu::{Dispatch, Grid};
+use super::{Builder, WORKERS};
+use crate::gpu::{Buffer, Dispatch, Gpu, Grid};
 
 /// Candidates of a row.
 pub const CANDIDATES: usize = 4;
@@ -40,23 +40,51 @@ impl CandidatesParams {
     }
 }
 
+/// The candidates of each row: those of parts of the vocabulary, then the best of them.
+pub struct Candidates {
+    parts: Dispatch,
+    join: Dispatch,
+    _parts: Buffer,
+}
+
+impl Candidates {
+    /// In order.
+    pub fn dispatches(&self) -> impl Iterator<Item = &Dispatch> {
+        [&self.parts, &self.join].into_iter()
+    }
+
+    /// Sets the request's parameters.
+    pub fn prepare(&self, gpu: &Gpu, params: &CandidatesParams) {
+        for dispatch in self.dispatches() {
+            gpu.queue().write_buffer(&dispatch.params, 0, bytemuck::bytes_of(params));
+        }
+    }
+}
+
+/// Of up to `rows` rows.
 pub async fn candidates(
     b: &mut Builder<'_>,
     params: &CandidatesParams,
+    rows: usize,
     [logits, block_max, draft_state, state, seen, out]: [&wgpu::Buffer; 6],
-) -> Result<Dispatch> {
+) -> Result<Candidates> {
+    let parts_buffer = b.gpu.storage("drafting", (rows * WORKERS as usize * 64) as u64).await?;
     let buffers = [
         ("logits", logits),
         ("block_max", block_max),
         ("draft_state", draft_state),
         ("state", state),
         ("seen", seen),
+        ("parts", &parts_buffer),
         ("candidates", out),
     ];
-    let grid = match b.kernel_set {
-        KernelSet::Gpu => Grid::RowsY(1),
-        KernelSet::Cpu => Grid::RowsFlat { per_row: 1, group: 8 },
+    let kernel_set = b.kernel_set;
+    let grid = |on_gpu: u32, threads: u32| match kernel_set {
+        KernelSet::Gpu => Grid::RowsY(on_gpu),
+        KernelSet::Cpu => Grid::RowsFlat { per_row: threads, group: 8 },
     };
-    let kernel_set = b.kernel_set.name();
-    b.one("candidates", &[kernel_set], grid, params, &buffers).await
+    let set = [kernel_set.name()];
+    let parts = b.one("candidates", &set, grid(WORKERS, WORKERS), params, &buffers).await?;
+    let join = b.one("candidates_join", &set, grid(1, 1), params, &buffers).await?;
+    Ok(Candidates { parts, join, _parts: parts_buffer })
 }

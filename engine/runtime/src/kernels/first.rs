@@ -90,6 +90,6 @@ pub fn first_kernels(config: &ModelConfig, forms: &Forms<'_>, kernel_set: Kernel
     }
     let head = if config.tie_word_embeddings { Slot::Embedding } else { Slot::LmHead };
     products(head, config.hidden_size, Epilogue::Logits).for_each(&mut add);
-    add(plain("sample", &[kernel_set.name(), "greedy"]));
+    add(plain("sample", &[kernel_set.name()]));
     kernels
 }

@@ -17,7 +17,7 @@ pub mod state;
 
 pub use accept::{AcceptParams, accept};
 pub use attention::{Attention, QUERIES, attention};
-pub use candidates::{CANDIDATES, CandidatesParams, candidates};
+pub use candidates::{CANDIDATES, Candidates, CandidatesParams, candidates};
 pub use catch_up::{CatchUpParams, catch_up};
 pub use commit::{Commit, commit};
 pub use embed::embed;
@@ -38,6 +38,9 @@ use crate::gpu::{Buffer, Dispatch, Gpu, Grid, Pipeline, Pipelines, When};
 
 /// Milliseconds of a pass by its rows, 0 to 64; padded to whole `vec4`.
 pub type CostTable = [f32; 68];
+
+/// Workgroups, on CPU adapters threads, that share a row of logits: `PARTS` in `lib/sampling.wesl`.
+const WORKERS: u32 = 32;
 
 /// Keys of one split of attention: `SPLIT` in `shaders/kernels/lib/state.wesl`, `TILE` in `lib/key_tile.wesl`.
 pub fn split_keys(kernel_set: KernelSet) -> usize {

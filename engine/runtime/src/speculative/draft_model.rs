@@ -14,7 +14,7 @@ use super::round::DOING;
 use super::verifier::{Verifier, VerifyCosts};
 use crate::forward::{Forward, Tail, TreeSupport};
 use crate::gpu::{Buffer, Dispatch, Gpu, RowClass, record};
-use crate::kernels::{self, AcceptParams, CANDIDATES, CandidatesParams, CatchUpParams, GrowParams};
+use crate::kernels::{self, AcceptParams, CANDIDATES, Candidates, CandidatesParams, CatchUpParams, GrowParams};
 
 /// Rows before the tree's root, and the root, that the draft takes in at the start of a round; `MOST_CATCH` in
 /// `catch_up.wesl`.
@@ -28,7 +28,7 @@ pub struct DraftModel {
     n_shared: usize,
     prefill: Dispatch,
     start: Dispatch,
-    pub(super) candidates: Dispatch,
+    pub(super) candidates: Candidates,
     /// a level between, and the last one
     grow: [(Dispatch, GrowParams); 2],
     /// most committed tokens before the root whose rows the KV cache may lack
@@ -76,7 +76,7 @@ impl DraftModel {
         let start = kernels::catch_up(&mut b, CatchUpParams { start: 1, chunk: 0, pad: [0; 2] }, catch_up).await?;
         let buffers = [d.logits, d.block_max, d.state, t.state, t.seen, &candidates_buffer];
         let candidate_params = CandidatesParams::new(&Sampling::default(), vocab, n_shared, 1.0);
-        let candidates = kernels::candidates(&mut b, &candidate_params, buffers).await?;
+        let candidates = kernels::candidates(&mut b, &candidate_params, trees.rows(), buffers).await?;
         let buffers = [&*candidates_buffer, t.state, d.state, d.tokens, t.tokens];
         let grow = [
             (kernels::grow(&mut b, &params, buffers).await?, params),
@@ -101,7 +101,7 @@ impl DraftModel {
     pub(super) fn dispatches(&self) -> impl Iterator<Item = (RowClass, &Dispatch)> {
         let [(grow, _), (grow_last, _)] = &self.grow;
         let own = [&self.prefill, &self.start, grow, grow_last].map(|dispatch| (RowClass::One, dispatch));
-        let own = own.into_iter().chain([(RowClass::Tree, &self.candidates)]);
+        let own = own.into_iter().chain(self.candidates.dispatches().map(|dispatch| (RowClass::Tree, dispatch)));
         self.forward.tree_dispatches(&self.trees).chain(own)
     }
 
@@ -154,7 +154,7 @@ impl Drafter for DraftModel {
         let DraftRequest { prompt, sampling, method } = *request;
         let vocab = self.forward.config.vocab_size;
         let params = CandidatesParams::new(sampling, vocab, self.n_shared, method.sharpness());
-        gpu.queue().write_buffer(&self.candidates.params, 0, bytemuck::bytes_of(&params));
+        self.candidates.prepare(gpu, &params);
         for (_, params) in &mut self.grow {
             // Different from whatever comes: written with the first round.
             params.max_depth = u32::MAX;
@@ -221,7 +221,7 @@ impl Drafter for DraftModel {
         let mut frontier = 1;
         for level in 1..=round.plan.levels {
             count += self.forward.record_tree(&self.trees, pass, rows, round.positions);
-            count += record(pass, [&self.candidates], RowClass::Tree, rows as u32, 1);
+            count += record(pass, self.candidates.dispatches(), RowClass::Tree, rows as u32, 1);
             let last = level == round.plan.levels;
             count += record(pass, [if last { grow_last } else { grow }], RowClass::One, 1, 1);
             // The most that the next level can have.

@@ -12,7 +12,7 @@ use super::drafter::RoundSpec;
 use super::round::RoundKernels;
 use crate::forward::{Forward, Tail};
 use crate::gpu::{Gpu, RowClass, record};
-use crate::kernels::{CANDIDATES, state};
+use crate::kernels::{CANDIDATES, Sampler, state};
 
 impl RoundKernels {
     /// Submits a round of a draft's tree and of nothing to verify, greedy and sampled.
@@ -23,7 +23,7 @@ impl RoundKernels {
         let round = RoundSpec { plan: &plan, next: &RoundPlan::plain(), tree_rows, positions };
         self.set_parameters(gpu, &round);
         gpu.submit_pass(|pass| {
-            for sampling in [Sampling::default(), Sampling { temperature: 1.0, ..Sampling::default() }] {
+            for sampling in [Sampling::default(), Sampler::everything()] {
                 self.record(pass, target, &round, &sampling);
             }
         });
@@ -34,8 +34,7 @@ impl RoundKernels {
         target.set_tree(gpu, &star(rows), base);
         gpu.submit_pass(|pass| {
             target.record_tree(&self.verifier.trees, pass, most, base + MAX_ROWS);
-            let choice = self.verifier.choices.choice(&Sampling::default());
-            record(pass, [choice], RowClass::Tree, most as u32, 1);
+            record(pass, self.verifier.choices.choice(&Sampling::default()), RowClass::Tree, most as u32, 1);
         });
     }
 
@@ -56,7 +55,7 @@ impl DraftModel {
         forward.set_words(gpu, state::PARENT, &itself);
         gpu.submit_pass(|pass| {
             forward.record_tree(&self.trees, pass, rows, base + MAX_ROWS);
-            record(pass, [&self.candidates], RowClass::Tree, rows as u32, 1);
+            record(pass, self.candidates.dispatches(), RowClass::Tree, rows as u32, 1);
         });
     }
 }
@@ -65,8 +64,7 @@ impl Forward {
     /// Submits one step of plain decoding at position `base`.
     pub(super) fn submit_plain_step(&self, gpu: &Gpu, base: usize) {
         self.set_rows(gpu, &[0], base);
-        let choice = self.sampler.choice(&Sampling::default());
-        gpu.submit_pass(|pass| self.record(pass, 1, base, &Tail::Sample(choice)));
+        gpu.submit_pass(|pass| self.record(pass, 1, base, &Tail::Sample(&self.sampler, &Sampling::default())));
     }
 
     /// Writes `tree` as the rows of the next tree pass, its root at position `base`.

@@ -37,7 +37,7 @@ impl RoundKernels {
     /// What a round may dispatch, and as which rows.
     pub(super) fn dispatches<'a>(&'a self, target: &'a Forward) -> impl Iterator<Item = (RowClass, &'a Dispatch)> {
         let Verifier { trees, choices, accept, .. } = &self.verifier;
-        let after = choices.both().into_iter().chain([accept]).map(|dispatch| (RowClass::Tree, dispatch));
+        let after = choices.all().chain([accept]).map(|dispatch| (RowClass::Tree, dispatch));
         let drafted = self.drafters.model.iter().flat_map(DraftModel::dispatches);
         target.tree_dispatches(trees).chain(after).chain(drafted)
     }
@@ -52,13 +52,12 @@ impl RoundKernels {
     pub fn begin(
         &mut self,
         gpu: &Gpu,
-        target: &Forward,
         costs: &Costs,
         request: &DraftRequest<'_>,
         synthetic_acceptance: Option<f32>,
     ) -> usize {
         self.verify_costs = VerifyCosts::measured(costs);
-        self.verifier.begin(gpu, target, request.sampling, synthetic_acceptance);
+        self.verifier.begin(gpu, request.sampling, synthetic_acceptance);
         self.drafters.begin(gpu, request)
     }
 

@@ -68,7 +68,8 @@ impl Verifier {
             verify_ms: [1.0; 68],
         };
         let (mut b, t) = target.builder(gpu, &trees);
-        let choices = kernels::row_sampler(&mut b, vocab, [t.logits, t.block_max, t.state, &chosen, t.seen]).await?;
+        let buffers = [t.logits, t.block_max, t.state, &chosen, t.seen];
+        let choices = kernels::row_sampler(&mut b, vocab, trees.rows(), buffers).await?;
         let buffers = [&*chosen, t.state, t.tokens, t.history, t.seen];
         let accept = kernels::accept(&mut b, &params, buffers).await?;
         Ok(Self { trees, choices, accept, params, _chosen: chosen })
@@ -80,8 +81,8 @@ impl Verifier {
     }
 
     /// Begins a request. `synthetic`: the probability with which a node is accepted, in place of the comparison.
-    pub fn begin(&mut self, gpu: &Gpu, target: &Forward, sampling: &Sampling, synthetic: Option<f32>) {
-        self.choices.prepare(gpu, sampling, target.config.vocab_size);
+    pub fn begin(&mut self, gpu: &Gpu, sampling: &Sampling, synthetic: Option<f32>) {
+        self.choices.prepare(gpu, sampling);
         self.params.synthetic = synthetic.unwrap_or(-1.0);
         self.params.seed = [sampling.seed as u32, (sampling.seed >> 32) as u32];
         // Different from whatever comes: written with the first round.
@@ -111,7 +112,7 @@ impl Verifier {
     ) -> usize {
         let rows = (1 + round.plan.rule.max_nodes).min(round.tree_rows);
         let mut count = target.record_tree(&self.trees, pass, rows, round.positions);
-        count += record(pass, [self.choices.choice(sampling)], RowClass::Tree, rows as u32, 1);
+        count += record(pass, self.choices.choice(sampling), RowClass::Tree, rows as u32, 1);
         count += record(pass, [&self.accept], RowClass::Tree, 1, 1);
         if !round.plan.chain {
             count += target.record_commit(&self.trees, pass);

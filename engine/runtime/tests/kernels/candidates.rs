@@ -71,8 +71,8 @@ impl Pass {
         let [logits, block_max, draft, target, seen] = buffers.each_ref().map(|b| &**b);
         let params = CandidatesParams::new(sampling, self.vocab, self.n_shared, 1.0);
         let mut b = device.builder(kernel_set, NormKind::Rms);
-        let one = pollster::block_on(dispatch(&mut b, &params, [logits, block_max, draft, target, seen, &out]));
-        device.run([&one.expect("builds")], RowClass::Tree, 64, 1);
+        let one = pollster::block_on(dispatch(&mut b, &params, 64, [logits, block_max, draft, target, seen, &out]));
+        device.run(one.expect("builds").dispatches(), RowClass::Tree, 64, 1);
         let out = device.read::<[u32; 2]>(&out, 64 * CANDIDATES);
         let row = |(m, of_row): (usize, &[[u32; 2]])| {
             let runs = self.frontier.get(m).is_some_and(Option::is_some);

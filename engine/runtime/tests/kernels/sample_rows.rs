@@ -51,10 +51,10 @@ impl Case {
         let (chosen, seen) = (device.buffer(&[UNUSED; 80]), device.buffer(&self.seen));
         let mut b = device.builder(kernel_set, NormKind::Rms);
         let buffers = [&*logits, &block_max, &state, &chosen, &seen];
-        let sampler = pollster::block_on(row_sampler(&mut b, self.vocab, buffers)).expect("builds");
-        sampler.prepare(&device.gpu, sampling, self.vocab);
+        let sampler = pollster::block_on(row_sampler(&mut b, self.vocab, 64, buffers)).expect("builds");
+        sampler.prepare(&device.gpu, sampling);
         // The host records for the most rows that there may be.
-        device.run([sampler.choice(sampling)], RowClass::Tree, 64, 1);
+        device.run(sampler.choice(sampling), RowClass::Tree, 64, 1);
         assert_eq!(device.read::<u32>(&state, STATE_WORDS), words, "the state stays");
         assert_eq!(device.read::<u32>(&seen, self.seen.len()), self.seen, "what was seen stays");
         let mut chosen = device.read::<u32>(&chosen, 80);
