@@ -101,7 +101,8 @@ fn events_carry_every_token_and_the_whole_text() {
     // Nine a layer with the cpu kernels, which norm apart and whose attention is always split and joined; six with the gpu
     // kernels.
     let dispatches = out.metrics.dispatches_per_token.expect("more than one token");
-    assert!(dispatches <= (9 * engine.config().n_layers() + 7) as f64, "{dispatches}");
+    // Top-k and top-p take nine each with the cpu kernels.
+    assert!(dispatches <= (9 * engine.config().n_layers() + 7 + 2 * 9) as f64, "{dispatches}");
     assert!(out.metrics.peak_gpu_bytes <= out.metrics.weights_bytes + out.metrics.kv_bytes + (64 << 20));
 }
 

@@ -203,12 +203,12 @@ impl Bench<'_> {
         let logits: Vec<u32> = logits.iter().map(|l| l.to_bits()).collect();
         let logits = self.operands.words(&logits).await?;
         let block_max = self.operands.words(&block_max).await?;
-        let tokens = self.operands.words(&[0]).await?;
-        let history = self.operands.words(&[0; 2]).await?;
+        let chosen = self.operands.words(&[0]).await?;
         let seen = self.operands.words(&vec![0; vocab.div_ceil(32)]).await?;
         let state = self.state.clone();
-        let buffers = [&logits, &block_max, &state, &tokens, &history, &seen];
-        let sampler = kernels::sampler(&mut self.builder(self.config.norm.kind), vocab, buffers).await?;
+        // The choice at a row of a tree: it leaves the state, where one after another would come to the text's end.
+        let buffers = [&logits, &block_max, &state, &chosen, &seen];
+        let sampler = kernels::row_sampler(&mut self.builder(self.config.norm.kind), vocab, 1, buffers).await?;
         let greedy = with_greedy.then_some(("greedy", Sampling::default(), 2 * n_blocks));
         let sampled = [("top-p 0.9", TOP_P, vocab), ("top-k 40", TOP_K, vocab)];
         for (name, sampling, values) in greedy.into_iter().chain(sampled) {
