@@ -96,7 +96,7 @@ fn memory_that_runs_out_is_reported() {
 
 #[test]
 fn a_cache_in_halves_is_refused_by_kernels_that_know_none() {
-    let files = FolderFiles::open(&llama()).expect("a model folder");
+    let files = FolderFiles::open(llama()).expect("a model folder");
     let options = LoadOptions { dtype: Dtype::F16, kv_dtype: Some(KvDtype::F16), profile: Some(KernelSet::Cpu) };
     let error = pollster::block_on(Engine::open(gpu(), &files, &options, &mut |_| {})).err().expect("refused");
     assert!(matches!(error, Error::BadParameter { name: "kv-dtype", .. }), "{error}");
