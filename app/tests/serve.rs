@@ -2,15 +2,11 @@
 
 #[path = "serve/client.rs"]
 mod client;
-#[path = "hub/server.rs"]
-#[allow(dead_code, reason = "the hub's own tests use the rest")]
-mod hub;
 mod support;
 
 use std::fs;
 use std::net::TcpListener;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
 
 use client::{Page, Server, bundled, generate, load};
 use serde_json::json;
@@ -309,72 +305,6 @@ fn one_page_at_a_time_and_the_next_begins_anew() {
     let id = third.begin(generate(json!({ "name": "ar" }), 0.0, 0, 2));
     assert!(third.failure(id).contains("load"), "nothing is loaded for this page");
     assert_eq!(third.ask(bundled())["reply"], "loaded");
-}
-
-#[test]
-fn a_model_of_the_hub_comes_with_its_progress_and_its_name() {
-    let files = ["config.json", "generation_config.json", "tokenizer.json", "model.safetensors"];
-    let read = |file: &str| (file.to_owned(), fs::read(support::fixture("llama").join(file)).unwrap());
-    let hub = hub::HubServer::start(files.into_iter().map(read).collect());
-    let (site, home) = (site(), tempfile::tempdir().unwrap());
-    let mut command = understory(&["serve", "--port", "0", "--page", site.page.to_str().unwrap()]);
-    command.env("HF_HOME", home.path()).env("HF_ENDPOINT", hub.endpoint());
-    let server = Server::start(command);
-    let mut page = server.ready();
-    let id = page.begin(load(json!({ "from": "hub", "repo": "owner/model", "revision": "v1" }), json!(null)));
-    let mut fetched = Vec::new();
-    let loaded = loop {
-        let message = page.next();
-        assert_eq!(message["id"], id);
-        let body = &message["body"];
-        match body["stage"].as_str() {
-            Some("fetch") => fetched.push((body["done_bytes"].as_u64(), body["total_bytes"].as_u64())),
-            Some(_) => {}
-            None => break body.clone(),
-        }
-    };
-    assert_eq!((&loaded["reply"], &loaded["target"]), (&json!("loaded"), &json!("owner/model@v1")), "{loaded}");
-    let weights = fs::metadata(support::fixture("llama").join("model.safetensors")).unwrap().len();
-    assert!(fetched.contains(&(Some(weights), Some(weights))), "{weights}: {fetched:?}");
-}
-
-/// Waiting for the hub alone fails this: the page's stop, and the next page, would wait half a minute and longer.
-#[test]
-fn a_download_that_hangs_ends_with_the_request_and_with_the_page() {
-    let files = ["config.json", "generation_config.json", "tokenizer.json", "model.safetensors"];
-    let read = |file: &str| (file.to_owned(), fs::read(support::fixture("llama").join(file)).unwrap());
-    let hub = hub::HubServer::start(files.into_iter().map(read).collect());
-    let length = fs::metadata(support::fixture("llama").join("model.safetensors")).unwrap().len() as usize;
-    hub.state().trick = Some(Box::new(move |request| {
-        let head = hub::head(200, length, "");
-        request.path.starts_with("/store/").then(|| hub::Reply { head, body: vec![], then: hub::Then::Silence })
-    }));
-    let (site, home) = (site(), tempfile::tempdir().unwrap());
-    let mut command = understory(&["serve", "--port", "0", "--page", site.page.to_str().unwrap()]);
-    command.env("HF_HOME", home.path()).env("HF_ENDPOINT", hub.endpoint());
-    let server = Server::start(command);
-    let hangs = || hub.state().requests.iter().filter(|request| request.path.starts_with("/store/")).count();
-    let model = || load(json!({ "from": "hub", "repo": "owner/model", "revision": null }), json!(null));
-    let until = |n: usize| {
-        let start = Instant::now();
-        while hangs() < n {
-            assert!(start.elapsed() < Duration::from_secs(60));
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    };
-    let mut page = server.ready();
-    let start = Instant::now();
-    let id = page.begin(model());
-    until(1);
-    page.begin(json!({ "request": "stop", "id": id }));
-    assert!(page.failure(id).contains("stopped"));
-    page.begin(model());
-    until(2);
-    drop(page);
-    let mut next = server.ready();
-    assert_eq!(next.ask(bundled())["reply"], "loaded");
-    // A deadline against waiting for the hub twice, not a speed.
-    assert!(start.elapsed() < Duration::from_secs(60));
 }
 
 #[test]

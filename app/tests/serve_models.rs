@@ -1,15 +1,19 @@
-//! `understory serve` and models that strangers made: whatever they do, their request is answered, and so is the next.
+//! `understory serve` and models: of the hub, and those that strangers made. Whatever they do, their request is answered,
+//! and so is the next.
 
 #[path = "serve/client.rs"]
 #[allow(dead_code, reason = "the tests of the page's server use the rest")]
 mod client;
+#[path = "hub/server.rs"]
+#[allow(dead_code, reason = "the hub's own tests use the rest")]
+mod hub;
 mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use client::{Page, Server, bundled, generate, load};
 use serde_json::{Value, json};
@@ -234,4 +238,70 @@ fn a_load_ends_with_stop() {
         assert!(page.failure(id).contains("stopped"));
     }
     assert_eq!(page.ask(bundled())["reply"], "loaded");
+}
+
+#[test]
+fn a_model_of_the_hub_comes_with_its_progress_and_its_name() {
+    let files = ["config.json", "generation_config.json", "tokenizer.json", "model.safetensors"];
+    let read = |file: &str| (file.to_owned(), fs::read(fixture("llama").join(file)).unwrap());
+    let hub = hub::HubServer::start(files.into_iter().map(read).collect());
+    let home = home();
+    let mut command = understory(&["serve", "--port", "0", "--page", home.path().join("page").to_str().unwrap()]);
+    command.env("HF_HOME", home.path()).env("HF_ENDPOINT", hub.endpoint());
+    let server = Server::start(command);
+    let mut page = server.ready();
+    let id = page.begin(load(json!({ "from": "hub", "repo": "owner/model", "revision": "v1" }), json!(null)));
+    let mut fetched = Vec::new();
+    let loaded = loop {
+        let message = page.next();
+        assert_eq!(message["id"], id);
+        let body = &message["body"];
+        match body["stage"].as_str() {
+            Some("fetch") => fetched.push((body["done_bytes"].as_u64(), body["total_bytes"].as_u64())),
+            Some(_) => {}
+            None => break body.clone(),
+        }
+    };
+    assert_eq!((&loaded["reply"], &loaded["target"]), (&json!("loaded"), &json!("owner/model@v1")), "{loaded}");
+    let weights = fs::metadata(fixture("llama").join("model.safetensors")).unwrap().len();
+    assert!(fetched.contains(&(Some(weights), Some(weights))), "{weights}: {fetched:?}");
+}
+
+/// Waiting for the hub alone fails this: the page's stop, and the next page, would wait half a minute and longer.
+#[test]
+fn a_download_that_hangs_ends_with_the_request_and_with_the_page() {
+    let files = ["config.json", "generation_config.json", "tokenizer.json", "model.safetensors"];
+    let read = |file: &str| (file.to_owned(), fs::read(fixture("llama").join(file)).unwrap());
+    let hub = hub::HubServer::start(files.into_iter().map(read).collect());
+    let length = fs::metadata(fixture("llama").join("model.safetensors")).unwrap().len() as usize;
+    hub.state().trick = Some(Box::new(move |request| {
+        let head = hub::head(200, length, "");
+        request.path.starts_with("/store/").then(|| hub::Reply { head, body: vec![], then: hub::Then::Silence })
+    }));
+    let home = home();
+    let mut command = understory(&["serve", "--port", "0", "--page", home.path().join("page").to_str().unwrap()]);
+    command.env("HF_HOME", home.path()).env("HF_ENDPOINT", hub.endpoint());
+    let server = Server::start(command);
+    let hangs = || hub.state().requests.iter().filter(|request| request.path.starts_with("/store/")).count();
+    let model = || load(json!({ "from": "hub", "repo": "owner/model", "revision": null }), json!(null));
+    let until = |n: usize| {
+        let start = Instant::now();
+        while hangs() < n {
+            assert!(start.elapsed() < Duration::from_secs(60));
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    };
+    let mut page = server.ready();
+    let start = Instant::now();
+    let id = page.begin(model());
+    until(1);
+    page.begin(json!({ "request": "stop", "id": id }));
+    assert!(page.failure(id).contains("stopped"));
+    page.begin(model());
+    until(2);
+    drop(page);
+    let mut next = server.ready();
+    assert_eq!(next.ask(bundled())["reply"], "loaded");
+    // A deadline against waiting for the hub twice, not a speed.
+    assert!(start.elapsed() < Duration::from_secs(60));
 }
