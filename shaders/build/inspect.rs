@@ -5,7 +5,7 @@ use naga::{
     AddressSpace, Module, ShaderStage, StorageAccess,
     error::ShaderError,
     front::wgsl,
-    valid::{Capabilities, ValidationFlags, Validator},
+    valid::{Capabilities, ShaderStages, SubgroupOperationSet, ValidationFlags, Validator},
 };
 
 use crate::rules::{Violation, check, texels};
@@ -41,9 +41,12 @@ pub fn inspect(wgsl: &str, path: &str) -> Result<Interface, Refusal> {
         offset: error.location(wgsl).map(|location| location.offset as usize),
         message: error.emit_to_string_with_path(wgsl, path),
     })?;
-    // Nothing optional but unpack2x16float and its kin, which need no extension in WGSL.
-    let capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32;
-    let info = Validator::new(ValidationFlags::all(), capabilities).validate(&module).map_err(|error| Refusal {
+    // Nothing optional but unpack2x16float and its kin, which need no extension in WGSL, and broadcasts among the threads
+    // of a CPU adapter, which builds for browsers leave out.
+    let capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32 | Capabilities::SUBGROUP;
+    let mut validator = Validator::new(ValidationFlags::all(), capabilities);
+    validator.subgroup_stages(ShaderStages::COMPUTE).subgroup_operations(SubgroupOperationSet::BALLOT);
+    let info = validator.validate(&module).map_err(|error| Refusal {
         offset: error.location(wgsl).map(|location| location.offset as usize),
         message: ShaderError { source: wgsl.into(), label: Some(path.into()), inner: Box::new(error) }.to_string(),
     })?;

@@ -92,7 +92,7 @@ fn check_resources(module: &Module, info: &ModuleInfo, entry: usize) -> Vec<Viol
                 }
             }
             AddressSpace::Handle if let Some(access) = texels(&module.types[variable.ty].inner) => {
-                storage_textures += usize::from(access == "WriteTexels");
+                storage_textures += usize::from(!matches!(access, "Texels" | "FloatTexels"));
             }
             _ => report(format!("binding `{name}` is neither a uniform nor a storage buffer nor a texture of words")),
         }
@@ -124,6 +124,10 @@ pub fn texels(inner: &TypeInner) -> Option<&'static str> {
     match class {
         ImageClass::Sampled { kind: ScalarKind::Uint, multi: false } => Some("Texels"),
         ImageClass::Sampled { kind: ScalarKind::Float, multi: false } => Some("FloatTexels"),
+        ImageClass::Storage { format: StorageFormat::Rgba32Uint, access: StorageAccess::LOAD } => Some("StoredTexels"),
+        ImageClass::Storage { format: StorageFormat::Rgba32Float, access: StorageAccess::LOAD } => {
+            Some("StoredFloatTexels")
+        }
         ImageClass::Storage { format: StorageFormat::Rgba32Float, access: StorageAccess::STORE } => Some("WriteTexels"),
         _ => None,
     }

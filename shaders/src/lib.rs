@@ -62,7 +62,11 @@ pub enum Access {
     Texels,
     /// the same of floats
     FloatTexels,
-    /// a two-dimensional texture of floats, write only
+    /// a two-dimensional storage texture of unsigned words, read only
+    StoredTexels,
+    /// the same of floats
+    StoredFloatTexels,
+    /// the same, write only
     WriteTexels,
 }
 

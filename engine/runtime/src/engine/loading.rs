@@ -51,7 +51,7 @@ impl LoadContext {
         let kernel_set = kernel_set(options, &self.gpu);
         // What does not go together is refused when the model is loaded.
         if let Ok(kv) = kv_dtype(options, kernel_set) {
-            self.pipelines.begin(&self.gpu, &first_kernels(config, forms, kernel_set, kv));
+            self.pipelines.begin(&self.gpu, &first_kernels(config, forms, kernel_set, kv, self.gpu.report()));
         }
     }
 }
@@ -144,8 +144,9 @@ mod tests {
                 let config = engine.config();
                 let kv = KvDtype::of(kernel_set);
                 let weights = ModelWeights::open(&files, config).expect("a fixture's weights");
-                let asked = first_kernels(config, &asked_forms(dtype), kernel_set, kv);
-                let stored = first_kernels(config, &stored_forms(config, &weights, dtype), kernel_set, kv);
+                let asked = first_kernels(config, &asked_forms(dtype), kernel_set, kv, engine.gpu.report());
+                let stored =
+                    first_kernels(config, &stored_forms(config, &weights, dtype), kernel_set, kv, engine.gpu.report());
                 for mut named in [asked, stored] {
                     named.iter_mut().for_each(|(_, features, _)| features.sort_unstable());
                     named.sort();

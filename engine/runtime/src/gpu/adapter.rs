@@ -49,6 +49,9 @@ fn report(index: usize, adapter: &wgpu::Adapter) -> AdapterReport {
         (wgpu::Features::SUBGROUP, "subgroups"),
         (wgpu::Features::TIMESTAMP_QUERY, "timestamp-query"),
     ];
+    // The kernels of CPU adapters have threads of a vector hand words to one another, but for browsers (`matmul_cpu`).
+    let hands_over = cfg!(target_family = "wasm")
+        || adapter.features().contains(wgpu::Features::SUBGROUP) && info.subgroup_min_size >= 4;
     let features = optional.iter().filter(|(f, _)| adapter.features().contains(*f)).map(|(_, n)| n.to_string());
     AdapterReport {
         index,
@@ -70,7 +73,7 @@ fn report(index: usize, adapter: &wgpu::Adapter) -> AdapterReport {
             max_compute_invocations_per_workgroup: limits.max_compute_invocations_per_workgroup,
             max_compute_workgroups_per_dimension: limits.max_compute_workgroups_per_dimension,
         },
-        profile: if software { KernelSet::Cpu } else { KernelSet::Gpu },
+        profile: if software && hands_over { KernelSet::Cpu } else { KernelSet::Gpu },
         preferred: false,
         why: why.to_string(),
     }

@@ -47,7 +47,8 @@ impl Gpu {
             None => reports.iter().position(|r| r.preferred).unwrap_or(0),
         };
         let (adapter, report) = (adapters[chosen].clone(), reports[chosen].clone());
-        let wanted = wgpu::Features::TIMESTAMP_QUERY;
+        // Threads of CPU adapters hand words to one another (`matmul_cpu`).
+        let wanted = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SUBGROUP;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("understory"),
             required_features: adapter.features() & wanted,

@@ -192,17 +192,20 @@ fn binding_type(access: Access) -> wgpu::BindingType {
         view_dimension: wgpu::TextureViewDimension::D2,
         multisampled: false,
     };
+    let stored = |access, format| wgpu::BindingType::StorageTexture {
+        access,
+        format,
+        view_dimension: wgpu::TextureViewDimension::D2,
+    };
     match access {
         Access::Uniform => buffer(wgpu::BufferBindingType::Uniform),
         Access::Read => buffer(wgpu::BufferBindingType::Storage { read_only: true }),
         Access::ReadWrite => buffer(wgpu::BufferBindingType::Storage { read_only: false }),
         Access::Texels => texture(wgpu::TextureSampleType::Uint),
         Access::FloatTexels => texture(wgpu::TextureSampleType::Float { filterable: false }),
-        Access::WriteTexels => wgpu::BindingType::StorageTexture {
-            access: wgpu::StorageTextureAccess::WriteOnly,
-            format: wgpu::TextureFormat::Rgba32Float,
-            view_dimension: wgpu::TextureViewDimension::D2,
-        },
+        Access::StoredTexels => stored(wgpu::StorageTextureAccess::ReadOnly, wgpu::TextureFormat::Rgba32Uint),
+        Access::StoredFloatTexels => stored(wgpu::StorageTextureAccess::ReadOnly, wgpu::TextureFormat::Rgba32Float),
+        Access::WriteTexels => stored(wgpu::StorageTextureAccess::WriteOnly, wgpu::TextureFormat::Rgba32Float),
     }
 }
 

@@ -62,7 +62,8 @@ fn in_buffer(buffer: &wgpu::Buffer, origin: wgpu::Origin3d) -> wgpu::TexelCopyBu
 }
 
 impl Gpu {
-    /// A texture of `bytes`, which kernels can write where the format is one of floats; in the way of
+    /// A texture of `bytes`, which kernels can write where the format is one of floats; read as `lib/texels.wesl` says; in
+    /// the way of
     /// [`Self::create_buffer_deferred`].
     fn texels(&self, doing: &'static str, bytes: u64, format: wgpu::TextureFormat) -> Result<Texels> {
         use wgpu::TextureUsages as U;
@@ -73,8 +74,11 @@ impl Gpu {
         let words = bytes.div_ceil(16).max(1) as u32;
         let size = wgpu::Extent3d { width: ROW, height: words.div_ceil(ROW), depth_or_array_layers: 1 };
         let bytes = u64::from(ROW_BYTES) * u64::from(size.height);
-        let written =
-            if format == wgpu::TextureFormat::Rgba32Float { U::STORAGE_BINDING | U::COPY_SRC } else { U::empty() };
+        let usage = match format == wgpu::TextureFormat::Rgba32Float {
+            true => U::TEXTURE_BINDING | U::STORAGE_BINDING | U::COPY_SRC,
+            false if cfg!(target_family = "wasm") => U::TEXTURE_BINDING,
+            false => U::STORAGE_BINDING,
+        };
         let texture = self.allocate(doing, bytes, |device| {
             device.create_texture(&wgpu::TextureDescriptor {
                 label: Some(doing),
@@ -83,7 +87,7 @@ impl Gpu {
                 sample_count: 1,
                 dimension: wgpu::TextureDimension::D2,
                 format,
-                usage: U::TEXTURE_BINDING | U::COPY_DST | written,
+                usage: U::COPY_DST | usage,
                 view_formats: &[],
             })
         })?;

@@ -3,7 +3,7 @@
 
 use understory_model::config::{Activation, ModelConfig};
 use understory_model::weights::{LayerSlot, ModelWeights, Slot};
-use understory_protocol::{Dtype, KernelSet, KvDtype};
+use understory_protocol::{AdapterReport, Dtype, KernelSet, KvDtype};
 
 use super::attention::{of_cache, one_row};
 use super::norm_feature;
@@ -36,13 +36,19 @@ pub fn stored_forms<'a>(
 }
 
 /// Kernels of a pass over one row with a greedy choice, each once, in the order of the pass.
-pub fn first_kernels(config: &ModelConfig, forms: &Forms<'_>, kernel_set: KernelSet, kv: KvDtype) -> Vec<PipelineName> {
+pub fn first_kernels(
+    config: &ModelConfig,
+    forms: &Forms<'_>,
+    kernel_set: KernelSet,
+    kv: KvDtype,
+    adapter: &AdapterReport,
+) -> Vec<PipelineName> {
     let norm = config.norm.kind;
     let products = |slot, cols: usize, epilogue| {
         forms(slot, cols).into_iter().map(move |form| {
             let texels = reads_texels(kernel_set, cols.div_ceil(8));
             let features = [features(form, texels, kernel_set, norm, epilogue).as_slice(), &["cb1"]].concat();
-            (few_rows_kernel(kernel_set), features, constants(form, kernel_set))
+            (few_rows_kernel(kernel_set), features, constants(form, texels, kernel_set, adapter))
         })
     };
     let optional = |feature, there: bool| there.then_some(feature);

@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 use understory_model::config::{Activation, NormKind};
-use understory_protocol::{KernelSet, Result};
+use understory_protocol::{AdapterReport, KernelSet, Result};
 
 use super::{Builder, norm_feature};
 use crate::device_weights::{BOUND_BYTES, Form, Matrix, MatrixPart, Vectors, bound_rows};
@@ -100,10 +100,14 @@ pub(super) fn few_rows_kernel(kernel_set: KernelSet) -> &'static str {
 }
 
 /// Its constants; the prefill kernel of GPUs has the same.
-pub(super) fn constants(form: Form, kernel_set: KernelSet) -> Constants {
+pub(super) fn constants(form: Form, texels: bool, kernel_set: KernelSet, adapter: &AdapterReport) -> Constants {
     let mut constants = form.constants();
     if kernel_set == KernelSet::Cpu {
         constants.push(("THREADS", CPU_THREADS));
+        // Threads that hand words to one another, which browsers' do not.
+        if texels && !cfg!(target_family = "wasm") && adapter.subgroup_sizes[0] < CPU_THREADS {
+            constants.push(("LANES", 4));
+        }
     }
     constants
 }
@@ -182,7 +186,7 @@ async fn part_product(b: &mut Builder<'_>, op: &Product<'_>, part: &MatrixPart, 
         Epilogue::Act(a) | Epilogue::Gated(a) => activation_code(a),
         Epilogue::Store | Epilogue::Residual | Epilogue::Logits => 0,
     };
-    let constants = constants(part.form, b.kernel_set);
+    let constants = constants(part.form, part.store.is_texels(), b.kernel_set, b.gpu.report());
     let features = features(part.form, part.store.is_texels(), b.kernel_set, b.norm, op.epilogue);
     let with = |extra: &[&'static str]| [features.as_slice(), extra].concat();
     let (kernel, block) = (few_rows_kernel(b.kernel_set), if b.kernel_set == KernelSet::Gpu { "cb4" } else { "cb8" });
