@@ -14,7 +14,6 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
-use understory_model::MeasuredShape;
 use understory_protocol::{Dtype, KernelSet, KvDtype, LoadOptions, Sampling};
 
 use crate::conversation::TemplateArg;
@@ -368,10 +367,10 @@ pub struct EvalArgs {
 
 #[derive(Debug, Args)]
 pub struct KernelsArgs {
-    /// Model whose matrix sizes are used, with random weights [default: tales on adapters emulated on a CPU, else
-    /// pythia-2.8b]
-    #[arg(long, value_enum)]
-    pub shape: Option<ShapeArg>,
+    /// Model whose matrix sizes are used, with random weights: `tales`, or one that `understory predict --list-models` shows, such
+    /// as llama-3.2-1b [default: tales on adapters emulated on a CPU, else pythia-2.8b]
+    #[arg(long, value_name = "NAME")]
+    pub shape: Option<String>,
     /// Model whose matrix sizes and data types are used, in place of --shape: as with `understory generate`
     #[arg(short, long, value_name = "MODEL", conflicts_with = "shape")]
     pub model: Option<String>,
@@ -390,22 +389,6 @@ pub struct KernelsArgs {
     /// Print one JSON object to stdout and the table to stderr
     #[arg(long, help_heading = "Output")]
     pub json: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ShapeArg {
-    Tales,
-    #[value(name = "pythia-2.8b")]
-    Pythia,
-}
-
-impl From<ShapeArg> for MeasuredShape {
-    fn from(shape: ShapeArg) -> Self {
-        match shape {
-            ShapeArg::Tales => Self::Tales,
-            ShapeArg::Pythia => Self::Pythia,
-        }
-    }
 }
 
 fn at_least_one(value: &str) -> Result<usize, String> {

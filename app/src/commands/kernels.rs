@@ -1,14 +1,17 @@
 //! `understory kernels`: how fast each kernel is here, against what the device can copy and compute; or their text.
 
+use std::collections::HashMap;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use serde::Serialize;
+use understory_lab::predict::models::model;
+use understory_model::MeasuredShape;
 use understory_model::config::ModelConfig;
 use understory_model::weights::ModelWeights;
 use understory_protocol::figures::rounded;
 use understory_protocol::{AdapterReport, Dtype};
-use understory_runtime::bench::{self, KernelOptions, KernelReport, KernelRow, Subject, VerifyPoint};
+use understory_runtime::bench::{self, KernelOptions, KernelReport, KernelRow, ROUND_ROWS, Subject, VerifyPoint};
 use understory_runtime::gpu::Gpu;
 use understory_runtime::kernels::modules;
 
@@ -16,6 +19,9 @@ use crate::cli::KernelsArgs;
 use crate::files;
 use crate::models;
 use crate::output::{self, Console};
+
+/// Shares that are named.
+const LARGEST: usize = 3;
 
 /// The `--json` report.
 #[derive(Serialize)]
@@ -32,9 +38,9 @@ pub fn run(args: &KernelsArgs, console: &Console) -> Result<()> {
     pollster::block_on(async {
         let gpu = Gpu::open(args.device).await?;
         let dtype = args.dtype.into();
-        let subject = match (&args.model, args.shape) {
+        let subject = match (&args.model, &args.shape) {
             (Some(name), _) => Some(subject(name, dtype, console)?),
-            (None, Some(shape)) => Some(Subject::of_shape(shape.into())?),
+            (None, Some(name)) => Some(of_shape(name)?),
             (None, None) => None,
         };
         let options = KernelOptions { subject, kernel_set: args.profile.map(Into::into), dtype };
@@ -54,6 +60,18 @@ pub fn run(args: &KernelsArgs, console: &Console) -> Result<()> {
         }
         output::text(&text)
     })
+}
+
+/// Sizes of a model known by name.
+fn of_shape(name: &str) -> Result<Subject> {
+    let bundled = MeasuredShape::Tales;
+    if name.eq_ignore_ascii_case(bundled.name()) {
+        return Ok(Subject::of_shape(bundled)?);
+    }
+    let Some(known) = model(name)? else {
+        bail!("--shape {name}: expected {} or a name that `understory predict --list-models` shows", bundled.name());
+    };
+    Ok(Subject { name: known.name.clone(), config: known.config()?, forms: HashMap::new() })
 }
 
 /// A model's sizes and data types; its weights are not read.
@@ -85,7 +103,7 @@ fn text(device: &AdapterReport, report: &KernelReport) -> String {
     format!(
         "{} ({}), {} kernels, shapes of {}, weights {} from {} layers{software}\n\
          copy {} GB/s, peak {} GFLOP/s in f32 (both measured; what stays in caches can be faster than a copy)\n\n\
-         {}\nA token by what takes it, {} ms in all\n{}\nVerify curve: all products of a layer for n rows at once, relative to one row\n{}",
+         {}\nA token, greedy, {}\n{}\nA pass that verifies {} rows, with a greedy choice at each, {}\n{}\nVerify curve: all products of a layer for n rows at once, relative to one row\n{}",
         device.name,
         device.backend,
         report.profile.name(),
@@ -95,8 +113,11 @@ fn text(device: &AdapterReport, report: &KernelReport) -> String {
         rounded(report.copy.value),
         rounded(report.peak.value),
         output::columns("<<>>>>>>", &kernel_rows(&report.rows)),
-        rounded(report.token_us.iter().map(|(_, us)| us).sum::<f64>() / 1e3),
-        output::columns("<>>", &token_rows(&report.token_us)),
+        in_all(&report.token_us),
+        output::columns("<>>", &pass_rows(&report.token_us)),
+        ROUND_ROWS,
+        in_all(&report.round_us),
+        output::columns("<>>", &pass_rows(&report.round_us)),
         output::columns(">>><", &curve_rows(&report.verify)),
     )
 }
@@ -120,7 +141,17 @@ fn kernel_rows(rows: &[KernelRow]) -> Vec<Vec<String>> {
     std::iter::once(heading).chain(rows.iter().map(row)).collect()
 }
 
-fn token_rows(parts: &[(String, f64)]) -> Vec<Vec<String>> {
+/// `40.2 ms in all; most of it gate up 576 -> 3072 (29 %), qkv 576 -> 960 (16 %), attention (15 %)`
+fn in_all(parts: &[(String, f64)]) -> String {
+    let all: f64 = parts.iter().map(|(_, us)| us).sum();
+    let mut largest: Vec<_> = parts.iter().collect();
+    largest.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let share = |(name, us): &&(String, f64)| format!("{name} ({:.0} %)", 100.0 * us / all);
+    let largest: Vec<String> = largest.iter().take(LARGEST).map(share).collect();
+    format!("{} ms in all; most of it {}", rounded(all / 1e3), largest.join(", "))
+}
+
+fn pass_rows(parts: &[(String, f64)]) -> Vec<Vec<String>> {
     let all: f64 = parts.iter().map(|(_, us)| us).sum();
     let heading = ["WHAT", "ms", "share"].map(str::to_owned).to_vec();
     let row = |(name, us): &(String, f64)| vec![name.clone(), rounded(us / 1e3), format!("{:.0} %", 100.0 * us / all)];

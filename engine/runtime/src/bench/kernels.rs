@@ -24,9 +24,13 @@ use crate::kernels::state::STATE_WORDS;
 use crate::kernels::{Builder, stored_forms};
 
 /// Bytes of weights that no cache holds.
-const BEYOND_CACHES: u64 = 1 << 30;
+pub(super) const BEYOND_CACHES: u64 = 1 << 30;
+/// Rows of the verification in the table.
+pub const ROUND_ROWS: usize = 8;
 /// Rows of the products in the table: decoding, verification, and a chunk of prefill where it has a kernel.
-const ROWS: [usize; 3] = [1, 8, 64];
+const ROWS: [usize; 3] = [1, ROUND_ROWS, 64];
+/// Those of the kernels around them.
+pub(super) const AROUND_ROWS: [usize; 2] = [1, ROUND_ROWS];
 const PREFILL_ROWS: usize = 256;
 const VERIFY_ROWS: [usize; 13] = [1, 2, 3, 4, 5, 6, 8, 12, 16, 24, 32, 48, 64];
 const VERIFY_ROUNDS: usize = 9;
@@ -124,10 +128,12 @@ pub async fn run(
     bench.norm_residual().await?;
     bench.head().await?;
     bench.sample().await?;
-    let token_us = token_us(&bench.rows, config.n_layers(), config.post_norms);
+    let pass_us = |rows| pass_us(&bench.rows, rows, config.n_layers(), config.post_norms);
+    let (token_us, round_us) = (pass_us(1), pass_us(ROUND_ROWS));
     Ok(KernelReport {
         shape: subject.name,
         token_us,
+        round_us,
         profile: kernel_set,
         dtype: options.dtype,
         shaders_hash: understory_shaders::hash().into(),
@@ -160,12 +166,12 @@ pub(super) struct Bench<'a> {
     done: usize,
 }
 
-/// Microseconds of a greedy token by what takes them, at the shortest context: each kernel of one row as often as a pass
-/// has it.
-fn token_us(rows: &[KernelRow], n_layers: usize, post_norms: bool) -> Vec<(String, f64)> {
+/// Microseconds of a pass over `n` rows with greedy choices by what takes them, at the shortest context: each kernel as
+/// often as a pass has it.
+fn pass_us(rows: &[KernelRow], n: usize, n_layers: usize, post_norms: bool) -> Vec<(String, f64)> {
     let mut parts: Vec<(String, f64)> = Vec::new();
     let mut seen_attention = false;
-    for row in rows.iter().filter(|row| row.rows == 1) {
+    for row in rows.iter().filter(|row| row.rows == n) {
         let times = match row.kernel.as_str() {
             "attention" if seen_attention => continue,
             "attention" => {

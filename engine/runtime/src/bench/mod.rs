@@ -11,5 +11,5 @@ mod report;
 mod stopwatch;
 
 pub use ceilings::{copy_bandwidth, peak_arithmetic};
-pub use kernels::{KernelOptions, Subject, run};
+pub use kernels::{KernelOptions, ROUND_ROWS, Subject, run};
 pub use report::{Ceiling, KernelReport, KernelRow, VerifyPoint};

@@ -1,17 +1,15 @@
 //! The kernels around the products: embedding, rotation, attention, Gemma's norm, the head and the choice of a token.
-//! All of one row, as in decoding; attention also of a few.
+//! Of one row, as in decoding, and of a few, as in verification.
 
 use understory_model::config::NormKind;
 use understory_protocol::{KvDtype, Result, Sampling};
 
-use super::kernels::{Bench, Cost, Pass, all};
+use super::kernels::{AROUND_ROWS, BEYOND_CACHES, Bench, Cost, Pass, ROUND_ROWS, all};
 use super::operands::hashes;
 use crate::gpu::{Dispatch, Words};
 use crate::kernels::{self, Attention, Rope, split_keys};
 
-const CONTEXTS: [usize; 4] = [128, 512, 1024, 2048];
-/// Rows of attention: decoding, and verification.
-const ATTENTION_ROWS: [usize; 2] = [1, 8];
+const CONTEXTS: [usize; 6] = [128, 512, 1024, 2048, 8192, 32768];
 const TOP_P: Sampling =
     Sampling { temperature: 0.8, top_k: 0, top_p: 0.9, min_p: 0.0, repetition_penalty: 1.0, seed: 1 };
 const TOP_K: Sampling = Sampling { top_k: 40, top_p: 1.0, ..TOP_P };
@@ -54,7 +52,7 @@ impl Bench<'_> {
     /// Measurements that this file makes.
     pub fn n_around(&self) -> usize {
         let attention: usize = self.contexts().map(|c| if self.splits(c) > 1 { 2 } else { 1 }).sum();
-        ATTENTION_ROWS.len() * attention + 7 + 2 * VOCABULARIES.len()
+        AROUND_ROWS.len() * (attention + 7) + 2 * VOCABULARIES.len()
     }
 
     /// What kernels write and attention reads.
@@ -71,27 +69,30 @@ impl Bench<'_> {
         let (d, vocab, norm) = (self.config.hidden_size, self.config.vocab_size, self.config.norm.kind);
         let form = self.table;
         let table = self.operands.matrix(self.kernel_set, form, vocab.div_ceil(4), d).await?;
-        let tokens = self.operands.words(&[vocab as u32 / 2]).await?;
-        let x = self.operands.floats(d.next_multiple_of(8)).await?;
-        let stats = self.operands.floats(2 * d.div_ceil(4)).await?;
+        let tokens = self.operands.words(&[vocab as u32 / 2; ROUND_ROWS]).await?;
+        let x = self.operands.floats(ROUND_ROWS * d.next_multiple_of(8)).await?;
+        let stats = self.operands.floats(ROUND_ROWS * 2 * d.div_ceil(4)).await?;
         let state = self.state.clone();
         let buffers = [&tokens, &state, &x, &stats];
         let dispatches = kernels::embed(&mut self.builder(norm), &table, None, [d as f32, 1.0], buffers).await?;
-        let mut cost = bytes_of_f32(d + 2 * d.div_ceil(4));
-        cost.bytes += form.row_bytes(d);
-        self.row(("embed", format!("{vocab} x {d}")), &refs(&dispatches), 1, Pass::rows(1), cost).await
+        for rows in AROUND_ROWS {
+            let mut cost = bytes_of_f32(rows * (d + 2 * d.div_ceil(4)));
+            cost.bytes += rows as u64 * form.row_bytes(d);
+            self.row(("embed", format!("{vocab} x {d}")), &refs(&dispatches), 1, Pass::rows(rows), cost).await?;
+        }
+        Ok(())
     }
 
     pub async fn rope(&mut self) -> Result<()> {
         let config = self.config;
         let head_stride = config.head_dim.next_multiple_of(4);
         let row = config.q_dim() + 2 * config.kv_dim();
-        let qkv = self.operands.floats(row).await?;
-        let q = self.words(config.n_heads * head_stride).await?;
-        let k_cache = self.kv_words(config.n_kv_heads * head_stride).await?;
-        let v_cache = self.kv_words(config.n_kv_heads * head_stride).await?;
+        let qkv = self.operands.floats(ROUND_ROWS * row).await?;
+        let q = self.words(ROUND_ROWS * config.n_heads * head_stride).await?;
+        let k_cache = self.kv_words(ROUND_ROWS * config.n_kv_heads * head_stride).await?;
+        let v_cache = self.kv_words(ROUND_ROWS * config.n_kv_heads * head_stride).await?;
         let rotary_dim = config.ropes.first().map(|rope| rope.rotary_dim);
-        let angles = self.operands.floats(rotary_dim.unwrap_or(0)).await?;
+        let angles = self.operands.floats(ROUND_ROWS * rotary_dim.unwrap_or(0)).await?;
         let state = self.state.clone();
         let rope = Rope {
             qkv: &qkv,
@@ -105,7 +106,11 @@ impl Bench<'_> {
         };
         let dispatch = kernels::rope(&mut self.builder(config.norm.kind), config, rope).await?;
         let shape = format!("{} + 2 x {} heads of {}", config.n_heads, config.n_kv_heads, config.head_dim);
-        self.row(("rope", shape), &[&dispatch], 1, Pass::rows(1), bytes_of_f32(2 * row)).await
+        for rows in AROUND_ROWS {
+            let cost = bytes_of_f32(2 * rows * row);
+            self.row(("rope", shape.clone()), &[&dispatch], 1, Pass::rows(rows), cost).await?;
+        }
+        Ok(())
     }
 
     /// Over contexts, with a KV cache a layer; where it is split, the reduction also alone.
@@ -115,17 +120,22 @@ impl Bench<'_> {
         let most = self.contexts().max().unwrap_or(1);
         let kv = KvDtype::of(self.kernel_set);
         let cache_row = config.n_kv_heads * head_stride;
-        let rows = ATTENTION_ROWS[ATTENTION_ROWS.len() - 1];
+        let rows = ROUND_ROWS;
         let q = self.words(rows * config.n_heads * head_stride).await?;
         let out = self.operands.floats(rows * config.q_dim().next_multiple_of(8)).await?;
         let n_splits = self.splits(most);
         let part_values = config.n_heads * (head_stride + 4);
         let parts = self.words(rows * part_values * n_splits as usize).await?;
         let state = self.state.clone();
-        let mut dispatches = Vec::new();
+        let mut made: Vec<Vec<Dispatch>> = Vec::new();
         let mut caches = Vec::new();
-        for layer in &config.layers[..self.layers] {
-            let cache = [self.kv_words(most * cache_row).await?, self.kv_words(most * cache_row).await?];
+        let of_contexts: Vec<_> = self.contexts().map(|context| (context, self.layers_beyond(context))).collect();
+        let most_layers = of_contexts.iter().map(|&(_, layers)| layers).max().unwrap_or(0);
+        for (i, layer) in config.layers[..most_layers].iter().enumerate() {
+            // The longest context that goes through this layer.
+            let most = of_contexts.iter().filter(|&&(_, layers)| i < layers).map(|&(context, _)| context).max();
+            let values = most.unwrap_or(1) * cache_row;
+            let cache = [self.kv_words(values).await?, self.kv_words(values).await?];
             let attention = Attention {
                 q: q.binding(),
                 k_cache: cache[0].binding(),
@@ -136,12 +146,11 @@ impl Bench<'_> {
                 out_stride: config.q_dim(),
                 parts: (n_splits > 1).then(|| (parts.binding(), n_splits)),
             };
-            dispatches.extend(kernels::attention(&mut self.builder(config.norm.kind), config, layer, attention).await?);
+            made.push(kernels::attention(&mut self.builder(config.norm.kind), config, layer, attention).await?);
             // On the device's account for as long as it is measured.
             caches.push(cache);
         }
-        let cases: Vec<_> = self.contexts().flat_map(|c| ATTENTION_ROWS.map(|rows| (c, rows))).collect();
-        for (context, rows) in cases {
+        for ((context, layers), rows) in of_contexts.into_iter().flat_map(|of| AROUND_ROWS.map(|rows| (of, rows))) {
             let splits = self.splits(context);
             let pass = Pass { rows, base: context - rows, splits };
             let name =
@@ -149,50 +158,70 @@ impl Bench<'_> {
             let mut cost = bytes_of_f32(2 * rows * config.q_dim());
             cost.bytes += (2 * context * cache_row * kv.bytes()) as u64;
             cost.flops = Some(4 * (rows * context * config.q_dim()) as u64);
-            self.row(("attention", name.clone()), &refs(&dispatches), self.layers, pass, cost).await?;
+            let dispatches: Vec<_> = made[..layers].iter().flatten().collect();
+            self.row(("attention", name.clone()), &dispatches, layers, pass, cost).await?;
             if splits > 1 {
-                let reduce: Vec<_> = dispatches.iter().filter(|d| is_reduce(d)).collect();
+                let reduce: Vec<_> = dispatches.into_iter().filter(|d| is_reduce(d)).collect();
                 let cost = bytes_of_f32(rows * (part_values * splits as usize + config.q_dim()));
-                self.row(("attention_reduce", name), &reduce, self.layers, pass, cost).await?;
+                self.row(("attention_reduce", name), &reduce, layers, pass, cost).await?;
             }
         }
         Ok(())
     }
 
+    /// Layers whose caches of so many positions no cache of the device holds. An emulator's attention takes long enough
+    /// without.
+    fn layers_beyond(&self, context: usize) -> usize {
+        let beyond = if self.gpu.report().software { BEYOND_CACHES / 64 } else { BEYOND_CACHES };
+        let row =
+            self.config.n_kv_heads * self.config.head_dim.next_multiple_of(4) * KvDtype::of(self.kernel_set).bytes();
+        (beyond.div_ceil(2 * (context * row) as u64) as usize).min(self.layers)
+    }
+
     pub async fn norm_residual(&mut self) -> Result<()> {
         let config = self.config;
         let d = config.hidden_size;
-        let (t, gamma) =
-            (self.operands.floats(d.next_multiple_of(8)).await?, self.operands.floats(d.next_multiple_of(8)).await?);
-        let (x, y) =
-            (self.operands.floats(d.next_multiple_of(8)).await?, self.operands.floats(d.next_multiple_of(8)).await?);
-        let stats = self.operands.floats(2 * d.div_ceil(4)).await?;
-        let out_stats = self.operands.floats(2 * d.div_ceil(4)).await?;
+        let gamma = self.operands.floats(d.next_multiple_of(8)).await?;
+        let rows_of = ROUND_ROWS * d.next_multiple_of(8);
+        let (t, x) = (self.operands.floats(rows_of).await?, self.operands.floats(rows_of).await?);
+        let y = self.operands.floats(rows_of).await?;
+        let stats = self.operands.floats(ROUND_ROWS * 2 * d.div_ceil(4)).await?;
+        let out_stats = self.operands.floats(ROUND_ROWS * 2 * d.div_ceil(4)).await?;
         let state = self.state.clone();
         // Only models with RMS norms have it.
         let mut b = self.builder(NormKind::Rms);
         let dispatch = kernels::norm_residual(&mut b, config, &gamma, &state, [&t, &stats, &x, &y, &out_stats]).await?;
-        let cost = bytes_of_f32(4 * d + 4 * d.div_ceil(4));
-        self.row(("norm_residual", format!("{d}")), &[&dispatch], 1, Pass::rows(1), cost).await
-    }
-
-    pub async fn head(&mut self) -> Result<()> {
-        let spec = self.head.clone();
-        let made = self.made(&spec, 1, 1).await?;
-        self.row(("matmul", spec.shape()), &all(&made), 1, Pass::rows(1), spec.cost(1)).await
-    }
-
-    /// At the model's vocabulary, and sampled at larger ones.
-    pub async fn sample(&mut self) -> Result<()> {
-        let vocab = self.config.vocab_size;
-        self.sample_of(vocab, true).await?;
-        for vocab in VOCABULARIES {
-            self.sample_of(vocab, false).await?;
+        for rows in AROUND_ROWS {
+            let cost = bytes_of_f32(rows * (4 * d + 4 * d.div_ceil(4)));
+            self.row(("norm_residual", format!("{d}")), &[&dispatch], 1, Pass::rows(rows), cost).await?;
         }
         Ok(())
     }
 
-    async fn sample_of(&mut self, vocab: usize, with_greedy: bool) -> Result<()> {
+    /// Of the last row, as in decoding, and of every row.
+    pub async fn head(&mut self) -> Result<()> {
+        for rows in AROUND_ROWS {
+            let spec = self.head.clone().with_last_row(rows == 1);
+            let made = self.made(&spec, 1, rows).await?;
+            self.row(("matmul", spec.shape()), &all(&made), 1, Pass::rows(rows), spec.cost(rows)).await?;
+        }
+        Ok(())
+    }
+
+    /// At the model's vocabulary, and sampled at larger ones.
+    pub async fn sample(&mut self) -> Result<()> {
+        let greedy = Sampling::default();
+        let own = self.config.vocab_size;
+        for rows in AROUND_ROWS {
+            self.sample_of(own, rows, &[("greedy", greedy), ("top-p 0.9", TOP_P), ("top-k 40", TOP_K)]).await?;
+        }
+        for vocab in VOCABULARIES {
+            self.sample_of(vocab, 1, &[("top-p 0.9", TOP_P), ("top-k 40", TOP_K)]).await?;
+        }
+        Ok(())
+    }
+
+    async fn sample_of(&mut self, vocab: usize, rows: usize, ways: &[(&str, Sampling)]) -> Result<()> {
         let n_blocks = vocab.div_ceil(4);
         let logits = made_up_logits(vocab);
         let largest = |(b, block): (usize, &[f32])| {
@@ -201,21 +230,20 @@ impl Bench<'_> {
         };
         let block_max: Vec<u32> = logits.chunks(4).enumerate().flat_map(largest).collect();
         let logits: Vec<u32> = logits.iter().map(|l| l.to_bits()).collect();
-        let logits = self.operands.words(&logits).await?;
-        let block_max = self.operands.words(&block_max).await?;
-        let chosen = self.operands.words(&[0]).await?;
+        let logits = self.operands.words(&logits.repeat(rows)).await?;
+        let block_max = self.operands.words(&block_max.repeat(rows)).await?;
+        let chosen = self.operands.words(&vec![0; rows]).await?;
         let seen = self.operands.words(&vec![0; vocab.div_ceil(32)]).await?;
         let state = self.state.clone();
         // The choice at a row of a tree: it leaves the state, where one after another would come to the text's end.
         let buffers = [&logits, &block_max, &state, &chosen, &seen];
-        let sampler = kernels::row_sampler(&mut self.builder(self.config.norm.kind), vocab, 1, buffers).await?;
-        let greedy = with_greedy.then_some(("greedy", Sampling::default(), 2 * n_blocks));
-        let sampled = [("top-p 0.9", TOP_P, vocab), ("top-k 40", TOP_K, vocab)];
-        for (name, sampling, values) in greedy.into_iter().chain(sampled) {
-            sampler.prepare(self.gpu, &sampling);
+        let sampler = kernels::row_sampler(&mut self.builder(self.config.norm.kind), vocab, rows, buffers).await?;
+        for (name, sampling) in ways {
+            sampler.prepare(self.gpu, sampling);
             let shape = format!("{name}, {vocab} tokens");
-            let dispatches: Vec<_> = sampler.choice(&sampling).collect();
-            self.row(("sample", shape), &dispatches, 1, Pass::rows(1), bytes_of_f32(values)).await?;
+            let dispatches: Vec<_> = sampler.choice(sampling).collect();
+            let values = if sampling.temperature == 0.0 { 2 * n_blocks } else { vocab };
+            self.row(("sample", shape), &dispatches, 1, Pass::rows(rows), bytes_of_f32(rows * values)).await?;
         }
         Ok(())
     }

@@ -24,6 +24,8 @@ pub struct Spec {
     norm: bool,
     has_bias: bool,
     epilogue: Epilogue,
+    /// only the last row of the activations
+    last_row: bool,
 }
 
 impl Spec {
@@ -40,6 +42,7 @@ impl Spec {
             norm: false,
             has_bias,
             epilogue: Epilogue::Residual,
+            last_row: false,
         };
         let qkv = plain("qkv", LayerSlot::Qkv, d, config.q_dim() + 2 * config.kv_dim(), config.qkv_bias);
         let up = plain("up", LayerSlot::MlpUp, d, inner, config.mlp_bias);
@@ -69,12 +72,18 @@ impl Spec {
             norm: true,
             has_bias: config.lm_head_bias,
             epilogue: Epilogue::Logits,
+            last_row: true,
         }
     }
 
     /// `qkv 2560 -> 7680`
     pub fn shape(&self) -> String {
         format!("{} {} -> {}", self.label, self.k, self.matrix_rows)
+    }
+
+    /// Of every row, or of the last one alone.
+    pub fn with_last_row(self, last_row: bool) -> Spec {
+        Spec { last_row, ..self }
     }
 
     /// With the form that `form` gives for its slot and columns.
@@ -152,7 +161,7 @@ pub async fn make(
         n_out: spec.n_out,
         extra: Some(&a.extra),
         epilogue: spec.epilogue,
-        last_row: spec.epilogue == Epilogue::Logits,
+        last_row: spec.last_row,
         normed: &a.normed,
     };
     let dispatches = kernels::product(b, product).await?;

@@ -22,6 +22,8 @@ pub struct KernelReport {
     pub rows: Vec<KernelRow>,
     /// microseconds of a greedy token by what takes them, at the shortest context
     pub token_us: Vec<(String, f64)>,
+    /// the same of a pass that verifies [`super::ROUND_ROWS`] rows, with the target's choice at each
+    pub round_us: Vec<(String, f64)>,
     /// all products of a layer for n rows at once, ascending by n, beginning with 1
     pub verify: Vec<VerifyPoint>,
 }
