@@ -54,7 +54,7 @@ fn level(report: &Report) -> String {
 fn heading(report: &Report) -> String {
     let model = &report.model;
     let draft = model.draft.as_ref().map_or(String::new(), |draft| format!(" with {}", shown(&draft.id)));
-    let dtype = format!("{:?}", model.target.dtype).to_lowercase();
+    let dtype = shown(&model.target.storage());
     let (target, label) = (shown(&model.target.id), shown(&report.device.label));
     format!("{target}{draft}, {dtype} weights, on {label}\n\n")
 }

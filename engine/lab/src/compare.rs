@@ -214,7 +214,7 @@ fn differences(first: &Report, report: &Report) -> Vec<Difference> {
     let mut both = |what, get| same(what, of(&first.model, get), of(&report.model, get));
     both("target weights", |model| model.hash.clone());
     both("tokenizer", |model| model.tokenizer_hash.clone());
-    both("storage of the weights", |model| Some(format!("{:?}", model.dtype).to_lowercase()));
+    both("storage of the weights", |model| Some(model.storage()));
     match (&first.model.draft, &report.model.draft) {
         (None, None) => {}
         (Some(a), Some(b)) => same("draft weights", a.hash.clone(), b.hash.clone()),

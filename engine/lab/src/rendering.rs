@@ -28,7 +28,7 @@ pub fn markdown(report: &Report) -> String {
         out,
         "{}{draft}, {} weights, on {} ({}). Understory {}, {}. {}, methods in turns; medians with {} % intervals.\n",
         plain(&report.model.target.id),
-        format!("{:?}", report.model.target.dtype).to_lowercase(),
+        plain(&report.model.target.storage()),
         plain(adapter),
         plain(&runtime.backend),
         plain(&report.engine.version),

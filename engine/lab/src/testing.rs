@@ -147,6 +147,7 @@ fn model(id: &str) -> Model {
         hash: Some(hash::of_text(id)),
         tokenizer_hash: Some("fedcba9876543210".into()),
         dtype: Dtype::F16,
+        weight_types: vec!["f16".into()],
         weights_bytes: Some(7_880_000),
         parameters: None,
     }

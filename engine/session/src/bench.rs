@@ -95,6 +95,7 @@ impl Session {
         site.runtime.visible = hidden.get().map(|hidden| !hidden);
         site.device.pressure = watch.pressure();
         model.target.weights_bytes = weights.get();
+        model.target.weight_types = engine.weight_types().into_iter().map(str::to_owned).collect();
         let when = When {
             run_id: environment::run_id(started, &scenario.name, &request.nonce),
             started_at: environment::iso(started),
@@ -119,6 +120,7 @@ impl Models {
                 hash: fingerprints::weights(files)?,
                 tokenizer_hash: fingerprints::tokenizer(files)?,
                 dtype: *dtype,
+                weight_types: Vec::new(),
                 weights_bytes: None,
                 parameters: None,
             };

@@ -145,6 +145,7 @@ fn models(args: &BenchArgs, draft: Option<&str>, console: &Console) -> Result<Mo
             hash: fingerprints::weights(found.files.as_ref())?,
             tokenizer_hash: fingerprints::tokenizer(found.files.as_ref())?,
             dtype,
+            weight_types: Vec::new(),
             weights_bytes: None,
             parameters: None,
         })
@@ -155,6 +156,7 @@ fn models(args: &BenchArgs, draft: Option<&str>, console: &Console) -> Result<Mo
 fn with_bytes(mut models: Models, loaded: &Loaded, weights_bytes: Option<u64>) -> Models {
     models.target.weights_bytes = weights_bytes;
     models.target.dtype = loaded.dtype;
+    models.target.weight_types = loaded.engine.weight_types().into_iter().map(str::to_owned).collect();
     models
 }
 

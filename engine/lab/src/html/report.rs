@@ -67,7 +67,7 @@ fn summary(report: &Report) -> String {
     format!(
         "{}{draft}, {} weights. {}, methods in turns. {}{took}.",
         model.target.id,
-        format!("{:?}", model.target.dtype).to_lowercase(),
+        model.target.storage(),
         protocol.words(),
         report.started_at.replace('T', " ").replace('Z', " UTC"),
     )

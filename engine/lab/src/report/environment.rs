@@ -133,9 +133,22 @@ pub struct Model {
     pub hash: Option<String>,
     /// SHA-256 of `tokenizer.json`
     pub tokenizer_hash: Option<String>,
-    /// how weights are stored on the device
+    /// as which weights were to be stored that are not in blocks
     pub dtype: Dtype,
+    /// types in which matrices lie on the device, each once, such as `Q4_1`; empty where that was not told
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub weight_types: Vec<String>,
     /// of the weights on the device
     pub weights_bytes: Option<u64>,
     pub parameters: Option<u64>,
+}
+
+impl Model {
+    /// How weights are stored on the device: `Q8_0, Q4_1`.
+    pub fn storage(&self) -> String {
+        match self.weight_types.as_slice() {
+            [] => format!("{:?}", self.dtype).to_lowercase(),
+            types => types.join(", "),
+        }
+    }
 }
