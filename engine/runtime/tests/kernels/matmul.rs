@@ -3,7 +3,7 @@
 use understory_model::config::{Activation, NormKind};
 use understory_protocol::KernelSet;
 use understory_runtime::device_weights::{BOUND_BYTES, Form, Plain, Vectors};
-use understory_runtime::gpu::{Buffer, RowClass};
+use understory_runtime::gpu::{Buffer, Dispatch, RowClass};
 use understory_runtime::kernels::{Epilogue, NO_TOKEN, Product, product};
 
 use crate::device::{BLOCKS, Device, KERNEL_SETS, forms, pad};
@@ -64,6 +64,14 @@ pub struct Outputs {
     pub y_stride: usize,
     /// residual: partial sums; logits: block maxima
     pub extra: Vec<[u32; 2]>,
+}
+
+/// A product before it runs.
+pub struct Launch {
+    pub dispatches: Vec<Dispatch>,
+    y: Buffer,
+    y_stride: usize,
+    extra: Buffer,
 }
 
 const EPS: f32 = 1e-5;
@@ -171,6 +179,15 @@ impl Problem {
     /// The product of rows `first ..= last` as one pass of `class`.
     pub fn run(&self, device: &mut Device, [first, last]: [usize; 2], class: RowClass) -> Outputs {
         let rows = last - first + 1;
+        let Launch { dispatches, y, y_stride, extra } = self.launch(device, [first, last]);
+        device.run(&dispatches, class, rows, 1);
+        let y = device.read(&y, (rows + 1) * y_stride);
+        Outputs { y, y_stride, extra: device.read(&extra, rows * self.n_out().div_ceil(4)) }
+    }
+
+    /// The dispatches of a product of rows `first ..= last`, and where its results go.
+    pub fn launch(&self, device: &mut Device, [first, last]: [usize; 2]) -> Launch {
+        let rows = last - first + 1;
         let k = self.k.next_multiple_of(8);
         let x = &self.x[first * self.k..(last + 1) * self.k];
         let stats: Vec<[f32; 2]> = x
@@ -211,9 +228,7 @@ impl Problem {
         };
         let mut b = device.builder(self.kernel_set, self.kind);
         let dispatches = pollster::block_on(product(&mut b, op)).expect("builds");
-        device.run(&dispatches, class, rows, 1);
-        let y = device.read(&y, (rows + 1) * y_stride);
-        Outputs { y, y_stride, extra: device.read(&extra, rows * n_out.div_ceil(4)) }
+        Launch { dispatches, y, y_stride, extra }
     }
 
     /// Runs the whole problem and compares.
