@@ -304,8 +304,7 @@ fn products_of_every_kind_and_class() {
 
 /// Tiles of the prefill kernel that are partly filled: rows, outputs and columns beyond a multiple of a tile's.
 ///
-/// Seen to fail here: columns of a step stored where those of its neighbour belong, and a row's deviation taken from the
-/// row before.
+/// Seen to fail here: a row's deviation taken from the row before.
 #[test]
 fn prompts_of_any_length() {
     for mut device in Device::both_modes() {
