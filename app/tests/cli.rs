@@ -31,7 +31,7 @@ fn kernels_are_written_as_wgsl_without_a_device() {
     let into = folder.path().join("kernels");
     let written = run(&mut understory(&["kernels", "--wgsl", into.to_str().expect("utf-8")]));
     written.succeeds();
-    let text = fs::read_to_string(into.join("matmul-cb4-f16-gpu-norm-rms-store.wgsl")).expect("a module");
+    let text = fs::read_to_string(into.join("matmul-cb16-f16-gpu-norm-rms-store.wgsl")).expect("a module");
     assert!(text.contains("@compute @workgroup_size("), "{text}");
     let files = fs::read_dir(&into).expect("the folder").count();
     assert!(written.stderr.contains(&format!("{files} modules in ")), "{}", written.stderr);

@@ -55,8 +55,17 @@ fn describe(adapter: &AdapterReport) -> String {
         ),
     ];
     let mut text = format!("{}: {} ({}, {kind})\n", adapter.index, adapter.name, adapter.backend);
-    for (name, value) in rows {
+    for (name, value) in rows.into_iter().chain(arithmetic(adapter).map(|value| ("floats", value.to_owned()))) {
         text.push_str(&format!("   {name:<9} {value}\n"));
     }
     text
+}
+
+/// What is particular about a backend's arithmetic.
+fn arithmetic(adapter: &AdapterReport) -> Option<&'static str> {
+    // wgpu leaves the default of Metal's compiler on.
+    (adapter.backend == "metal").then_some(
+        "fast math, which may regroup sums: the lossless self-test decides whether guesses are used; `understory \
+         verify-lossless` shows its verdict",
+    )
 }

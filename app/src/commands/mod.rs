@@ -29,6 +29,7 @@ use understory_runtime::gpu::Gpu;
 use crate::calibration;
 use crate::cli::{LoadArgs, PromptArgs, SamplingArgs};
 use crate::exit::usage;
+use crate::folders;
 use crate::interrupt::{self, Mode};
 use crate::methods::Plan;
 use crate::models::{Found, find};
@@ -52,7 +53,10 @@ pub async fn load(args: &LoadArgs, draft: Option<&str>, console: &Console) -> Re
     let Found { label, files } = find(&args.model, args.offline, console)?;
     let draft = draft.map(|name| find(name, args.offline, console)).transpose().context("--draft")?;
     let start = Instant::now();
-    let gpu = Gpu::open(args.device).await?;
+    let mut gpu = Gpu::open(args.device).await?;
+    if let Some(folder) = folders::cache() {
+        gpu.keep_pipelines_in(&folder);
+    }
     let device_ms = start.elapsed().as_secs_f64() * 1000.0;
     tracing::info!(adapter = gpu.report().name, why = gpu.report().why, "device open");
     let options = args.options();

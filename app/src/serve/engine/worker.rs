@@ -15,6 +15,7 @@ use understory_session::Session;
 
 use super::link::Link;
 use super::queue::{Job, Queue, Turn};
+use crate::folders;
 use crate::hub::Observer;
 use crate::serve::bench::bench;
 use crate::serve::models::ModelSources;
@@ -230,7 +231,10 @@ async fn load(session: &mut Session, task: &Task, request: LoadRequest, models: 
         request.draft.as_ref().map(|source| models.find(source, &observer)).transpose().context("the draft model")?;
     let draft_label = draft.as_ref().map(|draft| draft.label.clone());
     task.leave_if_ended();
-    let begun = LoadContext::open(request.adapter).await?;
+    let mut begun = LoadContext::open(request.adapter).await?;
+    if let Some(folder) = folders::cache() {
+        begun.keep_pipelines_in(&folder);
+    }
     let mut emit = |reply| {
         task.leave_if_ended();
         task.say(reply);

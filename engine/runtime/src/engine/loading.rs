@@ -28,6 +28,12 @@ impl LoadContext {
         Ok(LoadContext { device_ms: clock.lap(), ..LoadContext::from(gpu) })
     }
 
+    /// As [`Gpu::keep_pipelines_in`].
+    #[cfg(not(target_family = "wasm"))]
+    pub fn keep_pipelines_in(&mut self, folder: &std::path::Path) {
+        self.gpu.keep_pipelines_in(folder);
+    }
+
     pub fn gpu(&self) -> &Gpu {
         &self.gpu
     }

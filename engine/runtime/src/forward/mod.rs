@@ -33,8 +33,11 @@ use crate::kernels::{self, Builder, Epilogue, Product, Sampler, split_keys};
 pub const MAX_INVARIANT_ROWS: usize = 64;
 /// Rows of a prompt that go through the tiled product together at most.
 pub const MAX_PREFILL_ROWS: usize = 512;
-/// Budget for the scratch of a prefill chunk.
-const SCRATCH_BYTES: usize = 24 << 20;
+/// Budget for the scratch of a prefill chunk, and its largest share of the memory that is left.
+const SCRATCH_BYTES: u64 = 96 << 20;
+const SCRATCH_SHARE: u64 = 16;
+/// Rows of a tile of the tiled product.
+const TILE_ROWS: u64 = 64;
 /// Rows of a prompt up to which it goes row by row while the kernels for several rows are not compiled.
 const SHORT: usize = 32;
 
@@ -44,6 +47,13 @@ pub enum Tail<'a> {
     /// logits of the last row, and the choice
     Sample(&'a Sampler, &'a Sampling),
     AllLogits(&'a AllLogits),
+}
+
+/// Rows of a prompt that go through the tiled product together, each with `bytes_per_row` of scratch: whole tiles, as many
+/// as the budget and a share of `free_bytes` hold.
+fn prefill_rows(bytes_per_row: usize, free_bytes: u64) -> usize {
+    let rows = SCRATCH_BYTES.min(free_bytes / SCRATCH_SHARE) / bytes_per_row as u64;
+    ((rows / TILE_ROWS * TILE_ROWS) as usize).clamp(MAX_INVARIANT_ROWS, MAX_PREFILL_ROWS)
 }
 
 pub struct Forward {
@@ -78,12 +88,11 @@ impl Forward {
     ) -> Result<Forward> {
         let max_rows = match kernel_set {
             KernelSet::Cpu => MAX_INVARIANT_ROWS,
-            KernelSet::Gpu => {
-                let rows = SCRATCH_BYTES / scratch::bytes_per_row(&config);
-                (rows / 32 * 32).clamp(MAX_INVARIANT_ROWS, MAX_PREFILL_ROWS)
-            }
+            KernelSet::Gpu => prefill_rows(scratch::bytes_per_row(&config), gpu.free_bytes()),
         };
         let scratch = Scratch::new(gpu, &config, kernel_set, max_rows)?;
+        #[cfg(not(target_family = "wasm"))]
+        pipelines.put_off_to_compile_together();
         let mut b = Builder { gpu, pipelines: &mut pipelines, kernel_set, norm: config.norm.kind };
         on_progress(0, 3);
         let last_row = Product {
@@ -119,8 +128,12 @@ impl Forward {
             shared_pipeline: false,
         };
         forward.reserve(gpu, 1).await?;
+        #[cfg(not(target_family = "wasm"))]
+        forward.pipelines.compile_together(gpu).await?;
         on_progress(2, 3);
         forward.warm_up(gpu).await?;
+        #[cfg(not(target_family = "wasm"))]
+        gpu.write_pipelines();
         on_progress(3, 3);
         Ok(forward)
     }
@@ -289,5 +302,20 @@ impl Forward {
         let dispatches = self.plan().body.iter().chain(&self.head).chain([self.sampler.greedy()]);
         let pipelines = dispatches.filter_map(|dispatch| Some(&dispatch.variants[RowClass::One as usize].as_ref()?.0));
         pipelines.map(|of| (of.shader.kernel, of.shader.features.to_vec(), of.constants.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_a_prompt_are_whole_tiles_within_the_budget() {
+        assert_eq!(prefill_rows(40 << 10, u64::MAX), MAX_PREFILL_ROWS);
+        // 96 MiB hold 295 rows.
+        assert_eq!(prefill_rows(333 << 10, u64::MAX), 256);
+        // A sixteenth of 1 GiB is 64 MiB, 196 rows.
+        assert_eq!(prefill_rows(333 << 10, 1 << 30), 192);
+        assert_eq!(prefill_rows(333 << 10, 0), MAX_INVARIANT_ROWS);
     }
 }

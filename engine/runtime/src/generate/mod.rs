@@ -5,6 +5,7 @@
 //! [`speculative`]). [`pipeline`] keeps the submissions under way. A text that is to be speculated on before that can be
 //! is decoded plainly, and learning goes on in between ([`waiting`]).
 
+mod pace;
 mod pipeline;
 mod plain;
 mod speculative;
@@ -14,7 +15,8 @@ use understory_protocol::method::MAX_ROWS;
 use understory_protocol::{Error, Result, Round, Sampling, Speculation};
 use web_time::Instant;
 
-use self::pipeline::{Horizon, IN_FLIGHT, InFlight, Pipeline};
+use self::pace::StepSize;
+use self::pipeline::{Horizon, IN_FLIGHT, InFlight, Pipeline, Work};
 use self::speculative::{Guessed, ReadTokens, SpeculationState};
 use self::waiting::Waiting;
 use crate::forward::Forward;
@@ -97,9 +99,10 @@ struct Ran {
     guessed: Option<Guessed>,
 }
 
-/// Keeps the read-back buffers of a [`Forward`] between requests.
+/// Keeps the read-back buffers of a [`Forward`] between requests, and how many steps share a read.
 pub struct Decoder {
     staging: Vec<Staging>,
+    step_size: StepSize,
 }
 
 impl Decoder {
@@ -110,7 +113,7 @@ impl Decoder {
         for _ in 0..IN_FLIGHT {
             staging.push(Staging::new(gpu, 4 * HEAD_WORDS as u64).await?);
         }
-        Ok(Self { staging })
+        Ok(Self { staging, step_size: StepSize::new(plain::STEPS, plain::MOST_STEPS) })
     }
 
     /// Runs `task`, decoding plainly where there is no `speculation`, and hands over each emission; from it comes how
@@ -148,8 +151,10 @@ impl Decoder {
         let context = forward.config.max_position_embeddings;
         let horizon = Horizon::new(task.prompt.len(), task.max_new_tokens.min(context - task.prompt.len()));
         let now = || start.elapsed().as_secs_f64() * 1e3;
+        self.step_size.begin();
         let mut run = Run {
             task,
+            step_size: &mut self.step_size,
             pipeline: Pipeline::new(gpu, &mut self.staging, horizon),
             chosen: Vec::new(),
             timeline: Timeline { submitted_ms: now(), ..Default::default() },
@@ -183,6 +188,7 @@ impl Decoder {
 /// One run of the loop.
 struct Run<'a> {
     task: &'a Task<'a>,
+    step_size: &'a mut StepSize,
     pipeline: Pipeline<'a>,
     /// tokens that are part of the text
     chosen: Vec<u32>,
@@ -269,7 +275,9 @@ impl Run<'_> {
     async fn enqueue(&mut self, forward: &mut Forward) -> Result<()> {
         let (pipeline, task) = (&mut self.pipeline, self.task);
         self.timeline.dispatches += match &mut self.guessing {
-            Guessing::Never | Guessing::NotYet(_) => plain::enqueue(pipeline, forward, task.sampling).await?,
+            Guessing::Never | Guessing::NotYet(_) => {
+                plain::enqueue(pipeline, forward, task.sampling, self.step_size.steps()).await?
+            }
             Guessing::Rounds(state) => state.enqueue(pipeline, forward, task, self.chosen.len()).await?,
         };
         Ok(())
@@ -284,6 +292,9 @@ impl Run<'_> {
             return Err(Error::NanLogits { position: n_prompt + known + nth });
         }
         self.pipeline.settle(read, tokens.len());
+        if let Work::Steps(steps, _) = read.work {
+            self.step_size.read(steps, tokens.len(), at_ms, read.submitted.elapsed().as_secs_f64() * 1e3);
+        }
         let rounds = match &mut self.guessing {
             Guessing::Never => Vec::new(),
             Guessing::NotYet(waiting) => waiting.rounds(self.task.prompt, &self.chosen, &tokens),

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 
 use understory_protocol::Result;
 use understory_speculation::controller::RoundPlan;
+use web_time::Instant;
 
 use super::DOING;
 use crate::gpu::{Gpu, Staging};
@@ -39,6 +40,7 @@ pub struct InFlight {
     slot: usize,
     /// tokens that it chooses at most
     most: usize,
+    pub submitted: Instant,
 }
 
 impl InFlight {
@@ -103,7 +105,7 @@ impl<'a> Pipeline<'a> {
         let slot = self.n_submitted % IN_FLIGHT;
         self.n_submitted += 1;
         self.staging[slot].submit(self.gpu, encoder, state, 4 * HEAD_WORDS as u64);
-        self.queue.push_back(InFlight { work, slot, most });
+        self.queue.push_back(InFlight { work, slot, most, submitted: Instant::now() });
     }
 
     /// The oldest submission, which is to be read next.

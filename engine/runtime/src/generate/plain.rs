@@ -7,9 +7,11 @@ use super::Task;
 use super::pipeline::{Pipeline, Work};
 use crate::forward::{Forward, Tail};
 
-/// Steps of one submission: a browser takes 0.5 to 2 ms (Chromium) or up to 100 ms (Firefox) to hand over a read, so that
-/// several tokens share one there.
-const STEPS: usize = if cfg!(target_family = "wasm") { 6 } else { 1 };
+/// Steps of one submission at least: a browser takes 0.5 to 2 ms (Chromium) or up to 100 ms (Firefox) to hand over a read, so
+/// that several tokens share one there.
+pub const STEPS: usize = if cfg!(target_family = "wasm") { 6 } else { 1 };
+/// At most, where reads are late (`pace`).
+pub const MOST_STEPS: usize = if cfg!(target_family = "wasm") { 24 } else { 1 };
 
 /// Submits the prompt from position `base` on, in chunks; the last chunk chooses the first token. Returns that one's
 /// dispatches.
@@ -37,12 +39,17 @@ pub fn submit_prompt(pipeline: &mut Pipeline<'_>, forward: &Forward, task: &Task
     }
 }
 
-/// Submits the next steps of a text without speculation; returns the dispatches.
+/// Submits the next `steps` steps of a text without speculation; returns the dispatches.
 ///
 /// # Errors
 /// [`understory_protocol::Error::OutOfDeviceMemory`].
-pub async fn enqueue(pipeline: &mut Pipeline<'_>, forward: &mut Forward, sampling: &Sampling) -> Result<usize> {
-    let steps = STEPS.min(pipeline.horizon.left());
+pub async fn enqueue(
+    pipeline: &mut Pipeline<'_>,
+    forward: &mut Forward,
+    sampling: &Sampling,
+    steps: usize,
+) -> Result<usize> {
+    let steps = steps.min(pipeline.horizon.left());
     let horizon = pipeline.horizon;
     forward.reserve_ahead(pipeline.gpu, horizon.most_positions(steps - 1), horizon.end()).await?;
     Ok(submit_steps(pipeline, forward, sampling, steps, Vec::new()))

@@ -25,6 +25,8 @@ pub struct Gpu {
     report: AdapterReport,
     faults: Arc<Mutex<Faults>>,
     pub(super) memory: Memory,
+    #[cfg(not(target_family = "wasm"))]
+    pub(super) kept: Option<super::kept::KeptPipelines>,
 }
 
 impl Gpu {
@@ -48,7 +50,7 @@ impl Gpu {
         };
         let (adapter, report) = (adapters[chosen].clone(), reports[chosen].clone());
         // Threads of CPU adapters hand words to one another (`matmul_cpu`).
-        let wanted = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SUBGROUP;
+        let wanted = wgpu::Features::TIMESTAMP_QUERY | wgpu::Features::SUBGROUP | wgpu::Features::PIPELINE_CACHE;
         let descriptor = wgpu::DeviceDescriptor {
             label: Some("understory"),
             required_features: adapter.features() & wanted,
@@ -71,7 +73,17 @@ impl Gpu {
             lock(&on_error).error.get_or_insert(error.to_string());
         }));
         tracing::debug!(adapter = report.name, backend = report.backend, "device open");
-        Ok(Gpu { instance, adapter, device, queue, report, faults, memory: Memory::default() })
+        Ok(Gpu {
+            instance,
+            adapter,
+            device,
+            queue,
+            report,
+            faults,
+            memory: Memory::default(),
+            #[cfg(not(target_family = "wasm"))]
+            kept: None,
+        })
     }
 
     /// Plans for bindings of at most `bytes`, as on a device whose limit that is.

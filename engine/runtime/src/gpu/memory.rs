@@ -76,6 +76,10 @@ impl Gpu {
     pub fn allocated_bytes(&self) -> u64 {
         self.memory.allocated_bytes.load(Ordering::Relaxed)
     }
+    /// Bytes that are left below the limit.
+    pub fn free_bytes(&self) -> u64 {
+        self.memory.limit_bytes.saturating_sub(self.allocated_bytes())
+    }
     /// The most that [`Self::allocated_bytes`] ever was.
     pub fn peak_bytes(&self) -> u64 {
         self.memory.peak_bytes.load(Ordering::Relaxed)

@@ -4,6 +4,8 @@ mod adapter;
 #[cfg(target_family = "wasm")]
 mod browser;
 mod device;
+#[cfg(not(target_family = "wasm"))]
+mod kept;
 mod memory;
 mod pipelines;
 mod readback;

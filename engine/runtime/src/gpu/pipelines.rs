@@ -2,6 +2,10 @@
 //! share: a bind group made for one row count serves all of them.
 
 use std::collections::HashMap;
+#[cfg(not(target_family = "wasm"))]
+use std::pin::Pin;
+#[cfg(not(target_family = "wasm"))]
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use understory_protocol::{Error, Result};
@@ -13,6 +17,11 @@ use super::device::Gpu;
 /// visit need be left to make it fast.
 pub const DEFER_COMPILATION: bool = cfg!(target_family = "wasm");
 const DOING: &str = "compiling a kernel";
+/// Of a thread that compiles, in bytes: compilers of shaders recurse.
+#[cfg(not(target_family = "wasm"))]
+const STACK: usize = 16 << 20;
+#[cfg(not(target_family = "wasm"))]
+type Answer = Pin<Box<dyn Future<Output = Option<wgpu::Error>> + Send>>;
 
 /// The kernel's constants that have other values (`Shader::with_constants`).
 pub type Constants = Vec<(&'static str, u32)>;
@@ -25,6 +34,8 @@ pub struct Pipeline {
     raw: OnceLock<wgpu::ComputePipeline>,
     device: wgpu::Device,
     checks: wgpu::ShaderRuntimeChecks,
+    /// what the driver made in earlier starts, and where it goes
+    cache: Option<wgpu::PipelineCache>,
     /// only rounds of speculation use it
     for_rounds: bool,
     pub layout: wgpu::BindGroupLayout,
@@ -38,6 +49,8 @@ pub struct Pipelines {
     checks: wgpu::ShaderRuntimeChecks,
     /// what is new is for rounds of speculation, and compiled later
     for_rounds: bool,
+    /// what is new waits for [`Self::compile_together`]
+    together: bool,
     by_shader: HashMap<(*const Shader, Constants), Arc<Pipeline>>,
     /// by the bindings' indices and kinds
     layouts: HashMap<Vec<(u32, Access)>, wgpu::BindGroupLayout>,
@@ -58,13 +71,58 @@ impl Pipelines {
     }
 
     fn with(checks: wgpu::ShaderRuntimeChecks) -> Self {
-        Self { checks, for_rounds: false, by_shader: HashMap::new(), layouts: HashMap::new() }
+        Self { checks, for_rounds: false, together: false, by_shader: HashMap::new(), layouts: HashMap::new() }
     }
 
     /// Whether pipelines that are asked for from now on, and are not there yet, are those of rounds: nobody waits for them
     /// ([`Self::compile_one`], [`Pipeline::compile`]).
     pub fn set_for_rounds(&mut self, for_rounds: bool) {
         self.for_rounds = for_rounds;
+    }
+
+    /// Puts off what is asked for from now on, to be compiled on several threads; a browser compiles in its own process.
+    #[cfg(not(target_family = "wasm"))]
+    pub fn put_off_to_compile_together(&mut self) {
+        self.together = true;
+    }
+
+    /// Compiles what was put off, but for that of rounds, on as many threads as the machine runs at once, and no longer puts
+    /// off anything.
+    ///
+    /// # Errors
+    /// [`Error::Device`] of the first kernel, by name, that the driver rejects.
+    #[cfg(not(target_family = "wasm"))]
+    pub async fn compile_together(&mut self, gpu: &Gpu) -> Result<()> {
+        self.together = false;
+        let mut waiting: Vec<_> =
+            self.by_shader.values().filter(|pipeline| pipeline.raw.get().is_none() && !pipeline.for_rounds).collect();
+        waiting.sort_by_key(|pipeline| (pipeline.shader.kernel, pipeline.shader.features, &pipeline.constants));
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut answers = Vec::new();
+            while let at = next.fetch_add(1, Ordering::Relaxed)
+                && let Some(pipeline) = waiting.get(at)
+            {
+                answers.push((at, pipeline.compile_scoped(gpu)));
+            }
+            answers
+        };
+        let threads = std::thread::available_parallelism().map_or(1, |count| count.get()).min(waiting.len());
+        let mut answers = std::thread::scope(|scope| {
+            // This thread takes part.
+            let spawn = |_| std::thread::Builder::new().stack_size(STACK).spawn_scoped(scope, work).ok();
+            let others: Vec<_> = (1..threads).filter_map(spawn).collect();
+            let mut answers = work();
+            for other in others {
+                answers.extend(other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
+            }
+            answers
+        });
+        answers.sort_by_key(|(at, _)| *at);
+        for (at, answer) in answers {
+            waiting[at].refused(answer.await)?;
+        }
+        gpu.check(DOING)
     }
 
     pub fn len(&self) -> usize {
@@ -94,7 +152,7 @@ impl Pipelines {
         constants: &Constants,
     ) -> Result<Arc<Pipeline>> {
         let pipeline = self.named(gpu, kernel, features, constants);
-        if !self.for_rounds {
+        if !self.for_rounds && !self.together {
             pipeline.compile(gpu).await?;
         }
         Ok(pipeline)
@@ -166,7 +224,11 @@ impl Pipelines {
         let layout = self.layouts.entry(signature).or_insert_with(|| bind_group_layout(gpu, shader.bindings)).clone();
         let (raw, device, checks, for_rounds) = (OnceLock::new(), gpu.device().clone(), self.checks, self.for_rounds);
         let constants = constants.clone();
-        let pipeline = Arc::new(Pipeline { raw, device, checks, for_rounds, layout, shader, constants });
+        #[cfg(not(target_family = "wasm"))]
+        let cache = gpu.pipeline_cache().cloned();
+        #[cfg(target_family = "wasm")]
+        let cache = None;
+        let pipeline = Arc::new(Pipeline { raw, device, checks, cache, for_rounds, layout, shader, constants });
         self.by_shader.insert(key, pipeline.clone());
         pipeline
     }
@@ -235,7 +297,7 @@ impl Pipeline {
                     zero_initialize_workgroup_memory: false,
                     ..Default::default()
                 },
-                cache: None,
+                cache: self.cache.as_ref(),
             })
         })
     }
@@ -250,11 +312,23 @@ impl Pipeline {
         }
         let scope = gpu.device().push_error_scope(wgpu::ErrorFilter::Validation);
         self.raw();
-        if let Some(error) = scope.pop().await {
-            let Shader { kernel, features, .. } = self.shader;
-            return Err(Error::Device { doing: DOING, reason: format!("kernel {kernel} {features:?}: {error}") });
-        }
+        self.refused(scope.pop().await)?;
         gpu.check(DOING)
+    }
+
+    /// Compiles it; what comes says what the driver has against it. Scopes of errors are those of a thread.
+    #[cfg(not(target_family = "wasm"))]
+    fn compile_scoped(&self, gpu: &Gpu) -> Answer {
+        let scope = gpu.device().push_error_scope(wgpu::ErrorFilter::Validation);
+        self.raw();
+        Box::pin(scope.pop())
+    }
+
+    fn refused(&self, error: Option<wgpu::Error>) -> Result<()> {
+        let Shader { kernel, features, .. } = self.shader;
+        error.map_or(Ok(()), |error| {
+            Err(Error::Device { doing: DOING, reason: format!("kernel {kernel} {features:?}: {error}") })
+        })
     }
 
     /// Binds whole `buffers` by the names that the kernel gives them; names it does not use are left out.

@@ -47,7 +47,7 @@ pub enum Grid {
         last: u32,
         together: u32,
     },
-    /// prefill tiles: x, ceil(rows / 32), z
+    /// prefill tiles: x, ceil(rows / 64), z
     Tiles {
         x: u32,
         z: u32,
@@ -67,7 +67,7 @@ impl Grid {
                 let parts = kv_heads * (splits * (rows * group).div_ceil(queries) + of_rows);
                 [parts.div_ceil(together), 1, 1]
             }
-            Grid::Tiles { x, z } => [x, rows.div_ceil(32), z],
+            Grid::Tiles { x, z } => [x, rows.div_ceil(64), z],
         }
     }
 }

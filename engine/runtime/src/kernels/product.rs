@@ -74,7 +74,7 @@ const CPU_BLOCKS: u32 = 4;
 /// Threads of a workgroup of the GPU kernel set.
 const GPU_THREADS: u32 = 64;
 /// Blocks that one prefill tile covers.
-const TILE_BLOCKS: u32 = 8;
+const TILE_BLOCKS: u32 = 16;
 
 /// Threads of the GPU kernel set that share a block of W, a power of two from 8 to 64: about 4 words of 8 columns for each
 /// before it joins its sums with the others'. A property of the matrix, so that the bits of a row depend on nothing else.
@@ -189,13 +189,11 @@ async fn part_product(b: &mut Builder<'_>, op: &Product<'_>, part: &MatrixPart, 
     let constants = constants(part.form, part.store.is_texels(), b.kernel_set, b.gpu.report());
     let features = features(part.form, part.store.is_texels(), b.kernel_set, b.norm, op.epilogue);
     let with = |extra: &[&'static str]| [features.as_slice(), extra].concat();
-    let (kernel, block) = (few_rows_kernel(b.kernel_set), if b.kernel_set == KernelSet::Gpu { "cb4" } else { "cb8" });
+    let (kernel, block) = (few_rows_kernel(b.kernel_set), if b.kernel_set == KernelSet::Gpu { "cb16" } else { "cb8" });
     let one = b.pipelines.get_with(b.gpu, kernel, &with(&["cb1"]), &constants).await?;
     let few = b.pipelines.get_deferred_with(b.gpu, kernel, &with(&[block]), &constants).await?;
     let many = match b.kernel_set {
-        KernelSet::Gpu => {
-            Some(b.pipelines.get_deferred_with(b.gpu, "matmul_prefill", &with(&["cb4"]), &constants).await?)
-        }
+        KernelSet::Gpu => Some(b.pipelines.get_deferred_with(b.gpu, "matmul_prefill", &features, &constants).await?),
         KernelSet::Cpu => None,
     };
     let lanes = lanes(op.matrix.k8);

@@ -261,7 +261,11 @@ impl Learning {
             let (pipeline, _) = dispatch.variants[class as usize].as_ref()?;
             (!self.ran.contains(&Arc::as_ptr(pipeline))).then_some((pipeline, &dispatch.bind_group))
         });
-        let Some((pipeline, bind_group)) = left.next() else { return Ok(false) };
+        let Some((pipeline, bind_group)) = left.next() else {
+            #[cfg(not(target_family = "wasm"))]
+            gpu.write_pipelines();
+            return Ok(false);
+        };
         pipeline.compile(gpu).await?;
         gpu.submit_pass(|pass| {
             pass.set_pipeline(pipeline.raw());

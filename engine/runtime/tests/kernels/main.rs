@@ -15,6 +15,7 @@ mod grow;
 mod matmul;
 mod matmul_rows;
 mod norm_residual;
+mod product_traffic;
 mod random;
 mod readback;
 mod rope;

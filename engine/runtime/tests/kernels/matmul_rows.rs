@@ -30,7 +30,7 @@ fn one_row_has_the_bits_it_has_among_many() {
         for kind in KINDS {
             for form in forms(&mut random) {
                 for kernel_set in KERNEL_SETS {
-                    for rows in [2, 5, 64] {
+                    for rows in [2, 5, 17, 33, 64] {
                         let problem =
                             Problem { kernel_set, last_row: false, ..Problem::new(&mut random, kind, form, rows) };
                         let together = problem.run(&mut device, [0, rows - 1], RowClass::Few);
