@@ -36,18 +36,15 @@ impl RowOrder {
     /// That of the product for q, k and v of a layer where the product rotates and appends by itself
     /// (`shaders/kernels/lib/append.wesl`). `None`: heads have a norm of their own, or pairs do not come in whole blocks.
     pub fn of_qkv(config: &ModelConfig, layer: &LayerKind, kernel_set: KernelSet) -> Option<Self> {
-        let head = config.head_dim;
-        if config.qk_norm || !head.is_multiple_of(4) {
-            return None;
-        }
-        let Some(rope) = layer.rope else { return Some(Self::AsStored) };
-        let rotary = config.ropes[rope].rotary_dim;
-        let whole = match kernel_set {
-            KernelSet::Gpu => 4,
-            KernelSet::Cpu => 8,
+        let order = match layer.rope {
+            None => Self::AsStored,
+            Some(rope) => Self::Rotary {
+                head: config.head_dim,
+                rotary: config.ropes[rope].rotary_dim,
+                rotated: config.q_dim() + config.kv_dim(),
+            },
         };
-        let fits = rotary.is_multiple_of(whole) && head.is_multiple_of(whole);
-        fits.then_some(Self::Rotary { head, rotary, rotated: config.q_dim() + config.kv_dim() })
+        config.appends_in_product(layer, kernel_set).then_some(order)
     }
 
     /// That of the rows from `first` on, which begins a head.
