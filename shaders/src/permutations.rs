@@ -28,11 +28,13 @@ const PRODUCT: &[&str] = &[
     "norm rms act",
     "norm rms gated",
     "norm rms logits",
+    "norm rms rope",
     "rms residual",
     "norm layer store",
     "norm layer act",
     "norm layer gated",
     "norm layer logits",
+    "norm layer rope",
     "layer residual",
 ];
 
@@ -40,8 +42,9 @@ const fn kernel(name: &'static str, axes: &'static [&'static [&'static str]]) ->
     Kernel { name, axes }
 }
 
-/// [`PRODUCT`] where what it reads is normed already.
-const NORMED_PRODUCT: &[&str] = &["rms store", "rms act", "rms gated", "rms logits", "rms residual", "layer residual"];
+/// [`PRODUCT`] where what it reads is normed already, or multiplied by RMS norm's factor.
+const NORMED_PRODUCT: &[&str] =
+    &["rms store", "rms act", "rms gated", "rms logits", "rms rope", "rms residual", "layer residual"];
 
 /// All kernels.
 pub const KERNELS: &[Kernel] = &[

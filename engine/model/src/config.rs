@@ -10,7 +10,7 @@ mod layers;
 mod parse;
 mod rope;
 
-use understory_protocol::{Error, Result};
+use understory_protocol::{Error, KernelSet, Result};
 
 use super::files::{ModelFiles, read_text};
 use super::gguf::Gguf;
@@ -157,5 +157,18 @@ impl ModelConfig {
     /// columns of k, and of v: `n_kv_heads * head_dim`
     pub fn kv_dim(&self) -> usize {
         self.n_kv_heads * self.head_dim
+    }
+
+    /// Whether the product for q, k and v of a layer rotates them and appends to the KV cache by itself: where pairs come
+    /// in whole blocks of rows, and heads have no norm of their own, for which they have to be complete.
+    pub fn appends_in_product(&self, layer: &LayerKind, kernel_set: KernelSet) -> bool {
+        // Elements of a block of pairs; the cpu kernels write 4 neighbours at once, so they take two.
+        let whole = match kernel_set {
+            KernelSet::Gpu => 4,
+            KernelSet::Cpu => 8,
+        };
+        let rotary = layer.rope.map(|rope| self.ropes[rope].rotary_dim);
+        let fits = rotary.is_none_or(|rotary| rotary.is_multiple_of(whole) && self.head_dim.is_multiple_of(whole));
+        !self.qk_norm && self.head_dim.is_multiple_of(4) && fits
     }
 }

@@ -1,13 +1,13 @@
 //! The operators of one pass through a model: what each multiplies and what each reads and writes.
 //!
 //! They are this engine's dispatches (ARCHITECTURE.md, "A forward pass"): norms are applied where they are read, the KV
-//! cache is appended to by the rotation, attention reads each key once a pass. Other engines split them in other ways and
-//! move more activations, hardly more weights.
+//! cache is appended to by the product for q, k and v, or else by the rotation, attention reads each key once a pass. Other
+//! engines split them in other ways and move more activations, hardly more weights.
 
 use serde::{Deserialize, Serialize};
 
 use understory_model::config::{ModelConfig, NormKind};
-use understory_protocol::{Lora, Precision};
+use understory_protocol::{KernelSet, Lora, Precision};
 
 /// Sizes that decide about bytes, and how the model is divided.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -287,18 +287,26 @@ pub fn operators(config: &ModelConfig, numerics: &Numerics, pass: &Pass) -> Vec<
             ..plain("adapters", n_layers, rows * (product.n_in as f64 + 2.0 * inner + 2.0 * product.n_out() as f64))
         }
     };
-    let [qkv, out, up, down] = &products(config, &shard);
+    let kernels = if key_tiles.is_some() { KernelSet::Cpu } else { KernelSet::Gpu };
+    let appends = config.layers.iter().all(|layer| config.appends_in_product(layer, kernels));
+    let [mut qkv, out, up, down] = products(config, &shard);
+    if appends {
+        // K and V go to the cache at once.
+        qkv.written = shard.q;
+    }
     let with_adapter = |product: &Product, all: &mut Vec<Operator>| {
         all.push(of(product));
         if let Some(Lora { rank, merged: false }) = lora {
             all.push(adapter(product, rank));
         }
     };
-    with_adapter(qkv, &mut all);
+    with_adapter(&qkv, &mut all);
     let kv_row = 2.0 * shard.kv as f64;
+    let moved_apart = if appends { 0.0 } else { 2.0 * shard.q as f64 + kv_row };
     all.push(Operator {
+        dispatches: usize::from(!appends),
         kv_bytes: rows * kv_row * kv_bytes,
-        ..plain("rotate, append", n_layers, rows * (2.0 * shard.q as f64 + kv_row))
+        ..plain("rotate, append", n_layers, rows * moved_apart)
     });
     for (window, count) in windows(config) {
         let seen = |base: usize| window.map_or(base + 1, |window| window.min(base + 1));
@@ -322,9 +330,9 @@ pub fn operators(config: &ModelConfig, numerics: &Numerics, pass: &Pass) -> Vec<
             ..plain("attention", count, rows * 2.0 * shard.q as f64)
         });
     }
-    with_adapter(out, &mut all);
-    with_adapter(up, &mut all);
-    with_adapter(down, &mut all);
+    with_adapter(&out, &mut all);
+    with_adapter(&up, &mut all);
+    with_adapter(&down, &mut all);
     if config.post_norms {
         all.push(Operator { weight_bytes: d as f64 * a, ..plain("norm after", 2 * n_layers, rows * 3.0 * d as f64) });
     }

@@ -93,8 +93,9 @@ pub async fn run(
     };
     let kernel_set = options.kernel_set.unwrap_or(gpu.report().profile);
     let config = subject.config.clone();
-    let specs = Spec::of_layer(&config).map(|spec| spec.stored(|slot, cols| subject.form(slot, cols, options.dtype)));
-    let head = Spec::head(&config).stored(|slot, cols| match config.tie_word_embeddings {
+    let specs = Spec::of_layer(&config, kernel_set)
+        .map(|spec| spec.stored(|slot, cols| subject.form(slot, cols, options.dtype)));
+    let head = Spec::head(&config, kernel_set).stored(|slot, cols| match config.tie_word_embeddings {
         true => subject.form(Slot::Embedding, cols, options.dtype),
         false => subject.form(slot, cols, options.dtype),
     });
@@ -284,7 +285,7 @@ impl Bench<'_> {
     }
 
     pub async fn made(&mut self, spec: &Spec, copies: usize, rows: usize) -> Result<Vec<Made>> {
-        let activations = Activations::new(&mut self.operands, spec, rows).await?;
+        let activations = Activations::new(&mut self.operands, (self.config, self.kernel_set), spec, rows).await?;
         let mut b = Builder {
             gpu: self.gpu,
             pipelines: &mut self.pipelines,

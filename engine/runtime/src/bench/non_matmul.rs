@@ -6,6 +6,7 @@ use understory_protocol::{KvDtype, Result, Sampling};
 
 use super::kernels::{AROUND_ROWS, BEYOND_CACHES, Bench, Cost, Pass, ROUND_ROWS, all};
 use super::operands::hashes;
+use crate::device_weights::RowOrder;
 use crate::gpu::{Dispatch, Words};
 use crate::kernels::{self, Attention, Rope, split_keys};
 
@@ -49,10 +50,15 @@ impl Bench<'_> {
         context.div_ceil(split_keys(self.kernel_set)) as u32
     }
 
+    fn rotates_apart(&self) -> bool {
+        RowOrder::of_qkv(self.config, &self.config.layers[0], self.kernel_set).is_none()
+    }
+
     /// Measurements that this file makes.
     pub fn n_around(&self) -> usize {
         let attention: usize = self.contexts().map(|c| if self.splits(c) > 1 { 2 } else { 1 }).sum();
-        AROUND_ROWS.len() * (attention + 7) + 2 * VOCABULARIES.len()
+        let around = 6 + usize::from(self.rotates_apart());
+        AROUND_ROWS.len() * (attention + around) + 2 * VOCABULARIES.len()
     }
 
     /// What kernels write and attention reads.
@@ -74,17 +80,27 @@ impl Bench<'_> {
         let stats = self.operands.floats(ROUND_ROWS * 2 * d.div_ceil(4)).await?;
         let state = self.state.clone();
         let buffers = [&tokens, &state, &x, &stats];
-        let dispatches = kernels::embed(&mut self.builder(norm), &table, None, [d as f32, 1.0], buffers).await?;
+        let (gamma, scaled) = (
+            self.operands.floats(d.next_multiple_of(8)).await?,
+            self.operands.floats(ROUND_ROWS * d.next_multiple_of(8)).await?,
+        );
+        let ahead = kernels::scales_ahead(self.config, self.kernel_set);
+        let next = (ahead.then_some(&gamma), &scaled);
+        let dispatches = kernels::embed(&mut self.builder(norm), &table, None, [d as f32, 1.0], buffers, next).await?;
         for rows in AROUND_ROWS {
-            let mut cost = bytes_of_f32(rows * (d + 2 * d.div_ceil(4)));
+            let mut cost = bytes_of_f32(rows * (d + 2 * d.div_ceil(4) + if ahead { 2 * d } else { 0 }));
             cost.bytes += rows as u64 * form.row_bytes(d);
             self.row(("embed", format!("{vocab} x {d}")), &refs(&dispatches), 1, Pass::rows(rows), cost).await?;
         }
         Ok(())
     }
 
+    /// Where it is a kernel of its own.
     pub async fn rope(&mut self) -> Result<()> {
         let config = self.config;
+        if !self.rotates_apart() {
+            return Ok(());
+        }
         let head_stride = config.head_dim.next_multiple_of(4);
         let row = config.q_dim() + 2 * config.kv_dim();
         let qkv = self.operands.floats(ROUND_ROWS * row).await?;
@@ -93,12 +109,13 @@ impl Bench<'_> {
         let v_cache = self.kv_words(ROUND_ROWS * config.n_kv_heads * head_stride).await?;
         let rotary_dim = config.ropes.first().map(|rope| rope.rotary_dim);
         let angles = self.operands.floats(ROUND_ROWS * rotary_dim.unwrap_or(0)).await?;
+        let gamma = self.operands.floats(2 * config.head_dim).await?;
         let state = self.state.clone();
         let rope = Rope {
             qkv: &qkv,
             state: &state,
             angles: rotary_dim.map(|dim| (&angles, dim)),
-            qk_gamma: None,
+            qk_gamma: config.qk_norm.then_some(&gamma),
             q: q.binding(),
             k_cache: k_cache.binding(),
             v_cache: v_cache.binding(),
@@ -189,10 +206,13 @@ impl Bench<'_> {
         let out_stats = self.operands.floats(ROUND_ROWS * 2 * d.div_ceil(4)).await?;
         let state = self.state.clone();
         // Only models with RMS norms have it.
+        let ahead = kernels::scales_ahead(config, self.kernel_set);
+        let scaled = self.operands.floats(ROUND_ROWS * d.next_multiple_of(8)).await?;
         let mut b = self.builder(NormKind::Rms);
-        let dispatch = kernels::norm_residual(&mut b, config, &gamma, &state, [&t, &stats, &x, &y, &out_stats]).await?;
+        let (buffers, next) = ([&t, &stats, &x, &y, &out_stats], (ahead.then_some(&gamma), &scaled));
+        let dispatch = kernels::norm_residual(&mut b, config, &gamma, &state, buffers, next).await?;
         for rows in AROUND_ROWS {
-            let cost = bytes_of_f32(rows * (4 * d + 4 * d.div_ceil(4)));
+            let cost = bytes_of_f32(rows * (4 * d + 4 * d.div_ceil(4) + if ahead { 2 * d } else { 0 }));
             self.row(("norm_residual", format!("{d}")), &[&dispatch], 1, Pass::rows(rows), cost).await?;
         }
         Ok(())

@@ -69,9 +69,10 @@ impl<'a> Operands<'a> {
             Form::Blocks(block_type) => (&self.f16s, Planes::words(block_type, cols)),
         };
         let block_bytes = 16 * (codes + high + scales) as u64;
-        let per_part = Store::max_bytes(self.gpu) / block_bytes;
+        // Even, as the order of q, k and v wants it.
+        let per_part = (Store::max_bytes(self.gpu) / block_bytes / 2).max(1) * 2;
         let mut parts = Vec::new();
-        for block0 in (0..blocks).step_by(per_part.max(1) as usize) {
+        for block0 in (0..blocks).step_by(per_part as usize) {
             let blocks = (per_part as usize).min(blocks - block0);
             let buffer = filled(self.gpu, blocks as u64 * block_bytes, pattern).await?;
             let planes = PlaneOffsets { high: (blocks * codes) as u32, scales: (blocks * (codes + high)) as u32 };

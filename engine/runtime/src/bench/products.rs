@@ -2,13 +2,13 @@
 
 use understory_model::config::ModelConfig;
 use understory_model::weights::{LayerSlot, Slot};
-use understory_protocol::Result;
+use understory_protocol::{KernelSet, KvDtype, Result};
 
 use super::kernels::Cost;
 use super::operands::Operands;
-use crate::device_weights::{BOUND_BYTES, Form, Matrix, Plain, Vectors};
-use crate::gpu::Dispatch;
-use crate::kernels::{self, Builder, Epilogue, Product};
+use crate::device_weights::{BOUND_BYTES, Form, Matrix, Plain, RowOrder, Vectors};
+use crate::gpu::{Dispatch, Words};
+use crate::kernels::{self, Append, Builder, Epilogue, Product};
 
 /// One product of the model.
 #[derive(Clone)]
@@ -22,6 +22,8 @@ pub struct Spec {
     matrix_rows: usize,
     n_out: usize,
     norm: bool,
+    /// the input comes times the norm's factor, and a residual product leaves it so
+    scales_ahead: bool,
     has_bias: bool,
     epilogue: Epilogue,
     /// only the last row of the activations
@@ -30,8 +32,10 @@ pub struct Spec {
 
 impl Spec {
     /// The four of a layer, in their order.
-    pub fn of_layer(config: &ModelConfig) -> [Spec; 4] {
+    pub fn of_layer(config: &ModelConfig, kernel_set: KernelSet) -> [Spec; 4] {
         let (d, inner) = (config.hidden_size, config.intermediate_size);
+        let scales_ahead = kernels::scales_ahead(config, kernel_set);
+        let appends = RowOrder::of_qkv(config, &config.layers[0], kernel_set).is_some();
         let plain = |label, slot, k, n_out, has_bias| Spec {
             slot: Slot::Layer(0, slot),
             form: Form::Plain(Plain::F16),
@@ -40,6 +44,7 @@ impl Spec {
             matrix_rows: n_out,
             n_out,
             norm: false,
+            scales_ahead: scales_ahead && !config.post_norms,
             has_bias,
             epilogue: Epilogue::Residual,
             last_row: false,
@@ -53,15 +58,15 @@ impl Spec {
             false => Spec { epilogue: Epilogue::Act(config.activation), ..up },
         };
         [
-            Spec { norm: true, epilogue: Epilogue::Store, ..qkv },
+            Spec { norm: true, scales_ahead, epilogue: if appends { Epilogue::Rope } else { Epilogue::Store }, ..qkv },
             plain("attn out", LayerSlot::AttnOut, config.q_dim(), d, config.attn_out_bias),
-            Spec { norm: true, ..up },
+            Spec { norm: true, scales_ahead, ..up },
             plain("down", LayerSlot::MlpDown, inner, d, config.mlp_bias),
         ]
     }
 
     /// The last one, of the last row alone.
-    pub fn head(config: &ModelConfig) -> Spec {
+    pub fn head(config: &ModelConfig, kernel_set: KernelSet) -> Spec {
         Spec {
             slot: Slot::LmHead,
             form: Form::Plain(Plain::F16),
@@ -70,6 +75,7 @@ impl Spec {
             matrix_rows: config.vocab_size,
             n_out: config.vocab_size,
             norm: true,
+            scales_ahead: kernels::scales_ahead(config, kernel_set),
             has_bias: config.lm_head_bias,
             epilogue: Epilogue::Logits,
             last_row: true,
@@ -117,19 +123,37 @@ pub struct Activations {
     stats: wgpu::Buffer,
     res: wgpu::Buffer,
     y: wgpu::Buffer,
+    gamma: wgpu::Buffer,
     extra: wgpu::Buffer,
+    /// of q, K and V: rotation angles, and where they go
+    angles: wgpu::Buffer,
+    qkv: [Words; 3],
 }
 
 impl Activations {
-    pub async fn new(operands: &mut Operands<'_>, spec: &Spec, rows: usize) -> Result<Self> {
+    pub async fn new(
+        operands: &mut Operands<'_>,
+        (config, kernel_set): (&ModelConfig, KernelSet),
+        spec: &Spec,
+        rows: usize,
+    ) -> Result<Self> {
         let out = spec.n_out.next_multiple_of(8);
+        let heads_of = |heads: usize| if spec.epilogue == Epilogue::Rope { rows * heads * config.head_dim } else { 4 };
+        let rotary_dim = config.ropes.first().map_or(0, |rope| rope.rotary_dim);
         Ok(Self {
             x: operands.floats(rows * spec.k.next_multiple_of(8) + BOUND_BYTES / 4).await?,
             normed: operands.floats(rows * spec.k.next_multiple_of(8) + BOUND_BYTES / 4).await?,
-            stats: operands.floats(rows * 2 * spec.k.div_ceil(4)).await?,
+            stats: operands.floats(rows * 2 * spec.k.div_ceil(4) + BOUND_BYTES / 4).await?,
             res: operands.floats(rows * out).await?,
             y: operands.floats(rows * out).await?,
+            gamma: operands.floats(out).await?,
             extra: operands.floats(rows * 2 * spec.n_out.div_ceil(4)).await?,
+            angles: operands.floats(rows * rotary_dim.max(4)).await?,
+            qkv: [
+                operands.rows(kernel_set, heads_of(config.n_heads)).await?,
+                operands.cache(kernel_set, heads_of(config.n_kv_heads)).await?,
+                operands.cache(kernel_set, heads_of(config.n_kv_heads)).await?,
+            ],
         })
     }
 }
@@ -149,20 +173,34 @@ pub async fn make(
     let matrix = operands.matrix(b.kernel_set, spec.form, blocks, spec.k).await?;
     let vectors = operands.vectors(spec.k, spec.matrix_rows, spec.has_bias).await?;
     let a = activations;
+    let append = Append {
+        n_heads: config.n_heads,
+        n_kv_heads: config.n_kv_heads,
+        head_dim: config.head_dim,
+        angles: config.ropes.first().map(|rope| (&a.angles, rope.rotary_dim)),
+        q: a.qkv[0].binding(),
+        k_cache: a.qkv[1].binding(),
+        v_cache: a.qkv[2].binding(),
+        kv: KvDtype::of(b.kernel_set),
+    };
+    let is_residual = spec.epilogue == Epilogue::Residual;
     let product = Product {
         matrix: &matrix,
         vectors: &vectors,
         state,
         x: &a.x,
         norm: spec.norm.then_some((&a.stats, spec.k, config.norm.eps)),
-        res: (spec.epilogue == Epilogue::Residual).then_some(&a.res),
+        res: is_residual.then_some(&a.res),
         y: &a.y,
         y_stride: spec.n_out.next_multiple_of(8),
         n_out: spec.n_out,
         extra: Some(&a.extra),
         epilogue: spec.epilogue,
         last_row: spec.last_row,
+        is_scaled: spec.norm && spec.scales_ahead,
         normed: &a.normed,
+        next_gamma: (is_residual && spec.scales_ahead).then_some(&a.gamma),
+        append: (spec.epilogue == Epilogue::Rope).then_some(append),
     };
     let dispatches = kernels::product(b, product).await?;
     Ok(Made { dispatches, _weights: (matrix, vectors) })
@@ -172,6 +210,7 @@ pub async fn make(
 mod tests {
     use super::Spec;
     use understory_model::MeasuredShape;
+    use understory_protocol::KernelSet;
 
     /// The count that EleutherAI publishes for Pythia 2.8B, embeddings apart. A gated MLP, or three heads' worth of
     /// q, k and v counted once, fails this.
@@ -179,7 +218,8 @@ mod tests {
     fn a_shape_has_the_parameters_of_its_model() {
         let config = MeasuredShape::Pythia.config().expect("is understood");
         let norms = 2 * config.hidden_size;
-        let products: usize = Spec::of_layer(&config).iter().map(|spec| (spec.k + 1) * spec.matrix_rows).sum();
+        let products: usize =
+            Spec::of_layer(&config, KernelSet::Gpu).iter().map(|spec| (spec.k + 1) * spec.matrix_rows).sum();
         assert_eq!(config.n_layers() * (products + 2 * norms) + norms, 2_517_652_480);
     }
 }

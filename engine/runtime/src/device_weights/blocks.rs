@@ -85,7 +85,8 @@ fn sources(
         }
     }
     let alike = sources.len() == 1;
-    let cut_well = order == RowOrder::AsStored && sources.iter().all(|(rows, _)| rows.start.is_multiple_of(4));
+    let cut_rows = order.cut_rows();
+    let cut_well = cut_rows.is_some_and(|unit| sources.iter().all(|(rows, _)| rows.start.is_multiple_of(unit)));
     if alike || cut_well { Ok(sources) } else { Err(plain) }
 }
 
@@ -120,10 +121,10 @@ impl Upload<'_> {
         let block_type = source.block_type();
         let cols = layout.cols;
         // The rows as a matrix of their own.
-        let own = MatrixLayout { rows: rows.len(), ..*layout };
+        let own = MatrixLayout { rows: rows.len(), order: layout.order.from_row(rows.start), ..*layout };
         let n_blocks = own.n_blocks();
         let [codes, high, scales] = Planes::words(block_type, cols).map(|words| words as u64);
-        let blocks_per_part = self.blocks_per_part(WORD_BYTES * (codes + high + scales))?;
+        let blocks_per_part = self.blocks_per_part(WORD_BYTES * (codes + high + scales), own.order)?;
         let blocks_per_piece = (PIECE_VALUES / (4 * cols)).max(1);
         for block0 in (0..n_blocks).step_by(blocks_per_part) {
             let blocks = blocks_per_part.min(n_blocks - block0);
@@ -165,19 +166,17 @@ impl Upload<'_> {
         source: Source,
         blocks: Range<usize>,
     ) -> Result<(), Unfit> {
-        let sources = own.sources(blocks.clone()).map(|rows| rows.start + row0..rows.end + row0);
+        let sources = own.sources(blocks.clone());
         let mut stored = [Vec::new(), Vec::new()];
-        for (rows, stored) in sources.into_iter().zip(&mut stored) {
-            self.read_block_rows(slot, rows, source, stored)?;
+        for (rows, stored) in sources.iter().zip(&mut stored) {
+            self.read_block_rows(slot, rows.start + row0..rows.end + row0, source, stored)?;
         }
         let row_bytes = own.cols / source.block_type().block_len() * source.block_type().block_bytes();
         self.planes.clear();
-        let [mut first, mut second] = stored.each_ref().map(|bytes| bytes.chunks_exact(row_bytes));
-        for _ in blocks {
-            let rows = match own.order {
-                RowOrder::AsStored => [first.next(), first.next(), first.next(), first.next()],
-                RowOrder::GateUp => [first.next(), first.next(), second.next(), second.next()],
-            };
+        for block in blocks {
+            let rows = own
+                .places(&sources, block)
+                .map(|place| place.map(|(which, i)| &stored[which][i * row_bytes..(i + 1) * row_bytes]));
             self.planes.push(source.block_type(), own.cols, rows)?;
         }
         Ok(())

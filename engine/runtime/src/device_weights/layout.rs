@@ -3,6 +3,7 @@
 
 use std::ops::Range;
 
+use understory_model::config::{LayerKind, ModelConfig};
 use understory_model::halves::narrow;
 use understory_protocol::KernelSet;
 
@@ -17,12 +18,95 @@ pub enum RowOrder {
     AsStored,
     /// blocks of two gate rows and the two up rows that they gate
     GateUp,
+    /// Heads of `head` rows. Of those among the first `rotated` rows, blocks of two neighbours among the first half of the
+    /// first `rotary` rows, and those that they rotate with; the others as stored.
+    Rotary {
+        head: usize,
+        rotary: usize,
+        rotated: usize,
+    },
 }
 
 impl RowOrder {
     /// That of the first product of an MLP.
     pub fn of_mlp(gated: bool) -> Self {
         if gated { Self::GateUp } else { Self::AsStored }
+    }
+
+    /// That of the product for q, k and v of a layer where the product rotates and appends by itself
+    /// (`shaders/kernels/lib/append.wesl`). `None`: heads have a norm of their own, or pairs do not come in whole blocks.
+    pub fn of_qkv(config: &ModelConfig, layer: &LayerKind, kernel_set: KernelSet) -> Option<Self> {
+        let order = match layer.rope {
+            None => Self::AsStored,
+            Some(rope) => Self::Rotary {
+                head: config.head_dim,
+                rotary: config.ropes[rope].rotary_dim,
+                rotated: config.q_dim() + config.kv_dim(),
+            },
+        };
+        config.appends_in_product(layer, kernel_set).then_some(order)
+    }
+
+    /// That of the rows from `first` on, which begins a head.
+    pub fn from_row(self, first: usize) -> Self {
+        match self {
+            Self::Rotary { head, rotary, rotated } => {
+                Self::Rotary { head, rotary, rotated: rotated.saturating_sub(first) }
+            }
+            other => other,
+        }
+    }
+
+    /// Rows of which a matrix that is cut into matrices begins each: blocks stay whole there. `None`: it cannot be cut.
+    pub fn cut_rows(self) -> Option<usize> {
+        match self {
+            Self::AsStored => Some(4),
+            Self::GateUp => None,
+            Self::Rotary { head, .. } => Some(head),
+        }
+    }
+
+    /// Blocks that parts of a matrix may not separate.
+    pub fn blocks_together(self) -> usize {
+        match self {
+            Self::AsStored | Self::GateUp => 1,
+            Self::Rotary { .. } => 2,
+        }
+    }
+
+    /// Blocks of a matrix of so many rows.
+    pub fn n_blocks(self, rows: usize) -> usize {
+        match self {
+            Self::AsStored | Self::Rotary { .. } => rows.div_ceil(4),
+            Self::GateUp => (rows / 2).div_ceil(2),
+        }
+    }
+
+    /// The stored rows that block `block` of a matrix of `rows` rows is made of; `None` is padding.
+    pub fn block_rows(self, rows: usize, block: usize) -> [Option<usize>; 4] {
+        let first = 4 * block;
+        match self {
+            Self::GateUp => {
+                let half = rows / 2;
+                let row = |i: usize, first: usize| (i < half).then_some(first + i);
+                [row(2 * block, 0), row(2 * block + 1, 0), row(2 * block, half), row(2 * block + 1, half)]
+            }
+            Self::Rotary { head, rotary, rotated } if first < rotated && first % head < rotary => {
+                let at = first % head;
+                let (i, half) = (first - at + at / 2, rotary / 2);
+                [i, i + 1, i + half, i + half + 1].map(Some)
+            }
+            Self::AsStored | Self::Rotary { .. } => {
+                [first, first + 1, first + 2, first + 3].map(|row| (row < rows).then_some(row))
+            }
+        }
+    }
+
+    /// A vector of one value a row in this order, padded to whole blocks with zeros.
+    pub fn arranged(self, values: &[f32]) -> impl Iterator<Item = f32> {
+        let rows = values.len();
+        let value = |row: Option<usize>| row.map_or(0.0, |row| values[row]);
+        (0..self.n_blocks(rows)).flat_map(move |block| self.block_rows(rows, block).map(value))
     }
 }
 
@@ -53,13 +137,10 @@ impl MatrixLayout {
     }
 
     pub fn n_blocks(&self) -> usize {
-        match self.order {
-            RowOrder::AsStored => self.rows.div_ceil(4),
-            RowOrder::GateUp => (self.rows / 2).div_ceil(2),
-        }
+        self.order.n_blocks(self.rows)
     }
 
-    /// The stored rows that `blocks` are made of; of gate and up each its own.
+    /// Stored rows that `blocks` are among; of gate and up each its own.
     pub fn sources(&self, blocks: Range<usize>) -> [Range<usize>; 2] {
         match self.order {
             RowOrder::AsStored => [4 * blocks.start..(4 * blocks.end).min(self.rows), 0..0],
@@ -69,26 +150,31 @@ impl MatrixLayout {
                 let up = half + gate.start..half + gate.end;
                 [gate, up]
             }
+            RowOrder::Rotary { head, .. } => {
+                let first = 4 * blocks.start / head * head;
+                [first..(4 * blocks.end).next_multiple_of(head).min(self.rows), 0..0]
+            }
         }
     }
 
-    /// `n_blocks` blocks, made of the rows that [`Self::sources`] names, as values in the order of the device.
-    pub fn arrange(&self, n_blocks: usize, [first, second]: [&[f32]; 2]) -> Vec<f32> {
+    /// Where the rows of `block` lie among `sources`: which of them, and how far from its beginning.
+    pub fn places(&self, sources: &[Range<usize>; 2], block: usize) -> [Option<(usize, usize)>; 4] {
+        self.order.block_rows(self.rows, block).map(|row| {
+            let row = row?;
+            let which = usize::from(!sources[0].contains(&row));
+            Some((which, row - sources[which].start))
+        })
+    }
+
+    /// `blocks`, made of the rows that [`Self::sources`] names, as values in the order of the device.
+    pub fn arrange(&self, blocks: Range<usize>, values: [&[f32]; 2]) -> Vec<f32> {
         let (cols, k) = (self.cols, self.padded_cols());
-        let mut out = vec![0.0f32; n_blocks * 4 * k];
-        match self.order {
-            RowOrder::AsStored => {
-                for (to, from) in out.chunks_exact_mut(k).zip(first.chunks_exact(cols)) {
-                    to[..cols].copy_from_slice(from);
-                }
-            }
-            RowOrder::GateUp => {
-                for (to, source) in out.chunks_exact_mut(k).zip(gate_up_rows(first.len() / cols)) {
-                    if let Some((is_up, i)) = source {
-                        let from = if is_up { second } else { first };
-                        to[..cols].copy_from_slice(&from[i * cols..(i + 1) * cols]);
-                    }
-                }
+        let sources = self.sources(blocks.clone());
+        let mut out = vec![0.0f32; blocks.len() * 4 * k];
+        let places = blocks.flat_map(|block| self.places(&sources, block));
+        for (to, place) in out.chunks_exact_mut(k).zip(places) {
+            if let Some((which, i)) = place {
+                to[..cols].copy_from_slice(&values[which][i * cols..(i + 1) * cols]);
             }
         }
         match self.kernel_set {
@@ -123,12 +209,6 @@ pub fn padded(cols: usize) -> usize {
     cols.next_multiple_of(8)
 }
 
-/// A vector of `bias.len() / 2` gate and as many up values in the order of [`RowOrder::GateUp`].
-pub fn gate_up_vector(bias: &[f32]) -> impl Iterator<Item = f32> {
-    let (gate, up) = bias.split_at(bias.len() / 2);
-    gate_up_rows(gate.len()).map(|row| row.map_or(0.0, |(is_up, i)| if is_up { up[i] } else { gate[i] }))
-}
-
 /// Blocks of 4 rows of `k` values with their rows interleaved every 8 columns.
 pub fn interleaved(rows: &[f32], k: usize) -> Vec<f32> {
     let mut out = Vec::with_capacity(rows.len());
@@ -140,13 +220,6 @@ pub fn interleaved(rows: &[f32], k: usize) -> Vec<f32> {
         }
     }
     out
-}
-
-/// For `n` gate rows and `n` up rows: which row lies where, as (is up, index); `None` is padding.
-fn gate_up_rows(n: usize) -> impl Iterator<Item = Option<(bool, usize)>> {
-    (0..n.div_ceil(2)).flat_map(move |b| {
-        [(false, 2 * b), (false, 2 * b + 1), (true, 2 * b), (true, 2 * b + 1)].map(|(up, i)| (i < n).then_some((up, i)))
-    })
 }
 
 #[cfg(test)]
@@ -165,12 +238,17 @@ mod tests {
     /// Any cut into pieces gives the blocks of the whole. Rows that are counted from the piece's start fail this.
     #[test]
     fn pieces_are_parts_of_the_whole() {
-        for order in [RowOrder::AsStored, RowOrder::GateUp] {
-            for rows in [2, 4, 6, 10, 26] {
+        let rotary = RowOrder::Rotary { head: 12, rotary: 8, rotated: 36 };
+        for (order, rows) in [RowOrder::AsStored, RowOrder::GateUp]
+            .into_iter()
+            .flat_map(|order| [2, 4, 6, 10, 26].map(|rows| (order, rows)))
+            .chain([(rotary, 48)])
+        {
+            {
                 let layout = layout(rows, 11, order);
                 let blocks = |blocks: Range<usize>| {
                     let [first, second] = layout.sources(blocks.clone()).map(|rows| numbered(rows, 11));
-                    layout.arrange(blocks.len(), [&first, &second])
+                    layout.arrange(blocks, [&first, &second])
                 };
                 let n = layout.n_blocks();
                 let whole = blocks(0..n);
@@ -190,12 +268,24 @@ mod tests {
         let layout = layout(6, 1, RowOrder::GateUp);
         let [gate, up] = layout.sources(0..2);
         assert_eq!((gate.clone(), up.clone()), (0..3, 3..6));
-        let values = layout.arrange(2, [&numbered(gate, 1), &numbered(up, 1)]);
+        let values = layout.arrange(0..2, [&numbered(gate, 1), &numbered(up, 1)]);
         let first_columns: Vec<f32> = values.iter().step_by(8).copied().collect();
         assert_eq!(first_columns, [0.0, 100.0, 300.0, 400.0, 200.0, 0.0, 500.0, 0.0]);
         let bias = [0.5, 1.5, 2.5, 3.5, 4.5, 5.5];
         let expected = [0.5, 1.5, 3.5, 4.5, 2.5, 0.0, 5.5, 0.0];
-        assert_eq!(gate_up_vector(&bias).collect::<Vec<_>>(), expected);
+        assert_eq!(RowOrder::GateUp.arranged(&bias).collect::<Vec<_>>(), expected);
+    }
+
+    /// Two heads of 12 that rotate their first 8 rows, and one that does not, as v's.
+    #[test]
+    fn rows_that_rotate_together_lie_in_one_block() {
+        let order = RowOrder::Rotary { head: 12, rotary: 8, rotated: 24 };
+        let rows: Vec<_> = (0..order.n_blocks(36)).flat_map(|block| order.block_rows(36, block)).flatten().collect();
+        let head = [0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 10, 11];
+        let expected = [head, head.map(|row| 12 + row), std::array::from_fn(|row| 24 + row)].concat();
+        assert_eq!(rows, expected);
+        let from_second: Vec<_> = (0..6).flat_map(|block| order.from_row(12).block_rows(24, block)).flatten().collect();
+        assert_eq!(from_second, expected[12..].iter().map(|row| row - 12).collect::<Vec<_>>());
     }
 
     #[test]
@@ -203,7 +293,7 @@ mod tests {
         let layout = layout(5, 9, RowOrder::AsStored);
         assert_eq!((layout.n_blocks(), layout.padded_cols(), layout.block_bytes()), (2, 16, 4 * 16 * 4));
         assert_eq!(MatrixLayout { plain: Plain::F16, ..layout }.block_bytes(), 4 * 16 * 2);
-        let values = layout.arrange(2, [&[1.0; 45], &[]]);
+        let values = layout.arrange(0..2, [&[1.0; 45], &[]]);
         for (i, &value) in values.iter().enumerate() {
             assert_eq!(value, if i / 16 < 5 && i % 16 < 9 { 1.0 } else { 0.0 }, "row {}, column {}", i / 16, i % 16);
         }
@@ -213,7 +303,7 @@ mod tests {
     #[test]
     fn rows_of_a_block_are_interleaved_for_cpu_adapters() {
         let layout = MatrixLayout { kernel_set: KernelSet::Cpu, ..layout(4, 16, RowOrder::AsStored) };
-        let values = layout.arrange(1, [&numbered(0..4, 16), &[]]);
+        let values = layout.arrange(0..1, [&numbered(0..4, 16), &[]]);
         let eights: Vec<f32> = values.iter().step_by(8).copied().collect();
         assert_eq!(eights, [0.0, 100.0, 200.0, 300.0, 8.0, 108.0, 208.0, 308.0]);
     }

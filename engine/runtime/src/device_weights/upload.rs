@@ -8,7 +8,7 @@ use understory_model::config::{ModelConfig, NormKind};
 use understory_model::weights::{LayerSlot, ModelWeights, Slot};
 use understory_protocol::{Dtype, Error, KernelSet, Result};
 
-use super::layout::{MatrixLayout, Overflow, RowOrder, gate_up_vector, padded};
+use super::layout::{MatrixLayout, Overflow, RowOrder, padded};
 use super::planes::{PlaneOffsets, Planes};
 use super::{DeviceLayer, DeviceWeights, Form, Matrix, MatrixPart, Plain, Store, Vectors};
 use crate::gpu::{Buffer, Gpu};
@@ -91,11 +91,13 @@ impl Upload<'_> {
         use LayerSlot as L;
         let slot = |s| Slot::Layer(i, s);
         let order = RowOrder::of_mlp(self.config.mlp_gated);
+        let qkv_order = RowOrder::of_qkv(self.config, &self.config.layers[i], self.kernel_set);
+        let qkv_order = qkv_order.unwrap_or(RowOrder::AsStored);
         let attn_norm = Some((slot(L::AttnNorm), slot(L::AttnNormBias)));
         let mlp_norm = Some((slot(L::MlpNorm), slot(L::MlpNormBias)));
         Ok(DeviceLayer {
-            qkv: self.matrix(slot(L::Qkv), RowOrder::AsStored).await?,
-            qkv_vectors: self.vectors(attn_norm, slot(L::QkvBias), RowOrder::AsStored)?,
+            qkv: self.matrix(slot(L::Qkv), qkv_order).await?,
+            qkv_vectors: self.vectors(attn_norm, slot(L::QkvBias), qkv_order)?,
             qk_gamma: match self.config.qk_norm {
                 true => {
                     let mut both = self.gamma(slot(L::QNorm))?;
@@ -157,11 +159,7 @@ impl Upload<'_> {
         let bias4 = all.len() as u32 / 4;
         let bias = self.vector(bias)?;
         if let Some(bias) = &bias {
-            match order {
-                RowOrder::AsStored => all.extend(bias),
-                RowOrder::GateUp => all.extend(gate_up_vector(bias)),
-            }
-            all.resize(all.len().next_multiple_of(4), 0.0);
+            all.extend(order.arranged(bias));
         }
         let buffer = self.put(&all)?;
         Ok(Vectors { buffer, bias4, has_bias: bias.is_some() })
@@ -195,7 +193,7 @@ impl Upload<'_> {
 
     pub(super) async fn matrix_in(&mut self, layout: MatrixLayout, slot: Slot) -> Result<Matrix> {
         let (n_blocks, block_bytes) = (layout.n_blocks(), layout.block_bytes());
-        let blocks_per_part = self.blocks_per_part(block_bytes)?;
+        let blocks_per_part = self.blocks_per_part(block_bytes, layout.order)?;
         let mut parts = Vec::new();
         let blocks_per_piece = (PIECE_VALUES / (4 * layout.padded_cols())).max(1);
         for block0 in (0..n_blocks).step_by(blocks_per_part) {
@@ -215,13 +213,13 @@ impl Upload<'_> {
     }
 
     /// Blocks of four rows that one binding holds.
-    pub(super) fn blocks_per_part(&self, block_bytes: u64) -> Result<usize> {
+    pub(super) fn blocks_per_part(&self, block_bytes: u64, order: RowOrder) -> Result<usize> {
         let binding = Store::max_bytes(self.gpu);
-        match (binding / block_bytes) as usize {
-            0 => {
-                Err(Error::DeviceLimit { what: "four rows of a weight".into(), needed: block_bytes, offered: binding })
-            }
-            blocks => Ok(blocks),
+        let together = order.blocks_together();
+        let needed = together as u64 * block_bytes;
+        match (binding / needed) as usize {
+            0 => Err(Error::DeviceLimit { what: "a few rows of a weight".into(), needed, offered: binding }),
+            parts => Ok(parts * together),
         }
     }
 
@@ -237,7 +235,7 @@ impl Upload<'_> {
         let [first, second] = layout.sources(blocks.clone());
         self.weights.read_rows(slot, first, &mut self.values)?;
         self.weights.read_rows(slot, second, &mut self.second)?;
-        let values = layout.arrange(blocks.len(), [&self.values, &self.second]);
+        let values = layout.arrange(blocks.clone(), [&self.values, &self.second]);
         let overflow = |Overflow { value, index }| Error::F16Overflow { name: format!("{slot:?}"), value, index };
         layout.encode(&values, &mut self.bytes).map_err(overflow)?;
         self.progress(blocks.len() * 4 * layout.cols);

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use understory_model::config::ModelConfig;
-use understory_protocol::Result;
+use understory_protocol::{KernelSet, Result};
 
 use super::scratch::Scratch;
 use super::{Forward, MAX_INVARIANT_ROWS};
@@ -44,7 +44,7 @@ impl Forward {
         let every_row = Product {
             extra: Some(&block_max),
             epilogue: Epilogue::Logits,
-            ..head_product(&self.config, &self.weights, &self.scratch, &logits)
+            ..head_product((&self.config, self.kernel_set), &self.weights, &self.scratch, &logits)
         };
         let head = kernels::product(&mut b, every_row).await?;
         let all = Arc::new(AllLogits { head, logits, block_max, rows });
@@ -55,16 +55,17 @@ impl Forward {
 
 /// Final norm and lm_head; what the two heads share.
 pub(super) fn head_product<'a>(
-    config: &ModelConfig,
+    (config, kernel_set): (&ModelConfig, KernelSet),
     weights: &'a DeviceWeights,
     s: &'a Scratch,
     logits: &'a wgpu::Buffer,
 ) -> Product<'a> {
+    let is_scaled = kernels::scales_ahead(config, kernel_set);
     Product {
         matrix: weights.lm_head.as_ref().unwrap_or(&weights.embedding),
         vectors: &weights.head_vectors,
         state: &s.state,
-        x: &s.x[0],
+        x: if is_scaled { &s.normed } else { &s.x[0] },
         norm: Some((&s.stats[0], config.hidden_size, config.norm.eps)),
         res: None,
         y: logits,
@@ -73,6 +74,9 @@ pub(super) fn head_product<'a>(
         extra: None,
         epilogue: Epilogue::Store,
         last_row: false,
+        is_scaled,
         normed: &s.normed,
+        next_gamma: None,
+        append: None,
     }
 }

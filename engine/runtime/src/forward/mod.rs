@@ -1,8 +1,9 @@
 //! One model's passes on one device: scratch buffers, the plan of dispatches, and their recording.
 //!
 //! A pass takes rows of tokens at consecutive positions through every layer. Per layer: the product for
-//! q, k, v (norm on load), rotation + KV append, attention, output projection + residual, gate and up +
-//! activation (norm on load), down + residual: six dispatches, eight where half-blocks have a norm of their own.
+//! q, k, v with rotation + KV append (norm on load), attention, output projection + residual, gate and up + activation
+//! (norm on load), down + residual: five dispatches; one more where heads have a norm of their own, two more where half-blocks
+//! do.
 
 mod logits;
 mod plan;
@@ -88,7 +89,7 @@ impl Forward {
     ) -> Result<Forward> {
         let max_rows = match kernel_set {
             KernelSet::Cpu => MAX_INVARIANT_ROWS,
-            KernelSet::Gpu => prefill_rows(scratch::bytes_per_row(&config), gpu.free_bytes()),
+            KernelSet::Gpu => prefill_rows(scratch::bytes_per_row(&config, kernel_set), gpu.free_bytes()),
         };
         let scratch = Scratch::new(gpu, &config, kernel_set, max_rows)?;
         #[cfg(not(target_family = "wasm"))]
@@ -99,7 +100,7 @@ impl Forward {
             extra: Some(&scratch.block_max),
             epilogue: Epilogue::Logits,
             last_row: true,
-            ..head_product(&config, &weights, &scratch, &scratch.logits)
+            ..head_product((&config, kernel_set), &weights, &scratch, &scratch.logits)
         };
         let head = kernels::product(&mut b, last_row).await?;
         let s = &scratch;

@@ -5,8 +5,9 @@ use understory_protocol::method::MAX_NODES;
 use understory_protocol::{KernelSet, Result};
 
 use super::{Forward, MAX_INVARIANT_ROWS};
+use crate::device_weights::RowOrder;
 use crate::gpu::{Buffer, Dispatch, Gpu, Words};
-use crate::kernels::{self, Attention, Builder, Epilogue, Product, Rope, split_keys};
+use crate::kernels::{self, Append, Attention, Builder, Epilogue, Product, Rope, split_keys};
 
 const DOING: &str = "planning a pass";
 /// Budget for the parts of split attention; splits are small on CPU adapters.
@@ -50,12 +51,19 @@ impl Forward {
         gpu.check_allocations(DOING).await?;
         let d = config.hidden_size;
         let d_pad = d.next_multiple_of(8);
+        let ahead = kernels::scales_ahead(config, self.kernel_set);
+        // The factor of the norm before layer `i`, or before the head, where it is applied ahead.
+        let gamma_of = |i: usize| {
+            let vectors = weights.layers.get(i).map_or(&weights.head_vectors, |layer| &layer.qkv_vectors);
+            ahead.then_some(&*vectors.buffer)
+        };
         let mut body = kernels::embed(
             &mut b,
             &weights.embedding,
             weights.positions.as_deref(),
             [d as f32, config.embedding_scale],
             [&s.tokens, &s.state, &s.x[0], &s.stats[0]],
+            (gamma_of(0), &s.normed),
         )
         .await?;
         for (i, layer) in weights.layers.iter().enumerate() {
@@ -74,32 +82,50 @@ impl Forward {
                 extra: None,
                 epilogue: Epilogue::Store,
                 last_row: false,
+                is_scaled: false,
                 normed: &s.normed,
+                next_gamma: None,
+                append: None,
             };
+            // The input of a product with a norm, from the residual stream.
+            let input = |of: usize| if ahead { &s.normed } else { &s.x[of] };
             let qkv_out = config.q_dim() + 2 * config.kv_dim();
-            body.extend(
-                kernels::product(
-                    &mut b,
-                    Product {
-                        norm: normed(&*s.stats[0]),
-                        y_stride: qkv_out,
-                        n_out: qkv_out,
-                        ..common(&layer.qkv, &layer.qkv_vectors, &s.x[0])
-                    },
-                )
-                .await?,
-            );
-            let rope = Rope {
-                qkv: &s.qkv,
-                state: &s.state,
-                angles: kind.rope.map(|r| (&*angles[r], config.ropes[r].rotary_dim)),
-                qk_gamma: layer.qk_gamma.as_deref(),
+            let angles = kind.rope.map(|r| (&*angles[r], config.ropes[r].rotary_dim));
+            let append = Append {
+                n_heads: config.n_heads,
+                n_kv_heads: config.n_kv_heads,
+                head_dim: config.head_dim,
+                angles,
                 q: s.q.binding(),
                 k_cache: kv.k.binding(),
                 v_cache: kv.v.binding(),
                 kv: self.cache.dtype(),
             };
-            body.push(kernels::rope(&mut b, config, rope).await?);
+            let append = RowOrder::of_qkv(config, kind, self.kernel_set).map(|_| append);
+            let apart = append.is_none();
+            let qkv = Product {
+                norm: normed(&*s.stats[0]),
+                is_scaled: ahead,
+                y_stride: qkv_out,
+                n_out: qkv_out,
+                epilogue: if apart { Epilogue::Store } else { Epilogue::Rope },
+                append,
+                ..common(&layer.qkv, &layer.qkv_vectors, input(0))
+            };
+            body.extend(kernels::product(&mut b, qkv).await?);
+            if apart {
+                let rope = Rope {
+                    qkv: &s.qkv,
+                    state: &s.state,
+                    angles,
+                    qk_gamma: layer.qk_gamma.as_deref(),
+                    q: s.q.binding(),
+                    k_cache: kv.k.binding(),
+                    v_cache: kv.v.binding(),
+                    kv: self.cache.dtype(),
+                };
+                body.push(kernels::rope(&mut b, config, rope).await?);
+            }
             let attention = Attention {
                 q: s.q.binding(),
                 k_cache: kv.k.binding(),
@@ -113,7 +139,8 @@ impl Forward {
             body.extend(kernels::attention(&mut b, config, kind, attention).await?);
 
             // x[0] + attention -> x[1]
-            let residual = |matrix, vectors, x, res, out: usize| {
+            let mlp_gamma = ahead.then_some(&*layer.mlp_up_vectors.buffer);
+            let residual = |matrix, vectors, x, res, out: usize, next_gamma| {
                 let half = s.half.as_ref();
                 Product {
                     res: if half.is_some() { None } else { Some(res) },
@@ -122,16 +149,16 @@ impl Forward {
                     n_out: d,
                     extra: Some(half.map_or(&*s.stats[out], |(_, stats)| stats)),
                     epilogue: Epilogue::Residual,
+                    next_gamma: if half.is_some() { None } else { next_gamma },
                     ..common(matrix, vectors, x)
                 }
             };
-            body.extend(
-                kernels::product(&mut b, residual(&layer.attn_out, &layer.attn_out_vectors, &*s.attn, &*s.x[0], 1))
-                    .await?,
-            );
+            let out = residual(&layer.attn_out, &layer.attn_out_vectors, &*s.attn, &*s.x[0], 1, mlp_gamma);
+            body.extend(kernels::product(&mut b, out).await?);
             if let (Some((t, ts)), Some(gamma)) = (&s.half, &layer.post_attn_gamma) {
                 let buffers = [&**t, ts, &s.x[0], &s.x[1], &s.stats[1]];
-                body.push(kernels::norm_residual(&mut b, config, gamma, &s.state, buffers).await?);
+                let next = (mlp_gamma, &*s.normed);
+                body.push(kernels::norm_residual(&mut b, config, gamma, &s.state, buffers, next).await?);
             }
             // A parallel block's MLP reads what attention read.
             let from = if config.residual == Residual::Parallel { 0 } else { 1 };
@@ -140,6 +167,7 @@ impl Forward {
                     &mut b,
                     Product {
                         norm: normed(&*s.stats[from]),
+                        is_scaled: ahead,
                         y: &s.hidden,
                         y_stride: config.intermediate_size.next_multiple_of(8),
                         n_out: config.intermediate_size,
@@ -147,19 +175,19 @@ impl Forward {
                             true => Epilogue::Gated(config.activation),
                             false => Epilogue::Act(config.activation),
                         },
-                        ..common(&layer.mlp_up, &layer.mlp_up_vectors, &s.x[from])
+                        ..common(&layer.mlp_up, &layer.mlp_up_vectors, input(from))
                     },
                 )
                 .await?,
             );
             // x[1] + MLP -> x[0]
-            body.extend(
-                kernels::product(&mut b, residual(&layer.mlp_down, &layer.mlp_down_vectors, &*s.hidden, &*s.x[1], 0))
-                    .await?,
-            );
+            let next_gamma = gamma_of(i + 1);
+            let down = residual(&layer.mlp_down, &layer.mlp_down_vectors, &*s.hidden, &*s.x[1], 0, next_gamma);
+            body.extend(kernels::product(&mut b, down).await?);
             if let (Some((t, ts)), Some(gamma)) = (&s.half, &layer.post_mlp_gamma) {
                 let buffers = [&**t, ts, &s.x[1], &s.x[0], &s.stats[0]];
-                body.push(kernels::norm_residual(&mut b, config, gamma, &s.state, buffers).await?);
+                let next = (next_gamma, &*s.normed);
+                body.push(kernels::norm_residual(&mut b, config, gamma, &s.state, buffers, next).await?);
             }
         }
         let commit = match &self.commit {

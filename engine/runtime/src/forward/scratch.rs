@@ -3,7 +3,7 @@
 use understory_model::config::ModelConfig;
 use understory_protocol::{KernelSet, Result};
 
-use crate::device_weights::{BOUND_BYTES, reads_texels};
+use crate::device_weights::{BOUND_BYTES, RowOrder, reads_texels};
 use crate::gpu::{Buffer, Gpu, Words};
 use crate::kernels::state::STATE_WORDS;
 
@@ -21,11 +21,12 @@ pub(super) struct Scratch {
     pub stats: [Buffer; 2],
     /// a half-block's output before its own norm
     pub half: Option<(Buffer, Buffer)>,
+    /// of layers whose product for them leaves rotation and KV append to a kernel of their own
     pub qkv: Buffer,
     pub q: Words,
     pub attn: Buffer,
     pub hidden: Buffer,
-    /// the residual stream, normed, where weights lie in textures
+    /// the residual stream, normed or times the next norm's factor, where weights lie in textures
     pub normed: Buffer,
     /// of one row
     pub logits: Buffer,
@@ -42,11 +43,12 @@ struct RowValues {
     hidden: usize,
 }
 
-fn row_values(config: &ModelConfig) -> RowValues {
+fn row_values(config: &ModelConfig, kernel_set: KernelSet) -> RowValues {
+    let all_append = config.layers.iter().all(|layer| RowOrder::of_qkv(config, layer, kernel_set).is_some());
     RowValues {
         x: config.hidden_size.next_multiple_of(8),
         stats: 2 * config.hidden_size.div_ceil(4),
-        qkv: config.q_dim() + 2 * config.kv_dim(),
+        qkv: if all_append { 0 } else { config.q_dim() + 2 * config.kv_dim() },
         q: config.n_heads * config.head_dim.next_multiple_of(4),
         attn: config.q_dim().next_multiple_of(8),
         hidden: config.intermediate_size.next_multiple_of(8),
@@ -54,15 +56,15 @@ fn row_values(config: &ModelConfig) -> RowValues {
 }
 
 /// Bytes that one row takes in all of them.
-pub(super) fn bytes_per_row(config: &ModelConfig) -> usize {
-    let r = row_values(config);
+pub(super) fn bytes_per_row(config: &ModelConfig, kernel_set: KernelSet) -> usize {
+    let r = row_values(config, kernel_set);
     let streams = if config.post_norms { 3 } else { 2 };
     4 * (streams * (r.x + r.stats) + r.qkv + r.q + r.attn + r.hidden)
 }
 
 impl Scratch {
     pub fn new(gpu: &Gpu, config: &ModelConfig, kernel_set: KernelSet, rows: usize) -> Result<Scratch> {
-        let r = row_values(config);
+        let r = row_values(config, kernel_set);
         let buffer = |values: usize| gpu.storage_deferred(DOING, (values * 4) as u64);
         let rows_of = |values: usize| buffer(rows * values);
         // What products read as a uniform binding.
@@ -75,7 +77,7 @@ impl Scratch {
             history: buffer(config.max_position_embeddings + 1)?,
             seen: buffer(config.vocab_size.div_ceil(32))?,
             x: [rows_of(r.x)?, rows_of(r.x)?],
-            stats: [rows_of(r.stats)?, rows_of(r.stats)?],
+            stats: if texels { [bound(r.stats)?, bound(r.stats)?] } else { [rows_of(r.stats)?, rows_of(r.stats)?] },
             half: match config.post_norms {
                 true => Some((rows_of(r.x)?, rows_of(r.stats)?)),
                 false => None,

@@ -17,16 +17,18 @@ struct Params {
     scale: f32,
     high: u32,
     scales: u32,
-    pad: u32,
+    has_next: u32,
 }
 
-/// `X[m] = E[tokens[m]] * scale (+ P[position of row m])`; one dispatch for each part of the table.
+/// `X[m] = E[tokens[m]] * scale (+ P[position of row m])`; one dispatch for each part of the table. Of `next` the first
+/// norm's factor, where X times it is wanted, and room for that.
 pub async fn embed(
     b: &mut Builder<'_>,
     table: &Matrix,
     positions: Option<&wgpu::Buffer>,
     [width, scale]: [f32; 2],
     [tokens, state, x, out_stats]: [&wgpu::Buffer; 4],
+    next: (Option<&wgpu::Buffer>, &wgpu::Buffer),
 ) -> Result<Vec<Dispatch>> {
     let width = width as u32;
     let mut dispatches = Vec::new();
@@ -44,11 +46,13 @@ pub async fn embed(
             scale,
             high: part.planes.high,
             scales: part.planes.scales,
-            pad: 0,
+            has_next: next.0.is_some() as u32,
         };
         let uniform = b.gpu.uniform("kernel parameters", &params)?;
         let buffers = [("tokens", tokens), ("state", state), ("x", x), ("out_stats", out_stats), ("p", &*uniform)];
-        let buffers = buffers.into_iter().chain(positions.map(|p| ("pos_table", p)));
+        // A factor that is not there needs a buffer all the same.
+        let scaled = [("scaled", next.1), ("next_gamma", next.0.unwrap_or(tokens))];
+        let buffers = buffers.into_iter().chain(scaled).chain(positions.map(|p| ("pos_table", p)));
         let mut resources: Vec<_> = buffers.map(|(name, buffer)| (name, buffer.as_entire_binding())).collect();
         resources.push(("w", part.store.binding()));
         let grid = Grid::RowsY(width.div_ceil(4).div_ceil(64));

@@ -7,7 +7,7 @@ use understory_protocol::{AdapterReport, Dtype, KernelSet, KvDtype};
 
 use super::attention::{of_cache, one_row};
 use super::norm_feature;
-use super::product::{Epilogue, constants, features, few_rows_kernel};
+use super::product::{Epilogue, constants, features, few_rows_kernel, scales_ahead};
 use super::rope::rope_kernel;
 use crate::device_weights::{Form, RowOrder, forms, reads_texels};
 use crate::gpu::{Constants, PipelineName};
@@ -29,6 +29,7 @@ pub fn stored_forms<'a>(
     move |slot, _| {
         let order = match slot {
             Slot::Layer(_, LayerSlot::MlpUp) => RowOrder::of_mlp(config.mlp_gated),
+            // Also of q, k and v, each of which is whole heads: their order leaves parts of two types apart.
             _ => RowOrder::AsStored,
         };
         forms(weights, slot, order, dtype)
@@ -66,7 +67,7 @@ pub fn first_kernels(
         embed.extend(optional("positions", config.learned_positions));
         add(("embed", embed, table.constants()));
     }
-    if texels {
+    if texels && !scales_ahead(config, kernel_set) {
         add(plain("norm", &[kernel_set.name(), norm_feature(norm)]));
     }
     // Which activation it is, a parameter says.
@@ -74,9 +75,13 @@ pub fn first_kernels(
     let up = if config.mlp_gated { Epilogue::Gated(activation) } else { Epilogue::Act(activation) };
     for (i, layer) in config.layers.iter().enumerate() {
         let slot = |slot| Slot::Layer(i, slot);
-        products(slot(LayerSlot::Qkv), config.hidden_size, Epilogue::Store).for_each(&mut add);
-        let (rope, features) = rope_kernel(kernel_set, kv, layer.rope.is_some(), config.qk_norm);
-        add(plain(rope, &features));
+        let appends = RowOrder::of_qkv(config, layer, kernel_set).is_some();
+        let epilogue = if appends { Epilogue::Rope } else { Epilogue::Store };
+        products(slot(LayerSlot::Qkv), config.hidden_size, epilogue).for_each(&mut add);
+        if !appends {
+            let (rope, features) = rope_kernel(kernel_set, kv, layer.rope.is_some(), config.qk_norm);
+            add(plain(rope, &features));
+        }
         match kernel_set {
             KernelSet::Gpu => {
                 let (_, constants) = one_row(config.n_heads / config.n_kv_heads);

@@ -24,7 +24,7 @@ pub use embed::embed;
 pub use first::{Forms, asked_forms, first_kernels, stored_forms};
 pub use grow::{GrowParams, grow};
 pub use norm_residual::norm_residual;
-pub use product::{Epilogue, Product, product};
+pub use product::{Append, Epilogue, Product, product, scales_ahead};
 pub use rope::{Rope, rope};
 pub use sample::{SampleParams, Sampler, row_sampler, sampler};
 pub use state::{NO_TOKEN, RING, SPLIT};

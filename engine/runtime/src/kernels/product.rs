@@ -1,11 +1,11 @@
 //! `matmul.wesl` and `matmul_prefill.wesl`: every product of the model with its norm on load and its epilogue.
 
 use bytemuck::{Pod, Zeroable};
-use understory_model::config::{Activation, NormKind};
-use understory_protocol::{AdapterReport, KernelSet, Result};
+use understory_model::config::{Activation, ModelConfig, NormKind, Residual};
+use understory_protocol::{AdapterReport, KernelSet, KvDtype, Result};
 
 use super::{Builder, norm_feature};
-use crate::device_weights::{BOUND_BYTES, Form, Matrix, MatrixPart, Vectors, bound_rows};
+use crate::device_weights::{BOUND_BYTES, Form, Matrix, MatrixPart, Vectors, bound_rows, reads_texels};
 use crate::gpu::{Constants, Dispatch, Grid, When};
 
 /// What happens to finished outputs.
@@ -18,6 +18,36 @@ pub enum Epilogue {
     Residual,
     /// leave the largest logit of each block
     Logits,
+    /// rotate q and k, append k and v to their caches ([`Append`])
+    Rope,
+}
+
+/// Where the product for q, k and v leaves them, with its rows in the order that
+/// [`RowOrder::of_qkv`](crate::device_weights::RowOrder::of_qkv) gives.
+#[derive(Clone)]
+pub struct Append<'a> {
+    pub n_heads: usize,
+    pub n_kv_heads: usize,
+    pub head_dim: usize,
+    /// (cos, sin) by position and pair, with the table's rotary_dim
+    pub angles: Option<(&'a wgpu::Buffer, usize)>,
+    /// as attention reads them ([`crate::gpu::Words`])
+    pub q: wgpu::BindingResource<'a>,
+    pub k_cache: wgpu::BindingResource<'a>,
+    pub v_cache: wgpu::BindingResource<'a>,
+    /// of the two
+    pub kv: KvDtype,
+}
+
+/// Whether products read their input times the norm's factor, which whoever writes the residual stream leaves beside it
+/// (`scaled` in `shaders/kernels/lib/matmul_io.wesl`), so that no norm is dispatched: RMS norm with all matrices in
+/// textures, each norm between a writer and a reader of its own.
+pub fn scales_ahead(config: &ModelConfig, kernel_set: KernelSet) -> bool {
+    let widths = [config.hidden_size, config.q_dim(), config.intermediate_size];
+    config.norm.kind == NormKind::Rms
+        && config.residual == Residual::Serial
+        && config.hidden_size.is_multiple_of(8)
+        && widths.iter().all(|width| reads_texels(kernel_set, width.div_ceil(8)))
 }
 
 /// One product `y = epilogue(W norm(x) + bias)`.
@@ -38,8 +68,15 @@ pub struct Product<'a> {
     pub epilogue: Epilogue,
     /// only the last row of x
     pub last_row: bool,
-    /// Room for the rows of x, normed, where the matrix lies in a texture: `[rows, padded columns]`.
+    /// x is the input times the norm's factor already ([`scales_ahead`])
+    pub is_scaled: bool,
+    /// Room for the input of products with a norm where matrices lie in textures, `[rows, padded columns]`: a norm before
+    /// the product leaves it there, or who writes the residual stream.
     pub normed: &'a wgpu::Buffer,
+    /// residual: the next norm's factor where this product is who does ([`scales_ahead`])
+    pub next_gamma: Option<&'a wgpu::Buffer>,
+    /// of [`Epilogue::Rope`], which leaves y alone
+    pub append: Option<Append<'a>>,
 }
 
 #[repr(C)]
@@ -63,7 +100,14 @@ struct Params {
     scales: u32,
     row0: u32,
     row_count: u32,
-    pad: [u32; 2],
+    stats0: u32,
+    has_next: u32,
+    q_heads: u32,
+    kv_heads: u32,
+    head_words: u32,
+    rotary_words: u32,
+    halves: u32,
+    pad: [u32; 3],
 }
 
 /// Threads of a workgroup of the CPU kernel set, as many as vectors have lanes: 4 of SwiftShader's, which browsers bring,
@@ -128,6 +172,7 @@ pub(super) fn features(
         Epilogue::Gated(_) => "gated",
         Epilogue::Residual => "residual",
         Epilogue::Logits => "logits",
+        Epilogue::Rope => "rope",
     });
     match (texels, epilogue == Epilogue::Residual) {
         (true, true) => features.extend(["texel", norm_feature(norm)]),
@@ -138,12 +183,12 @@ pub(super) fn features(
     features
 }
 
-/// One dispatch for each part of the matrix. Where it lies in a texture: before them the norm, and each part as often as
-/// the rows of x take bindings.
+/// One dispatch for each part of the matrix. Where it lies in a texture: before them the norm, unless x is scaled already,
+/// and each part as often as the rows of x take bindings.
 pub async fn product(b: &mut Builder<'_>, op: Product<'_>) -> Result<Vec<Dispatch>> {
     let mut dispatches = Vec::new();
     let mut x = op.x;
-    if op.matrix.parts.iter().any(|part| part.store.is_texels()) && op.norm.is_some() {
+    if op.matrix.parts.iter().any(|part| part.store.is_texels()) && op.norm.is_some() && !op.is_scaled {
         dispatches.push(norm(b, &op).await?);
         x = op.normed;
     }
@@ -155,27 +200,46 @@ pub async fn product(b: &mut Builder<'_>, op: Product<'_>) -> Result<Vec<Dispatc
     Ok(dispatches)
 }
 
-/// Rows of x that a dispatch has bound.
+/// Rows of x that a dispatch has bound, and their partial sums.
 struct Bound<'a> {
     x: wgpu::BindingResource<'a>,
+    stats: Option<wgpu::BindingResource<'a>>,
+    /// vec4 of the sums' binding before those of the first row
+    stats0: u32,
     first: u32,
     count: u32,
 }
 
-fn bindings<'a>(op: &Product<'_>, part: &MatrixPart, x: &'a wgpu::Buffer) -> Vec<Bound<'a>> {
+/// Where uniform bindings begin: every device's limit is this, or divides it.
+const UNIFORM_ALIGNMENT: usize = 256;
+
+fn bindings<'a>(op: &Product<'a>, part: &MatrixPart, x: &'a wgpu::Buffer) -> Vec<Bound<'a>> {
     let k8 = op.matrix.k8 as usize;
+    let stats = op.norm.map(|(stats, ..)| stats);
     let Some(count) = bound_rows(k8).filter(|_| part.store.is_texels()) else {
-        return vec![Bound { x: x.as_entire_binding(), first: 0, count: u32::MAX }];
+        let stats = stats.map(|stats| stats.as_entire_binding());
+        return vec![Bound { x: x.as_entire_binding(), stats, stats0: 0, first: 0, count: u32::MAX }];
     };
-    let bytes = wgpu::BufferSize::new(BOUND_BYTES as u64);
     let row_bytes = 32 * k8;
-    debug_assert!((count * row_bytes).is_multiple_of(256), "{count} rows of {row_bytes} bytes");
+    debug_assert!((count * row_bytes).is_multiple_of(UNIFORM_ALIGNMENT), "{count} rows of {row_bytes} bytes");
+    let part_of = |buffer, offset: usize| {
+        let size = wgpu::BufferSize::new(BOUND_BYTES as u64);
+        wgpu::BindingResource::Buffer(wgpu::BufferBinding { buffer, offset: offset as u64, size })
+    };
     // As many as the buffer has rows.
     let rows = (x.size() as usize).saturating_sub(BOUND_BYTES).div_ceil(row_bytes).max(1);
     let bound = |first: usize| {
-        let offset = (first * row_bytes) as u64;
-        let binding = wgpu::BufferBinding { buffer: x, offset, size: bytes };
-        Bound { x: wgpu::BindingResource::Buffer(binding), first: first as u32, count: count as u32 }
+        let x = part_of(x, first * row_bytes);
+        // A row's sums take half as many bytes, so they may begin within what is aligned.
+        let stats_at = first * row_bytes / 2;
+        let (stats, stats0) = match stats.filter(|_| op.is_scaled) {
+            Some(stats) => {
+                (part_of(stats, stats_at / UNIFORM_ALIGNMENT * UNIFORM_ALIGNMENT), stats_at % UNIFORM_ALIGNMENT)
+            }
+            // Unread.
+            None => (x.clone(), 0),
+        };
+        Bound { x, stats: Some(stats), stats0: stats0 as u32 / 16, first: first as u32, count: count as u32 }
     };
     (0..rows).step_by(count).map(bound).collect()
 }
@@ -184,7 +248,7 @@ fn bindings<'a>(op: &Product<'_>, part: &MatrixPart, x: &'a wgpu::Buffer) -> Vec
 async fn part_product(b: &mut Builder<'_>, op: &Product<'_>, part: &MatrixPart, bound: &Bound<'_>) -> Result<Dispatch> {
     let activation = match op.epilogue {
         Epilogue::Act(a) | Epilogue::Gated(a) => activation_code(a),
-        Epilogue::Store | Epilogue::Residual | Epilogue::Logits => 0,
+        Epilogue::Store | Epilogue::Residual | Epilogue::Logits | Epilogue::Rope => 0,
     };
     let constants = constants(part.form, part.store.is_texels(), b.kernel_set, b.gpu.report());
     let features = features(part.form, part.store.is_texels(), b.kernel_set, b.norm, op.epilogue);
@@ -195,6 +259,13 @@ async fn part_product(b: &mut Builder<'_>, op: &Product<'_>, part: &MatrixPart, 
     let many = match b.kernel_set {
         KernelSet::Gpu => Some(b.pipelines.get_deferred_with(b.gpu, "matmul_prefill", &features, &constants).await?),
         KernelSet::Cpu => None,
+    };
+    let tree = match op.append {
+        Some(_) => {
+            let of_trees = [constants.as_slice(), &[("TREE", 1)]].concat();
+            b.pipelines.get_deferred_with(b.gpu, kernel, &with(&[block]), &of_trees).await?
+        }
+        None => few.clone(),
     };
     let lanes = lanes(op.matrix.k8);
     let groups = match b.kernel_set {
@@ -214,7 +285,8 @@ async fn part_product(b: &mut Builder<'_>, op: &Product<'_>, part: &MatrixPart, 
         bias4: op.vectors.bias4,
         has_bias: op.vectors.has_bias as u32,
         activation,
-        width: op.norm.map_or(0, |(_, width, _)| width as u32),
+        // Of what was normed before there is no factor left.
+        width: op.norm.filter(|_| op.is_scaled || !part.store.is_texels()).map_or(0, |(_, width, _)| width as u32),
         eps: op.norm.map_or(0.0, |(_, _, eps)| eps),
         last_row: op.last_row as u32,
         has_res: op.res.is_some() as u32,
@@ -223,15 +295,28 @@ async fn part_product(b: &mut Builder<'_>, op: &Product<'_>, part: &MatrixPart, 
         scales: part.planes.scales,
         row0: bound.first,
         row_count: bound.count,
-        pad: [0; 2],
+        stats0: bound.stats0,
+        has_next: op.next_gamma.is_some() as u32,
+        q_heads: op.append.as_ref().map_or(0, |to| to.n_heads as u32),
+        kv_heads: op.append.as_ref().map_or(0, |to| to.n_kv_heads as u32),
+        head_words: op.append.as_ref().map_or(0, |to| to.head_dim as u32 / 4),
+        rotary_words: op.append.as_ref().and_then(|to| to.angles).map_or(0, |(_, dim)| dim as u32 / 4),
+        halves: op.append.as_ref().map_or(0, |to| u32::from(to.kv == KvDtype::F16)),
+        pad: [0; 3],
     };
     let uniform = b.gpu.uniform("kernel parameters", &params)?;
     let mut resources = vec![("w", part.store.binding()), ("x", bound.x.clone()), ("p", uniform.as_entire_binding())];
     resources.push(("state", op.state.as_entire_binding()));
     resources.push(("vecs", op.vectors.buffer.as_entire_binding()));
     resources.push(("y", op.y.as_entire_binding()));
-    if let Some((stats, _, _)) = op.norm {
-        resources.push(("stats", stats.as_entire_binding()));
+    resources.extend(bound.stats.clone().map(|stats| ("stats", stats)));
+    // Without what follows theirs, bindings still need buffers; flags keep them alone.
+    resources.push(("scaled", op.normed.as_entire_binding()));
+    resources.push(("next_gamma", op.next_gamma.unwrap_or(&op.vectors.buffer).as_entire_binding()));
+    if let Some(to) = &op.append {
+        resources.extend([("q", to.q.clone()), ("k_cache", to.k_cache.clone()), ("v_cache", to.v_cache.clone())]);
+        let angles = to.angles.map_or(&*op.vectors.buffer, |(angles, _)| angles);
+        resources.push(("angles", angles.as_entire_binding()));
     }
     // Without a residual its binding still needs a buffer; the flag keeps it unread.
     resources.push(("res", op.res.unwrap_or(op.x).as_entire_binding()));
@@ -244,13 +329,14 @@ async fn part_product(b: &mut Builder<'_>, op: &Product<'_>, part: &MatrixPart, 
     let prefill = many.map(|p| (p, Grid::Tiles { x: tile_x, z: tiles.div_ceil(grid_x) }));
     // A single row never needs tiles.
     let many = if op.last_row || prefill.is_none() { Some((few.clone(), rows)) } else { prefill };
-    Ok(Dispatch {
+    let dispatch = Dispatch {
         variants: [Some((one, rows)), Some((few.clone(), rows)), many, Some((few, rows))],
         when: When::Always,
         first_row: bound.first,
         bind_group,
         params: uniform,
-    })
+    };
+    Ok(dispatch.with_tree(tree))
 }
 
 /// `norm.wesl`: the rows of x, normed, into `normed`.

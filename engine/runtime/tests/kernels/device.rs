@@ -13,6 +13,7 @@ use understory_protocol::{KernelSet, KvDtype};
 use understory_runtime::device_weights::{Form, Matrix, MatrixPart, Plain, PlaneOffsets, Planes, Store, interleaved};
 use understory_runtime::gpu::{Buffer, Dispatch, Gpu, Pipelines, RowClass, Staging, Words, record};
 use understory_runtime::kernels::Builder;
+use understory_runtime::kernels::state::STATE_WORDS;
 
 use crate::MARK;
 use crate::random::Random;
@@ -153,9 +154,12 @@ impl Device {
         self.buffer(&vec![MARK; n])
     }
 
-    /// The state of a pass over `rows` rows from position `base` on.
+    /// The state of a pass over `rows` rows from position `base` on; what it has no business to read is out of any
+    /// buffer's range.
     pub fn state(&self, rows: usize, base: usize) -> Buffer {
-        self.buffer(&[rows as u32, base as u32, 0, 0])
+        let mut state = [0xffff_ff00; STATE_WORDS];
+        state[..4].copy_from_slice(&[rows as u32, base as u32, 0, 0]);
+        self.buffer(&state)
     }
 
     pub fn run<'a>(

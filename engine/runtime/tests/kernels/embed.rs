@@ -54,6 +54,10 @@ fn gathers_rows_of_tables_in_parts() {
                 None => (RowClass::Few, device.state(rows, base)),
             };
             let token_buffer = device.buffer(&tokens);
+            let next_gamma = random.gamma(k);
+            let (gamma, scaled) = (device.buffer(&next_gamma), device.marked((rows + 1) * k));
+            let ahead = texels && random.below(2) == 0;
+            let next = (ahead.then_some(&*gamma), &*scaled);
             let mut b = device.builder(kernel_set, kind);
             let buffers = [&*token_buffer, &*state, &*x, &*stats];
             let dispatches = pollster::block_on(embed(
@@ -62,12 +66,16 @@ fn gathers_rows_of_tables_in_parts() {
                 table_of_positions.as_deref(),
                 [width as f32, scale],
                 buffers,
+                next,
             ))
             .expect("builds");
             device.run(&dispatches, class, rows, 1);
 
             let words = width.next_multiple_of(4);
             let got = unpad(&what, &device.read(&x, (rows + 1) * k), k, words, rows);
+            let scaled = unpad(&what, &device.read(&scaled, (rows + 1) * k), k, words, if ahead { rows } else { 0 });
+            let times_gamma = got.iter().enumerate().map(|(i, x)| x * next_gamma[i % words]);
+            assert_eq!(scaled, times_gamma.take(scaled.len()).collect::<Vec<_>>(), "{what}: times the next factor");
             assert_close(&what, &got, &widened(&want, width, words), limit::ELEMENT);
             let got_stats = device.read::<[f32; 2]>(&stats, want_stats.len() + 1);
             let (marked, got_stats) = got_stats.split_last().expect("one more than expected");

@@ -4,6 +4,7 @@
 //! kernel has no business to write must still hold it.
 
 mod accept;
+mod append;
 mod attention;
 mod attention_traffic;
 mod candidates;

@@ -49,6 +49,8 @@ pub struct Problem {
     pub last_row: bool,
     /// weights in a texture, on CPU adapters
     pub texels: bool,
+    /// with them and RMS norm: x comes times the norm's factor, and a residual product leaves its outputs so, too
+    pub ahead: bool,
     pub w: Weights,
     pub x: Vec<f32>,
     pub gamma: Vec<f32>,
@@ -64,6 +66,8 @@ pub struct Outputs {
     pub y_stride: usize,
     /// residual: partial sums; logits: block maxima
     pub extra: Vec<[u32; 2]>,
+    /// `[rows, y_stride]`: of a residual product y times a factor, where it leaves that
+    pub scaled: Option<Vec<f32>>,
 }
 
 /// A product before it runs.
@@ -72,6 +76,8 @@ pub struct Launch {
     y: Buffer,
     y_stride: usize,
     extra: Buffer,
+    /// where a residual product leaves y times a factor
+    scaled: Option<Buffer>,
 }
 
 const EPS: f32 = 1e-5;
@@ -90,7 +96,8 @@ impl Problem {
             rows,
             blocks_per_part: random.pick(&[1, 2, 5, 100]),
             last_row: epilogue == Epilogue::Logits && random.below(2) == 0,
-            texels: random.below(2) == 0,
+            texels: random.below(3) > 0,
+            ahead: random.below(2) == 0,
             w: Weights::random(random, form, n, k),
             x: random.values(rows * k).iter().map(|v| v + 0.5).collect(),
             gamma: random.gamma(k),
@@ -106,8 +113,9 @@ impl Problem {
         let (bias, res) = (self.bias.is_some(), self.res.is_some());
         format!(
             "{form:?} {kernel_set:?} {kind:?} {epilogue:?} {class:?}, W {n} x {k} by {blocks_per_part} blocks, rows {rows}, \
-             bias {bias}, residual {res}, last row only {last_row}, texels {}",
-            self.in_texels()
+             bias {bias}, residual {res}, last row only {last_row}, texels {}, ahead {}",
+            self.in_texels(),
+            self.is_ahead()
         )
     }
 
@@ -118,6 +126,17 @@ impl Problem {
 
     fn in_texels(&self) -> bool {
         self.texels && self.kernel_set == KernelSet::Cpu
+    }
+
+    /// Of the width that is normed.
+    fn is_ahead(&self) -> bool {
+        let width = if self.norms() { self.k } else { self.n };
+        self.ahead && self.in_texels() && self.kind == NormKind::Rms && width.is_multiple_of(8)
+    }
+
+    /// The factor that a residual product applies to its outputs.
+    fn next_gamma(&self) -> Vec<f32> {
+        (0..self.n).map(|i| 1.0 + i as f32 / 64.0).collect()
     }
 
     pub fn n_out(&self) -> usize {
@@ -179,10 +198,11 @@ impl Problem {
     /// The product of rows `first ..= last` as one pass of `class`.
     pub fn run(&self, device: &mut Device, [first, last]: [usize; 2], class: RowClass) -> Outputs {
         let rows = last - first + 1;
-        let Launch { dispatches, y, y_stride, extra } = self.launch(device, [first, last]);
+        let Launch { dispatches, y, y_stride, extra, scaled } = self.launch(device, [first, last]);
         device.run(&dispatches, class, rows, 1);
         let y = device.read(&y, (rows + 1) * y_stride);
-        Outputs { y, y_stride, extra: device.read(&extra, rows * self.n_out().div_ceil(4)) }
+        let scaled = scaled.map(|scaled| device.read(&scaled, rows * y_stride));
+        Outputs { y, y_stride, extra: device.read(&extra, rows * self.n_out().div_ceil(4)), scaled }
     }
 
     /// The dispatches of a product of rows `first ..= last`, and where its results go.
@@ -203,10 +223,18 @@ impl Problem {
             x.resize(x.len() + BOUND_BYTES / 4, MARK);
             device.buffer(&x)
         };
-        let (x, normed) = (bound(pad(x, self.k, k)), bound(vec![MARK; rows * k]));
-        let (stats, state) = (device.buffer(&stats), device.state(rows, 0));
         let n_out = self.n_out();
         let y_stride = n_out.next_multiple_of(8);
+        let is_scaled = self.is_ahead() && self.norms();
+        let x = match is_scaled {
+            true => x.iter().zip(self.gamma.iter().cycle()).map(|(x, gamma)| x * gamma).collect(),
+            false => x.to_vec(),
+        };
+        let (x, normed) = (bound(pad(&x, self.k, k)), bound(vec![MARK; rows * k.max(y_stride)]));
+        let stats = bound(stats.into_iter().flatten().collect());
+        let state = device.state(rows, 0);
+        let next_gamma = device.buffer(&self.next_gamma());
+        let leaves_scaled = self.is_ahead() && !self.norms();
         let res: Option<Buffer> =
             self.res.as_ref().map(|r| device.buffer(&pad(&r[first * n_out..(last + 1) * n_out], n_out, y_stride)));
         let y = device.marked((rows + 1) * y_stride);
@@ -224,11 +252,14 @@ impl Problem {
             extra: matches!(self.epilogue, Epilogue::Residual | Epilogue::Logits).then_some(&*extra),
             epilogue: self.epilogue,
             last_row: self.last_row,
+            is_scaled,
             normed: &normed,
+            next_gamma: leaves_scaled.then_some(&*next_gamma),
+            append: None,
         };
         let mut b = device.builder(self.kernel_set, self.kind);
         let dispatches = pollster::block_on(product(&mut b, op)).expect("builds");
-        Launch { dispatches, y, y_stride, extra }
+        Launch { dispatches, y, y_stride, extra, scaled: leaves_scaled.then_some(normed) }
     }
 
     /// Runs the whole problem and compares.
@@ -245,6 +276,11 @@ impl Problem {
         // The values of a block have one sign, so what is added up is larger than what comes out; their bits have a test.
         let limit = if matches!(self.w.form, Form::Blocks(_)) { 4.0 * limit } else { limit };
         assert_close(&what, &y, &want, limit);
+        if let Some(scaled) = out.scaled {
+            let gamma = self.next_gamma();
+            let times_gamma: Vec<f32> = y.iter().enumerate().map(|(i, y)| y * gamma[i % self.n]).collect();
+            assert_eq!(scaled, times_gamma, "{what}: scaled outputs");
+        }
         match self.epilogue {
             Epilogue::Residual if !matches!(self.w.form, Form::Blocks(_)) => {
                 let stats: Vec<_> = out.extra.iter().map(|s| s.map(f32::from_bits)).collect();
@@ -276,6 +312,7 @@ fn epilogue(e: Epilogue) -> reference::Epilogue {
         Epilogue::Gated(a) => reference::Epilogue::Gated(activation(a)),
         Epilogue::Residual => reference::Epilogue::Residual,
         Epilogue::Logits => reference::Epilogue::Logits,
+        Epilogue::Rope => unreachable!("`append.rs` has its own"),
     }
 }
 

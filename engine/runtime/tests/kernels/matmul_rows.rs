@@ -18,7 +18,8 @@ impl Outputs {
             Epilogue::Residual | Epilogue::Logits => self.extra[m * blocks..][..blocks].to_vec(),
             _ => Vec::new(),
         };
-        (y.iter().map(|v| v.to_bits()).collect(), extra)
+        let scaled = self.scaled.iter().flat_map(|scaled| &scaled[m * self.y_stride..][..problem.n_out()]);
+        (y.iter().chain(scaled).map(|v| v.to_bits()).collect(), extra)
     }
 }
 

@@ -1,6 +1,7 @@
 //! `norm_residual.wesl`.
 
 use understory_model::config::NormKind;
+use understory_protocol::KernelSet;
 use understory_runtime::gpu::RowClass;
 use understory_runtime::kernels::norm_residual;
 
@@ -35,13 +36,21 @@ fn adds_the_normed_half_block() {
                 [device.buffer(&pad(&t, width, k)), device.buffer(&t_stats), device.buffer(&pad(&x, width, k))];
             let (y, out_stats) = (device.marked((rows + 1) * k), device.marked(rows * width / 2));
             let (gamma, state) = (device.buffer(&pad(&gamma, width, k)), device.state(rows, 0));
+            let next_gamma = random.gamma(width);
+            let (next, scaled) = (device.buffer(&pad(&next_gamma, width, k)), device.marked((rows + 1) * k));
+            let ahead = kernel_set == KernelSet::Cpu && random.below(2) == 0;
+            let next = (ahead.then_some(&*next), &*scaled);
             let mut b = device.builder(kernel_set, NormKind::Rms);
             let buffers = [&*inputs[0], &*inputs[1], &*inputs[2], &*y, &*out_stats];
             let dispatch =
-                pollster::block_on(norm_residual(&mut b, &config(1, 1, 4, width, eps), &gamma, &state, buffers))
+                pollster::block_on(norm_residual(&mut b, &config(1, 1, 4, width, eps), &gamma, &state, buffers, next))
                     .expect("builds");
             device.run([&dispatch], RowClass::Few, rows, 1);
-            assert_close(&what, &unpad(&what, &device.read(&y, (rows + 1) * k), k, width, rows), &want, limit::SUM);
+            let got = unpad(&what, &device.read(&y, (rows + 1) * k), k, width, rows);
+            assert_close(&what, &got, &want, limit::SUM);
+            let scaled = unpad(&what, &device.read(&scaled, (rows + 1) * k), k, width, if ahead { rows } else { 0 });
+            let times_gamma = got.iter().enumerate().map(|(i, y)| y * next_gamma[i % width]);
+            assert_eq!(scaled, times_gamma.take(scaled.len()).collect::<Vec<_>>(), "{what}: times the next factor");
             assert_stats(&what, &device.read(&out_stats, want_stats.len()), &want_stats);
         }
     }
