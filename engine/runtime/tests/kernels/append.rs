@@ -273,7 +273,6 @@ impl Problem {
             let got = unpad(&format!("{name}, {what}"), from_slot0, kv_dim, kv_dim, self.rows);
             assert_close(&format!("{name}, {what}"), &got, want, limit);
         }
-        // The prefill kernel sums in another order than its own form with another epilogue does not.
         let apart = self.run(device, [0, self.rows - 1], class, true);
         for (name, one, two) in [("q", &out.q, &apart.q), ("k", &out.k, &apart.k), ("v", &out.v, &apart.v)] {
             let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
@@ -284,13 +283,14 @@ impl Problem {
 
 /// Against the references, and bit by bit against a product and the kernel that rotates.
 ///
-/// Seen to fail here:
+/// Seen to fail here: rows of a tree turned by their slot, and the second of two words put into a head that ended before
+/// it.
 #[test]
 fn rotates_and_appends_as_the_kernel_apart_does() {
     for mut device in Device::both_modes() {
         let mut random = Random::new(11);
         let forms = [Form::Plain(Plain::F16), random.pick(&BLOCKS)];
-        for case in 0..10 {
+        for case in 0..6 {
             for cache in CACHES {
                 let form = forms[case % 2];
                 for (class, rows) in [
@@ -307,7 +307,8 @@ fn rotates_and_appends_as_the_kernel_apart_does() {
     }
 }
 
-/// Rows of one pass have the bits that each has alone.
+/// Rows of one pass have the bits that each has alone. Seen to fail here: squares summed in another order for several
+/// rows.
 #[test]
 fn one_appended_row_has_the_bits_it_has_among_many() {
     for mut device in Device::both_modes() {

@@ -377,6 +377,33 @@ fn prompts_of_any_length() {
     }
 }
 
+/// A uniform binding holds 24 rows of 600 columns, whose sums end in the middle of what bindings begin at.
+///
+/// Seen to fail here: sums counted from where their binding begins.
+#[test]
+fn rows_of_several_bindings_have_their_own_sums() {
+    for mut device in Device::both_modes() {
+        let mut random = Random::new(10);
+        let (f16, k, n, rows) = (Form::Plain(Plain::F16), 600, 33, 64);
+        let problem = Problem::new(&mut random, (NormKind::Rms, Epilogue::Store), f16, rows);
+        // Rows of other sizes have other deviations.
+        let x = random.values(rows * k).iter().enumerate().map(|(i, v)| v * (1 + i / k) as f32).collect();
+        let problem = Problem {
+            kernel_set: KernelSet::Cpu,
+            texels: true,
+            ahead: true,
+            k,
+            n,
+            w: Weights::random(&mut random, f16, n, k),
+            x,
+            gamma: random.gamma(k),
+            bias: None,
+            ..problem
+        };
+        problem.check(&mut device, RowClass::Few);
+    }
+}
+
 /// The bits of a product of blocks are those of the product of their values in f32.
 ///
 /// Seen to fail here: a group's scale taken from its neighbour, and a subnormal scale that is read as zero.
