@@ -88,6 +88,20 @@ impl Problem {
         }
     }
 
+    /// With RMS norm and `k` columns, on CPU adapters with x times the factor.
+    fn scaled_ahead(self, random: &mut Random, k: usize) -> Self {
+        Self {
+            norm: NormKind::Rms,
+            texels: self.kernel_set == KernelSet::Cpu,
+            ahead: true,
+            k,
+            w: Weights::random(random, self.w.form, self.w.rows(), k),
+            x: random.values(self.rows * k),
+            gamma: random.gamma(k),
+            ..self
+        }
+    }
+
     fn what(&self) -> String {
         format!(
             "{:?} {}, {:?}, {:?}, {}/{} heads of {}, {} rotate, {} columns by {} blocks, {} rows at {}, {:?}, bias {}, \
@@ -317,6 +331,10 @@ fn one_appended_row_has_the_bits_it_has_among_many() {
             for cache in CACHES {
                 let form = [Form::Plain(Plain::F16), Form::Plain(Plain::F32)][case % 2];
                 let problem = Problem::new(&mut random, cache, form, rows, false);
+                let problem = match [None, Some(64), Some(96), Some(600)][case] {
+                    Some(k) => problem.scaled_ahead(&mut random, k),
+                    None => problem,
+                };
                 let together = problem.run(&mut device, [0, rows - 1], RowClass::Few, false);
                 for m in [0, random.below(rows), rows - 1] {
                     let alone = problem.run(&mut device, [m, m], RowClass::One, false);
