@@ -82,7 +82,13 @@ fn check_table(kernels: &Path) -> Vec<String> {
     failures
 }
 
-type Built = (String, Interface);
+/// A permutation's text and what a pipeline needs to know of it.
+struct Built {
+    wgsl: String,
+    interface: Interface,
+    /// What browsers are given, in a build that is not for them, where it is another text.
+    browser: Option<String>,
+}
 
 /// Builds `jobs` on all cores, in their order. Of each kernel only the first refusal is reported, since the
 /// permutations of a kernel mostly fail together.
@@ -121,14 +127,27 @@ fn build_all(kernels: &Path, out: &Path, jobs: &[Job]) -> Result<Vec<Built>, Vec
     Err(refused.into_iter().map(|(_, message, more)| message + &note(more)).collect())
 }
 
-/// Links, validates and keeps the linked text in `out` for whoever has to read an error or a profile.
+/// Builds `job` for this build's target and, where that is no browser, for browsers.
 fn build(kernels: &Path, out: &Path, job: &Job) -> Result<Built, String> {
+    if link::is_for_browsers() {
+        let (wgsl, interface) = build_for(kernels, out, job, true)?;
+        return Ok(Built { wgsl, interface, browser: None });
+    }
+    let (wgsl, interface) = build_for(kernels, out, job, false)?;
+    let (browser, _) = build_for(kernels, &out.join("browser"), job, true)?;
+    Ok(Built { browser: Some(browser).filter(|browser| *browser != wgsl), wgsl, interface })
+}
+
+/// Links, validates and keeps the linked text in `out` for whoever has to read an error or a profile.
+fn build_for(kernels: &Path, out: &Path, job: &Job, browser: bool) -> Result<(String, Interface), String> {
     let Job { kernel, features } = job;
     let head = format!("shaders/kernels/{kernel}.wesl with features {features:?}");
-    let linked = link::link(kernels, kernel, features).map_err(|message| format!("{head} does not link\n{message}"))?;
+    let linked =
+        link::link(kernels, kernel, features, browser).map_err(|message| format!("{head} does not link\n{message}"))?;
     let path = out.join(format!("{}.wgsl", [&[*kernel], &features[..]].concat().join("-")));
+    fs::create_dir_all(out).expect("OUT_DIR is writable");
     fs::write(&path, &linked.wgsl).expect("OUT_DIR is writable");
-    match inspect(&linked.wgsl, &path.display().to_string()) {
+    match inspect(&linked.wgsl, &path.display().to_string(), browser) {
         Ok(mut interface) => {
             for binding in &mut interface.bindings {
                 binding.name = linked.source_name(&binding.name).to_string();
@@ -146,11 +165,11 @@ fn build(kernels: &Path, out: &Path, job: &Job) -> Result<Built, String> {
 /// The Rust source of the table, and the hash over everything in it.
 fn table(jobs: &[Job], built: &[Built]) -> String {
     let mut rows = String::new();
-    for (Job { kernel, features }, (wgsl, interface)) in jobs.iter().zip(built) {
+    for (Job { kernel, features }, Built { wgsl, interface, browser }) in jobs.iter().zip(built) {
         let Interface { entry_point, workgroup_size, bindings } = interface;
         let mut row = format!(
             "Shader {{ kernel: {kernel:?}, features: &{features:?}, entry_point: {entry_point:?}, \
-             workgroup_size: {workgroup_size:?}, wgsl: {wgsl:?}, bindings: &["
+             workgroup_size: {workgroup_size:?}, wgsl: {wgsl:?}, browser: {browser:?}, bindings: &["
         );
         for inspect::Binding { index, name, access, min_size } in bindings {
             let access = format!("Access::{access}");

@@ -383,7 +383,8 @@ pub struct KernelsArgs {
     /// Kernel set: `gpu` is tuned for GPUs; `cpu` is barrier-free, for adapters emulated on a CPU [default: by adapter]
     #[arg(long, value_enum)]
     pub profile: Option<KernelSetArg>,
-    /// Write every variant of every kernel as plain WGSL to this folder and measure nothing
+    /// Write every variant of every kernel as plain WGSL to this folder and measure nothing; NAME.browser.wgsl is what
+    /// browsers are given in place of NAME.wgsl
     #[arg(long, value_name = "DIR", help_heading = "Output", conflicts_with_all = ["shape", "model", "device", "profile", "json"])]
     pub wgsl: Option<PathBuf>,
     /// Print one JSON object to stdout and the table to stderr

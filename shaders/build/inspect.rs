@@ -35,15 +35,16 @@ pub struct Refusal {
     pub offset: Option<usize>,
 }
 
-/// Validates `wgsl` (named `path` in messages) by naga's rules and ours.
-pub fn inspect(wgsl: &str, path: &str) -> Result<Interface, Refusal> {
+/// Validates `wgsl` (named `path` in messages) by naga's rules and ours; `browser`: as text that browsers are given.
+pub fn inspect(wgsl: &str, path: &str, browser: bool) -> Result<Interface, Refusal> {
     let module = wgsl::parse_str(wgsl).map_err(|error| Refusal {
         offset: error.location(wgsl).map(|location| location.offset as usize),
         message: error.emit_to_string_with_path(wgsl, path),
     })?;
     // Nothing optional but unpack2x16float and its kin, which need no extension in WGSL, and broadcasts among the threads
-    // of a CPU adapter, which builds for browsers leave out.
-    let capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32 | Capabilities::SUBGROUP;
+    // of a CPU adapter, which wgpu has no name for in browsers.
+    let broadcasts = if browser { Capabilities::empty() } else { Capabilities::SUBGROUP };
+    let capabilities = Capabilities::SHADER_FLOAT16_IN_FLOAT32 | broadcasts;
     let mut validator = Validator::new(ValidationFlags::all(), capabilities);
     validator.subgroup_stages(ShaderStages::COMPUTE).subgroup_operations(SubgroupOperationSet::BALLOT);
     let info = validator.validate(&module).map_err(|error| Refusal {

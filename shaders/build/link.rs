@@ -26,21 +26,20 @@ impl Mangler for PathMangler {
 /// The feature of builds for browsers, which every kernel can ask for.
 const BROWSER: &str = "browser";
 
-fn is_for_browsers() -> bool {
+/// Whether this build is for browsers.
+pub fn is_for_browsers() -> bool {
     std::env::var("CARGO_CFG_TARGET_FAMILY").is_ok_and(|families| families.split(',').any(|family| family == "wasm"))
 }
 
 /// Links `kernels/<kernel>.wesl` with `features` on and every other known feature off. A feature in no axis of any
-/// kernel is an error, so that a misspelt `@if` does not silently mean "never". `browser` follows the build's target.
+/// kernel is an error, so that a misspelt `@if` does not silently mean "never". `browser`: as browsers are given it.
 ///
 /// # Errors
 /// wesl's message, with an excerpt of the source where wesl knows the place.
-pub fn link(kernels: &Path, kernel: &str, features: &[&str]) -> Result<Linked, String> {
+pub fn link(kernels: &Path, kernel: &str, features: &[&str], browser: bool) -> Result<Linked, String> {
     let known = KERNELS.iter().flat_map(|kernel| kernel.features()).map(|name| (name, features.contains(&name)));
-    let flags = known
-        .chain([(BROWSER, is_for_browsers())])
-        .map(|(name, is_on)| (name.to_string(), Feature::from(is_on)))
-        .collect();
+    let flags =
+        known.chain([(BROWSER, browser)]).map(|(name, is_on)| (name.to_string(), Feature::from(is_on))).collect();
     let mut compiler = Wesl::new(kernels);
     compiler.set_custom_mangler(PathMangler);
     compiler.set_options(CompileOptions {

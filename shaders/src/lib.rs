@@ -18,6 +18,8 @@ pub struct Shader {
     /// The features it was linked with, sorted.
     pub features: &'static [&'static str],
     pub wgsl: &'static str,
+    /// What a build for browsers has in its place, in other builds and where it differs.
+    pub browser: Option<&'static str>,
     pub entry_point: &'static str,
     pub workgroup_size: [u32; 3],
     /// Sorted by index; every one is used by the entry point.

@@ -30,7 +30,7 @@ fn main(@builtin(global_invocation_id) id: vec3<u32>, @builtin(local_invocation_
 #[track_caller]
 fn refusal(from: &str, to: &str) -> String {
     assert!(CLEAN.contains(from), "the snippet has no {from:?}");
-    match inspect(&CLEAN.replacen(from, to, 1), "snippet.wgsl") {
+    match inspect(&CLEAN.replacen(from, to, 1), "snippet.wgsl", true) {
         Ok(interface) => panic!("accepted: {interface:?}"),
         Err(refusal) => refusal.message,
     }
@@ -45,7 +45,7 @@ fn assert_refused(from: &str, to: &str, because: &str) {
 
 #[test]
 fn clean_module_and_its_interface() {
-    let interface = inspect(CLEAN, "snippet.wgsl").expect("breaks no rule");
+    let interface = inspect(CLEAN, "snippet.wgsl", true).expect("breaks no rule");
     assert_eq!((interface.entry_point.as_str(), interface.workgroup_size), ("main", [64, 1, 1]));
     let binding = |index, name: &str, access, min_size| Binding { index, name: name.into(), access, min_size };
     let expected = [binding(0, "x", "Read", 16), binding(1, "y", "ReadWrite", 16), binding(2, "params", "Uniform", 8)];
@@ -55,7 +55,7 @@ fn clean_module_and_its_interface() {
 #[test]
 fn refusals_show_the_place() {
     let text = CLEAN.replace("3.0e38", "3.4028234e38");
-    let refusal = inspect(&text, "snippet.wgsl").expect_err("is f32::MAX");
+    let refusal = inspect(&text, "snippet.wgsl", true).expect_err("is f32::MAX");
     assert_eq!(refusal.offset, text.find("3.4028234e38"));
     assert!(refusal.message.contains("--> snippet.wgsl:12:45"), "{}", refusal.message);
     assert!(refusal.message.contains("y[id.x] = x[id.x] * tile"), "{}", refusal.message);
@@ -84,7 +84,7 @@ fn largest_float_literals() {
         // Out of range to naga already, for the first.
         assert!(message.contains("f32::MAX") || message.contains("cannot be represented"), "{literal}: {message}");
     }
-    assert!(inspect(&CLEAN.replace("3.0e38", "3.402e38"), "snippet.wgsl").is_ok());
+    assert!(inspect(&CLEAN.replace("3.0e38", "3.402e38"), "snippet.wgsl", true).is_ok());
 }
 
 #[test]
@@ -109,14 +109,14 @@ fn storage_buffers() {
         let uses: String = (3..3 + count).map(|n| format!("+ b{n}[id.x]")).collect();
         CLEAN.replace("var<workgroup>", &(declarations + "var<workgroup>")).replace("+ 3.0e38", &uses)
     };
-    assert!(inspect(&with_buffers(6), "snippet.wgsl").is_ok(), "eight are fine");
-    let message = inspect(&with_buffers(7), "snippet.wgsl").expect_err("nine are not").message;
+    assert!(inspect(&with_buffers(6), "snippet.wgsl", true).is_ok(), "eight are fine");
+    let message = inspect(&with_buffers(7), "snippet.wgsl", true).expect_err("nine are not").message;
     assert!(message.contains("9 storage buffers"), "{message}");
 }
 
 #[test]
 fn workgroup_memory() {
-    assert!(inspect(&CLEAN.replace("array<f32, 64>", "array<f32, 4096>"), "snippet.wgsl").is_ok());
+    assert!(inspect(&CLEAN.replace("array<f32, 64>", "array<f32, 4096>"), "snippet.wgsl", true).is_ok());
     assert_refused("array<f32, 64>", "array<f32, 4097>", "16400 bytes of workgroup memory");
     let by_override = "array<f32, length>;\noverride length: u32 = 64u";
     assert_refused("array<f32, 64>", by_override, "depends on an `override`");
@@ -124,7 +124,7 @@ fn workgroup_memory() {
 
 #[test]
 fn workgroup_size() {
-    assert!(inspect(&CLEAN.replace("size(64)", "size(16, 16)"), "snippet.wgsl").is_ok());
+    assert!(inspect(&CLEAN.replace("size(64)", "size(16, 16)"), "snippet.wgsl", true).is_ok());
     assert_refused("size(64)", "size(257)", "beyond 256 invocations");
     assert_refused("size(64)", "size(16, 17)", "beyond 256 invocations");
     assert_refused("size(64)", "size(1, 1, 65)", "beyond 256 invocations");
@@ -156,4 +156,14 @@ fn long_floats_are_respelt_with_the_same_value() {
     assert_eq!(respell_long_floats(long), "a = 3e29f + 1.25e-20 - x1000000000000000000000;");
     let short = "1.0 + 0x1.8p+127f /* 1000000000000000000000000.0 */ - 3u // 1000000000000000000000000.0";
     assert_eq!(respell_long_floats(short), short);
+}
+
+/// wgpu has no name for the feature that browsers want for it.
+#[test]
+fn broadcasts_are_for_programs_alone() {
+    let text = CLEAN.replace("= x[id.x] *", "= subgroupBroadcast(x[id.x], 1u) *");
+    assert_ne!(text, CLEAN);
+    assert!(inspect(&text, "snippet.wgsl", false).is_ok());
+    let message = inspect(&text, "snippet.wgsl", true).expect_err("browsers refuse it").message;
+    assert!(message.to_lowercase().contains("subgroup"), "{message}");
 }

@@ -59,12 +59,13 @@ pub fn tiling(kernels: KernelSet) -> PassTiling {
     PassTiling { kernels, split_keys: split_keys(kernels), key_tile, chunk }
 }
 
-/// The text of every kernel in every variant, as devices and browsers are given it: a name of kernel and features, and a
-/// WGSL module.
+/// The text of every kernel in every variant: a name of kernel and features, and a WGSL module as devices are given it;
+/// where browsers are given another, that as well, under `NAME.browser`.
 pub fn modules() -> impl Iterator<Item = (String, &'static str)> {
-    understory_shaders::all().iter().map(|shader| {
+    understory_shaders::all().iter().flat_map(|shader| {
         let name = [&[shader.kernel], shader.features].concat().join("-");
-        (name, shader.wgsl)
+        let browser = shader.browser.map(|wgsl| (format!("{name}.browser"), wgsl));
+        [(name, shader.wgsl)].into_iter().chain(browser)
     })
 }
 
