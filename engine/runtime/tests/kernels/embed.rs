@@ -13,8 +13,8 @@ use crate::{MARK, assert_close, assert_stats, limit, reference, unpad};
 
 /// In the second half of the cases on a tree, whose rows are at the positions of their depth.
 ///
-/// Seen to fail here: positions counted from 0 in place of `base`, a part's first row left out of the index, and
-/// rows of a tree at consecutive positions.
+/// Seen to fail here: positions counted from 0 in place of `base`, a part's first row left out of the index,
+/// rows of a tree at consecutive positions, and scaled words in their neighbours' places.
 #[test]
 fn gathers_rows_of_tables_in_parts() {
     for mut device in Device::both_modes() {
