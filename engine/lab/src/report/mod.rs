@@ -22,7 +22,7 @@ use understory_protocol::{Costs, Lossless};
 pub const VERSION: u32 = 1;
 
 /// [`schema_hash`](super::schema::hash) of this version's JSON Schema.
-pub const SCHEMA_HASH: &str = "7ca4c98eb316c908";
+pub const SCHEMA_HASH: &str = "c093bbe00bc1c622";
 
 /// Everything about one run of a scenario.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
