@@ -7,17 +7,23 @@
 #   bench/peers/run.sh [--runs N] [--prompt TEXT] [--n-out N] [--model DIR|FILE.gguf] [--understory PATH] [--out DIR]
 #                      [--burn]         the burn reference too (compiles it the first time)
 #                      [--n-prompt N]   repeat or cut the prompt to N tokens (llama.cpp only)
+#                      [--no-vulkan]    without llama.cpp's Vulkan backend, which takes minutes for a long prompt
 #
 # machine.txt, beside the raw runs, says what ran where. See bench/README.md.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 root=$(cd "$here/../.." && pwd)
-runs=5 n_out=64 model=$root/models/tales understory='' burn='' n_prompt='' threads=2
+runs=5 n_out=64 model=$root/models/tales understory='' burn='' vulkan=yes n_prompt='' threads=2
 out=$root/target/peers/runs/$(date -u +%Y-%m-%dT%H-%M-%S)
 prompt='Once upon a time there was a king who had three sons'
 while [ $# -gt 0 ]; do
     if [ "$1" = --burn ]; then
         burn=yes
+        shift
+        continue
+    fi
+    if [ "$1" = --no-vulkan ]; then
+        vulkan=''
         shift
         continue
     fi
@@ -58,7 +64,7 @@ icd=${VK_ICD_FILENAMES:-$(find /usr/share/vulkan/icd.d /usr/local/share/vulkan/i
 engines=(cpu)
 if [ -n "$icd" ]; then
     export VK_ICD_FILENAMES=$icd VK_DRIVER_FILES=$icd GGML_VK_VISIBLE_DEVICES=0
-    engines+=(vulkan)
+    [ -z "$vulkan" ] || engines+=(vulkan)
 else
     echo "run.sh: no lavapipe here (cargo xtask setup): without llama.cpp's Vulkan backend" >&2
 fi

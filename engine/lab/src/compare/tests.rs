@@ -54,8 +54,8 @@ fn what_differs_is_named() {
     assert!(message(&|r| r.model.target.tokenizer_hash = Some("x".into())).contains("tokenizer differ"));
     assert!(message(&|r| r.schema.version += 1).contains("schema differ"));
     assert!(
-        message(&|r| r.model.target.dtype = understory_protocol::Dtype::F32)
-            .contains("storage of the weights differ (f32")
+        message(&|r| r.model.target.weight_types = vec!["Q8_0".into(), "Q4_1".into()])
+            .contains("storage of the weights differ (Q8_0, Q4_1")
     );
     assert!(message(&|r| r.model.draft = None).contains("draft differ (none against tales-draft)"));
     assert!(message(&|r| r.model.target.hash = None).contains("target weights differ (unknown against"));
