@@ -7,7 +7,7 @@ use std::ops::ControlFlow;
 use common::{bundled, engine, generate, request};
 use understory_model::files::FolderFiles;
 use understory_protocol::{
-    Costs, Dtype, Event, GenerateRequest, Generation, KernelSet, LoadOptions, Method, Prompt, Round,
+    Costs, Dtype, Event, GenerateRequest, Generation, KernelSet, LoadOptions, Lossless, Method, Prompt, Round,
 };
 use understory_runtime::Engine;
 use understory_runtime::engine::Learned;
@@ -67,27 +67,14 @@ fn texts_stay_the_same_while_learning_goes_on_in_them() {
     let plain = generate(&mut engine, &ask(12, Method::Ar));
     let cache = bits(&engine);
     assert_eq!(engine.learning_steps(), 0, "plain decoding learns nothing");
-    let (mut steps, mut mixed) = (0, 0);
-    while !engine.has_learned() {
-        engine.clear_cache();
-        let (rounds, text) = trace(&mut engine, &ask(12, TREE));
-        assert_eq!(text.token_ids, plain.token_ids, "after {steps} steps");
-        assert_eq!(bits(&engine), cache, "the KV cache after {steps} steps");
-        let speculation = text.speculation.expect("a method other than ar speculates, or would");
-        assert_eq!(speculation.nodes_verified, speculation.drafted + speculation.target_passes);
-        assert!(rounds.iter().enumerate().all(|(i, round)| round.index == i), "after {steps} steps");
-        let guessed = rounds.iter().filter(|round| round.nodes.len() > 1).count();
-        mixed += usize::from(guessed > 0 && guessed < rounds.len());
-        assert_eq!(guessed > 0, speculation.rounds > 0);
-        assert!(guessed == 0 || speculation.lossless == Some(measured.lossless));
-        // No more than one after each token but the last.
-        assert!(engine.learning_steps() - steps < 12, "{} steps after {steps}", engine.learning_steps());
-        steps = engine.learning_steps();
-        // A step may still be owed to the text; the next one takes it.
-        assert!(steps < 2000, "it does not end");
-        if engine.costs().is_none() && guessed > 0 {
-            learn_one(&mut engine);
+    // Steps have a share of the time, so it is the machine's load that decides whether the last one is taken in a text.
+    let mut mixed = 0;
+    for _ in 0..10 {
+        mixed += learn_in_texts(&mut engine, &plain.token_ids, &cache, measured.lossless);
+        if mixed > 0 {
+            break;
         }
+        engine = pair();
     }
     assert!(mixed > 0, "no text began plainly and went on with guesses");
     let learned = engine.costs().expect("learned").clone();
@@ -96,6 +83,34 @@ fn texts_stay_the_same_while_learning_goes_on_in_them() {
     let (rounds, text) = trace(&mut engine, &ask(40, TREE));
     assert!(rounds[0].nodes.len() > 1, "from the first round on");
     assert_eq!(text.token_ids[..12], plain.token_ids);
+}
+
+/// Has `engine` write texts until it has learned all, each of `plain`'s tokens with `cache` behind them; those that began
+/// plainly and went on with guesses.
+fn learn_in_texts(engine: &mut Engine, plain: &[u32], cache: &[u32], lossless: Lossless) -> usize {
+    let (mut steps, mut mixed) = (0, 0);
+    while !engine.has_learned() {
+        engine.clear_cache();
+        let (rounds, text) = trace(engine, &ask(12, TREE));
+        assert_eq!(text.token_ids, plain, "after {steps} steps");
+        assert_eq!(bits(engine), cache, "the KV cache after {steps} steps");
+        let speculation = text.speculation.expect("a method other than ar speculates, or would");
+        assert_eq!(speculation.nodes_verified, speculation.drafted + speculation.target_passes);
+        assert!(rounds.iter().enumerate().all(|(i, round)| round.index == i), "after {steps} steps");
+        let guessed = rounds.iter().filter(|round| round.nodes.len() > 1).count();
+        mixed += usize::from(guessed > 0 && guessed < rounds.len());
+        assert_eq!(guessed > 0, speculation.rounds > 0);
+        assert!(guessed == 0 || speculation.lossless == Some(lossless));
+        // No more than one after each token but the last.
+        assert!(engine.learning_steps() - steps < 12, "{} steps after {steps}", engine.learning_steps());
+        steps = engine.learning_steps();
+        // A step may still be owed to the text; the next one takes it.
+        assert!(steps < 2000, "it does not end");
+        if engine.costs().is_none() && guessed > 0 {
+            learn_one(engine);
+        }
+    }
+    mixed
 }
 
 /// Counted in steps, not in time. Seen to fail here: all of it before the first token; a step before it.
