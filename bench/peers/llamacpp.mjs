@@ -53,8 +53,9 @@ if (vulkan && (llama.gpu !== 'vulkan' || devices.length === 0)) {
 }
 const model = await llama.loadModel({ modelPath: args.model, gpuLayers: vulkan ? 'max' : 0 });
 
-// Special tokens in the text are tokens, as with `understory generate --raw`.
-let prompt = args['prompt-ids'] ? args['prompt-ids'].split(',').map(Number) : model.tokenize(args.prompt, true);
+// Special tokens in the text are tokens, and the first one that the model wants is there, as with `understory generate --raw`.
+const first = model.tokens.shouldPrependBosToken ? [model.tokens.bos] : [];
+let prompt = args['prompt-ids'] ? args['prompt-ids'].split(',').map(Number) : [...first, ...model.tokenize(args.prompt, true)];
 if (args['n-prompt']) {
   const text = prompt;
   prompt = Array.from({ length: Number(args['n-prompt']) }, (_, i) => text[i % text.length]);
