@@ -367,8 +367,8 @@ pub struct EvalArgs {
 
 #[derive(Debug, Args)]
 pub struct KernelsArgs {
-    /// Model whose matrix sizes are used, with random weights: `tales`, or one that `understory predict --list-models` shows, such
-    /// as llama-3.2-1b [default: tales on adapters emulated on a CPU, else pythia-2.8b]
+    /// Model whose matrix sizes are used, with random weights: `tales`, or one that `understory predict --list-models`
+    /// shows, such as llama-3.2-1b [default: tales on adapters emulated on a CPU, else pythia-2.8b]
     #[arg(long, value_name = "NAME")]
     pub shape: Option<String>,
     /// Model whose matrix sizes and data types are used, in place of --shape: as with `understory generate`

@@ -146,7 +146,11 @@ impl Bench<'_> {
         let state = self.state.clone();
         let mut made: Vec<Vec<Dispatch>> = Vec::new();
         let mut caches = Vec::new();
-        let of_contexts: Vec<_> = self.contexts().map(|context| (context, self.layers_beyond(context))).collect();
+        let cache_bytes = |context: usize| (2 * context * cache_row * kv.bytes()) as u64;
+        // Layers whose caches together no cache of the device holds. An emulator's attention takes long enough without.
+        let beyond = if self.gpu.report().software { BEYOND_CACHES / 64 } else { BEYOND_CACHES };
+        let layers_beyond = |context| (beyond.div_ceil(cache_bytes(context)) as usize).min(self.layers);
+        let of_contexts: Vec<_> = self.contexts().map(|context| (context, layers_beyond(context))).collect();
         let most_layers = of_contexts.iter().map(|&(_, layers)| layers).max().unwrap_or(0);
         for (i, layer) in config.layers[..most_layers].iter().enumerate() {
             // The longest context that goes through this layer.
@@ -173,7 +177,7 @@ impl Bench<'_> {
             let name =
                 if splits > 1 { format!("context {context}, {splits} splits") } else { format!("context {context}") };
             let mut cost = bytes_of_f32(2 * rows * config.q_dim());
-            cost.bytes += (2 * context * cache_row * kv.bytes()) as u64;
+            cost.bytes += cache_bytes(context);
             cost.flops = Some(4 * (rows * context * config.q_dim()) as u64);
             let dispatches: Vec<_> = made[..layers].iter().flatten().collect();
             self.row(("attention", name.clone()), &dispatches, layers, pass, cost).await?;
@@ -184,15 +188,6 @@ impl Bench<'_> {
             }
         }
         Ok(())
-    }
-
-    /// Layers whose caches of so many positions no cache of the device holds. An emulator's attention takes long enough
-    /// without.
-    fn layers_beyond(&self, context: usize) -> usize {
-        let beyond = if self.gpu.report().software { BEYOND_CACHES / 64 } else { BEYOND_CACHES };
-        let row =
-            self.config.n_kv_heads * self.config.head_dim.next_multiple_of(4) * KvDtype::of(self.kernel_set).bytes();
-        (beyond.div_ceil(2 * (context * row) as u64) as usize).min(self.layers)
     }
 
     pub async fn norm_residual(&mut self) -> Result<()> {
